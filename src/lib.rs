@@ -1,0 +1,31 @@
+//! Bursar: may this run proceed, and who pays for it?
+//!
+//! The rooms stand in dependency order: a room uses only rooms above it (`tests/it/tidy.rs` holds the table).
+
+pub mod types;
+
+pub mod playbook;
+
+pub mod credit;
+
+pub mod lease;
+
+pub mod engine;
+
+pub mod scenario;
+
+pub mod storage;
+
+pub mod telemetry;
+
+pub mod config;
+
+pub mod runtime;
+
+pub mod grpc;
+
+pub mod sidecar;
+
+pub mod ledger;
+
+pub mod cli;

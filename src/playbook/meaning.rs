@@ -1,0 +1,81 @@
+//! The compiled playbook: plain values, checked, with every default filled in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::action::Action;
+use super::alert::Alert;
+use super::allowance::{Allowance, Anchor};
+use super::cap::Cap;
+use super::draw_order::DrawOrder;
+use super::offline::Offline;
+use super::overage::Link;
+use crate::types::{Money, Name, Rounding};
+
+/// One version of a playbook.
+#[derive(Debug)]
+pub struct Playbook {
+    pub name: Name,
+    pub version: u32,
+    pub credit: CreditUnit,
+    pub actions: BTreeMap<Name, Action>,
+    pub plans: BTreeMap<Name, Arc<Plan>>,
+    /// The document as published.
+    pub source: Arc<str>,
+}
+
+/// What one credit is.
+#[derive(Clone, Debug)]
+pub struct CreditUnit {
+    /// Decimal places of a balance.
+    pub scale: u32,
+    pub rounding: Rounding,
+    /// List price of one credit.
+    pub price: Money,
+    pub currency: String,
+}
+
+#[derive(Debug)]
+pub struct Plan {
+    pub name: Name,
+    pub mode: Mode,
+    /// The actions that the plan covers; `None` = all.
+    pub includes: Option<BTreeSet<Name>>,
+    /// Price of one credit under this plan.
+    pub price: Money,
+    pub features: BTreeMap<String, Feature>,
+    /// The first sets the period; empty = pay as you go.
+    pub allowances: Vec<Allowance>,
+    pub anchor: Anchor,
+    /// Tried in order; empty = hard ceiling.
+    pub overage: Vec<Link>,
+    pub draw_order: DrawOrder,
+    pub caps: Vec<Cap>,
+    pub alerts: Vec<Alert>,
+    pub offline: Offline,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Enforce,
+    /// Decide and record everything, refuse nothing.
+    Observe,
+}
+
+/// A static entitlement, served as it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Feature {
+    Bool(bool),
+    /// A number as written.
+    Number(String),
+    Text(String),
+    List(Vec<Feature>),
+    Map(BTreeMap<String, Feature>),
+}
+
+impl Plan {
+    pub fn covers(&self, action: &Name) -> bool {
+        self.includes.as_ref().is_none_or(|actions| actions.contains(action))
+    }
+}

@@ -1,0 +1,1 @@
+//! (door plate to be written with the room)

@@ -1,0 +1,283 @@
+//! Amounts: exact decimals that never become floats and never leave their range.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use thiserror::Error;
+
+/// The most decimal places an amount may have: the largest `credit.scale` of a playbook.
+pub const SCALE_MAX: u32 = 9;
+
+/// The largest amount accepted at any door: 10^15. With nine decimals it has 24 digits, so that tens of thousands of the
+/// largest amounts still add up within the 28 digits that a decimal holds exactly.
+pub const AMOUNT_MAX: i64 = 1_000_000_000_000_000;
+
+/// An amount of credits.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Credits(Decimal);
+
+/// An amount of money in the playbook's currency.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Money(Decimal);
+
+/// How much was used of what an action meters: units, tokens, minutes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Quantity(Decimal);
+
+/// Why a text or a number is not an amount.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AmountError {
+    #[error("`{0}` is not a decimal number such as `12.50`")]
+    NotANumber(String),
+    #[error("`{0}` is negative")]
+    Negative(String),
+    #[error("`{0}` is larger than {AMOUNT_MAX}")]
+    TooLarge(String),
+    #[error("`{value}` has more than {places} decimal places")]
+    TooFine { value: String, places: u32 },
+}
+
+/// Reads a decimal number exactly: digits, one point, an optional sign; no exponent, no spaces, nothing rounded.
+pub fn parse_decimal(text: &str) -> Result<Decimal, AmountError> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = !digits.is_empty()
+        && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        && digits.bytes().filter(|b| *b == b'.').count() <= 1
+        && digits.bytes().any(|b| b.is_ascii_digit());
+    let shown = || text.chars().take(64).collect::<String>();
+    if !plain {
+        return Err(AmountError::NotANumber(shown()));
+    }
+    Decimal::from_str_exact(text).map_err(|_| {
+        let whole = digits.split('.').next().unwrap_or_default();
+        if whole.trim_start_matches('0').len() > 15 {
+            AmountError::TooLarge(shown())
+        } else {
+            AmountError::TooFine { value: shown(), places: SCALE_MAX }
+        }
+    })
+}
+
+fn within(value: Decimal, shown: &str) -> Result<Decimal, AmountError> {
+    if value.abs() > Decimal::from(AMOUNT_MAX) {
+        return Err(AmountError::TooLarge(shown.to_owned()));
+    }
+    let value = value.normalize();
+    if value.scale() > SCALE_MAX {
+        return Err(AmountError::TooFine { value: shown.to_owned(), places: SCALE_MAX });
+    }
+    Ok(value)
+}
+
+macro_rules! amount {
+    ($name:ident) => {
+        impl $name {
+            pub const ZERO: Self = Self(Decimal::ZERO);
+            pub const ONE: Self = Self(Decimal::ONE);
+
+            /// A whole number of units.
+            pub fn whole(units: i64) -> Self {
+                Self(Decimal::from(units))
+            }
+
+            /// Accepts a decimal within `AMOUNT_MAX` and `SCALE_MAX`.
+            pub fn new(value: Decimal) -> Result<Self, AmountError> {
+                within(value, &value.to_string()).map(Self)
+            }
+
+            /// A value that the core computed from amounts already accepted.
+            pub(crate) fn computed(value: Decimal) -> Self {
+                Self(value)
+            }
+
+            pub fn decimal(self) -> Decimal {
+                self.0
+            }
+
+            pub fn is_zero(self) -> bool {
+                self.0.is_zero()
+            }
+
+            pub fn is_positive(self) -> bool {
+                self.0.is_sign_positive() && !self.0.is_zero()
+            }
+
+            pub fn is_negative(self) -> bool {
+                self.0.is_sign_negative() && !self.0.is_zero()
+            }
+
+            /// `self - other`, or zero where that is below zero.
+            pub fn saturating_sub(self, other: Self) -> Self {
+                if other >= self { Self::ZERO } else { self - other }
+            }
+
+            /// The amount, or zero where it is below zero.
+            pub fn or_zero(self) -> Self {
+                if self.is_negative() { Self::ZERO } else { self }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = AmountError;
+
+            fn from_str(text: &str) -> Result<Self, AmountError> {
+                let shown: String = text.chars().take(64).collect();
+                within(parse_decimal(text)?, &shown).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0.normalize(), f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl Add for $name {
+            type Output = Self;
+
+            #[expect(
+                clippy::expect_used,
+                reason = "amounts are bounded at every door; an overflow is a bug, contained to the account"
+            )]
+            fn add(self, other: Self) -> Self {
+                Self(self.0.checked_add(other.0).expect("amount out of range"))
+            }
+        }
+
+        impl Sub for $name {
+            type Output = Self;
+
+            #[expect(
+                clippy::expect_used,
+                reason = "amounts are bounded at every door; an overflow is a bug, contained to the account"
+            )]
+            fn sub(self, other: Self) -> Self {
+                Self(self.0.checked_sub(other.0).expect("amount out of range"))
+            }
+        }
+
+        impl Neg for $name {
+            type Output = Self;
+
+            fn neg(self) -> Self {
+                Self(-self.0)
+            }
+        }
+
+        impl AddAssign for $name {
+            fn add_assign(&mut self, other: Self) {
+                *self = *self + other;
+            }
+        }
+
+        impl SubAssign for $name {
+            fn sub_assign(&mut self, other: Self) {
+                *self = *self - other;
+            }
+        }
+
+        impl Sum for $name {
+            fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+                iter.fold(Self::ZERO, Add::add)
+            }
+        }
+
+        impl<C> minicbor::Encode<C> for $name {
+            fn encode<W: minicbor::encode::Write>(
+                &self,
+                e: &mut minicbor::Encoder<W>,
+                _: &mut C,
+            ) -> Result<(), minicbor::encode::Error<W::Error>> {
+                encode_decimal(self.0, e)
+            }
+        }
+
+        impl<'b, C> minicbor::Decode<'b, C> for $name {
+            fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+                decode_decimal(d).map(Self)
+            }
+        }
+    };
+}
+
+amount!(Credits);
+amount!(Money);
+amount!(Quantity);
+
+/// On disk a decimal is a whole number where it is one that fits 64 bits, else its 16 bytes.
+fn encode_decimal<W: minicbor::encode::Write>(
+    value: Decimal,
+    e: &mut minicbor::Encoder<W>,
+) -> Result<(), minicbor::encode::Error<W::Error>> {
+    if value.scale() == 0
+        && let Ok(whole) = i64::try_from(value.mantissa())
+    {
+        e.i64(whole)?;
+    } else {
+        e.bytes(&value.serialize())?;
+    }
+    Ok(())
+}
+
+fn decode_decimal(d: &mut minicbor::Decoder<'_>) -> Result<Decimal, minicbor::decode::Error> {
+    if d.datatype()? == minicbor::data::Type::Bytes {
+        let bytes = <[u8; 16]>::try_from(d.bytes()?)
+            .map_err(|_| minicbor::decode::Error::message("a decimal has 16 bytes"))?;
+        Ok(Decimal::deserialize(bytes))
+    } else {
+        Ok(Decimal::from(d.i64()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_exact_decimals_only() {
+        for (text, shown) in [
+            ("0.10", "0.1"),
+            ("12.50", "12.5"),
+            ("-3", "-3"),
+            ("1000000000000000", "1000000000000000"),
+            (".5", "0.5"),
+        ] {
+            assert_eq!(Credits::from_str(text).map(|c| c.to_string()), Ok(shown.to_owned()), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            ".",
+            "1e3",
+            " 1",
+            "1_000",
+            "0x1",
+            "NaN",
+            "+1",
+            "1.2.3",
+            "1000000000000001",
+            "0.0000000001",
+            "99999999999999999999999999999999",
+        ] {
+            assert!(Credits::from_str(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn round_trips_on_disk() {
+        for text in ["0", "1", "-7", "0.000000001", "1000000000000000", "999999999999999.999999999", "2.5"] {
+            let amount = Credits::from_str(text).unwrap();
+            let bytes = minicbor::to_vec(amount).unwrap();
+            assert_eq!(minicbor::decode::<Credits>(&bytes).unwrap(), amount);
+        }
+    }
+}

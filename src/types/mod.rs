@@ -1,0 +1,23 @@
+//! The vocabulary of values: amounts, ids, instants, lengths of time. No rule lives here.
+//!
+//! | file | what |
+//! |---|---|
+//! | `amount` | `Credits`, `Money` and `Quantity`: exact decimals, bounded at the door |
+//! | `ratio` | exact fractions for pricing, rounded once by a named rule |
+//! | `percent` | shares such as `15%` |
+//! | `time` | `Timestamp` and `Length` |
+//! | `calendar` | civil periods and windows in an account's time zone |
+//! | `id` | parsed names and ids |
+
+pub mod amount;
+pub mod calendar;
+pub mod id;
+pub mod percent;
+pub mod ratio;
+pub mod time;
+
+pub use amount::{AmountError, Credits, Money, Quantity};
+pub use id::{AccountId, BlockId, Epoch, IdError, LeaseId, Name, RequestId, ReservationId, SidecarId};
+pub use percent::Percent;
+pub use ratio::{Ratio, Rounding};
+pub use time::{Length, Timestamp};
