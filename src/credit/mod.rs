@@ -1,1 +1,43 @@
-//! (door plate to be written with the room)
+//! The grammar of credits, one rule per file: what blocks and caps allow, and what each move does to them.
+//!
+//! | file | what |
+//! |---|---|
+//! | `block` | an amount with a species, a life and a price; its columns and moves |
+//! | `pool` | blocks in draw order, and the pool's debt |
+//! | `draw` | which blocks pay for an amount |
+//! | `hold` | what a run holds, and flows into and out of it |
+//! | `settle` | a charge over what a run holds: spent, overrun, given back |
+//! | `cap` | counters per scope and window |
+//! | `reservation` | what is known of an open run, and of an ended one |
+//! | `retry` | what a chain of retries costs |
+//! | `debt` | what was consumed but no block could pay |
+//! | `period` | when a plan's periods start and what they grant |
+//! | `price` | what overage costs: billing lines |
+//! | `event` | what happened to a run |
+//! | `book` | pools, counters and runs of one account, at the ledger or at a sidecar |
+//! | `conservation` | what always holds |
+//! | `refusal` | the business "no", in order of precedence |
+
+pub mod block;
+pub mod book;
+pub mod cap;
+pub mod conservation;
+pub mod debt;
+pub mod draw;
+pub mod event;
+pub mod hold;
+pub mod period;
+pub mod pool;
+pub mod price;
+pub mod refusal;
+pub mod reservation;
+pub mod retry;
+pub mod settle;
+
+pub use block::{Block, Column, Move};
+pub use book::Book;
+pub use cap::{CapKey, Counter, ScopeKey};
+pub use event::{CapFlow, Change, Flow, Place, RunEvent};
+pub use pool::{Pool, PoolId};
+pub use refusal::{Decision, Reason, Refusal};
+pub use reservation::{Final, Reservation, Run, State, Subject};

@@ -1,0 +1,316 @@
+//! A book: the pools, counters and runs of one account. At the ledger it is the whole account, at a sidecar the slice
+//! that it leased; the grammar is the same. This file is its single write path.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::block::{Block, Column, Move};
+use super::cap::{CapHold, CapKey, Counter, Kind};
+use super::event::{CapFlow, Change, Flow, Place, RunEvent};
+use super::hold::{self, Draw};
+use super::pool::{Pool, PoolId, Sorting};
+use super::reservation::{Final, Reservation, State};
+use super::retry::Chain;
+use crate::types::{BlockId, Credits, ReservationId, Timestamp};
+
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    pub pools: Vec<Pool>,
+    pub sorting: Sorting,
+    pub counters: BTreeMap<CapKey, Counter>,
+    /// Open runs.
+    pub runs: BTreeMap<ReservationId, Reservation>,
+    /// Ended runs that are still remembered.
+    pub finals: BTreeMap<ReservationId, Final>,
+    pub chains: BTreeMap<ReservationId, Chain>,
+    /// Blocks that have ended and hold nothing: their totals still count, their credits may come back by a refund.
+    pub archive: BTreeMap<BlockId, Block>,
+    /// When open runs end.
+    pub deadlines: BTreeSet<(Timestamp, ReservationId)>,
+    /// Until when ended runs are remembered.
+    pub remembered: BTreeSet<(Timestamp, ReservationId)>,
+    /// Descendants of a root, where it has any.
+    pub families: BTreeMap<ReservationId, BTreeSet<ReservationId>>,
+}
+
+impl Book {
+    pub fn pool(&self, id: &PoolId) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.id == *id)
+    }
+
+    pub fn pool_mut(&mut self, id: &PoolId) -> &mut Pool {
+        let index = match self.pools.iter().position(|pool| pool.id == *id) {
+            Some(index) => index,
+            None => {
+                self.pools.push(Pool::new(id.clone()));
+                self.pools.len() - 1
+            }
+        };
+        #[expect(clippy::indexing_slicing, reason = "the index was just found or pushed")]
+        &mut self.pools[index]
+    }
+
+    pub fn insert(&mut self, block: Block) {
+        let sorting = self.sorting.clone();
+        self.pool_mut(&block.pool.clone()).insert(block, &sorting);
+    }
+
+    pub fn sort_by(&mut self, sorting: Sorting) {
+        if self.sorting != sorting {
+            for pool in &mut self.pools {
+                pool.sort(&sorting);
+            }
+            self.sorting = sorting;
+        }
+    }
+
+    pub fn block(&self, id: BlockId) -> Option<&Block> {
+        self.pools.iter().find_map(|pool| pool.block(id)).or_else(|| self.archive.get(&id))
+    }
+
+    pub fn block_mut(&mut self, id: BlockId) -> Option<&mut Block> {
+        match self.pools.iter_mut().find_map(|pool| pool.block_mut(id)) {
+            Some(block) => Some(block),
+            None => self.archive.get_mut(&id),
+        }
+    }
+
+    pub fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.pools.iter().flat_map(|pool| &pool.blocks).chain(self.archive.values())
+    }
+
+    /// Puts blocks away that have ended and hold nothing.
+    pub fn archive(&mut self, at: Timestamp) {
+        let done = |block: &Block| {
+            block.has_ended(at) && block.held.is_zero() && block.available.is_zero()
+                || !block.elastic
+                    && block.held.is_zero()
+                    && block.available.is_zero()
+                    && block.granted == block.withdrawn
+        };
+        for pool in &mut self.pools {
+            for block in pool.blocks.extract_if(.., |block| done(block)) {
+                self.archive.insert(block.id, block);
+            }
+        }
+    }
+
+    /// Applies one move of one block.
+    pub fn shift(&mut self, step: &Move) {
+        if let Some(block) = self.block_mut(step.block) {
+            block.shift(step.from, step.to, step.amount);
+        }
+    }
+
+    /// Evolves by what happened to a run. `keep` says until when an ended run is remembered.
+    pub fn apply(&mut self, event: &RunEvent, keep: Timestamp) {
+        if let Change::Reserved(reservation) = &event.change {
+            self.open((**reservation).clone());
+        }
+        for flow in &event.flows {
+            self.flow(event.id, flow);
+        }
+        for flow in &event.caps {
+            self.cap_flow(event.id, flow, event.at);
+        }
+        if !event.debt.is_zero() {
+            let observed = self.observed(event);
+            let pool = self.pool_mut(&event.debt_pool);
+            pool.debt += event.debt;
+            if observed {
+                pool.observed_debt += event.debt;
+            }
+        }
+        match &event.change {
+            Change::Reserved(_) => self.remember_first_draws(event.id),
+            Change::Progressed { reported, expires_at } => {
+                self.progressed(event.id, event.debt, reported.clone(), *expires_at);
+            }
+            Change::Awaiting { asked, reported, until } => {
+                self.progressed(event.id, event.debt, Some(reported.clone()), *until);
+                if let Some(run) = self.runs.get_mut(&event.id) {
+                    run.state = State::AwaitingOutcome;
+                    run.awaiting = Some((**asked).clone());
+                }
+            }
+            Change::Ended(ended) => self.end(event.id, (**ended).clone(), keep),
+        }
+    }
+
+    /// Adds an open run that holds what its fields say.
+    pub fn open(&mut self, reservation: Reservation) {
+        self.deadlines.insert((reservation.expires_at, reservation.id));
+        if reservation.root != reservation.id {
+            self.families.entry(reservation.root).or_default().insert(reservation.id);
+        }
+        if let Some(link) = reservation.chain {
+            let first = self.finals.get(&link.first).map(Final::charged);
+            let chain = self.chains.entry(link.first).or_default();
+            if chain.members.is_empty() {
+                chain.note(link.first, first.unwrap_or(link.others));
+            }
+            chain.note(reservation.id, reservation.charged());
+        }
+        self.runs.insert(reservation.id, reservation);
+    }
+
+    /// Takes an open run out, with what it holds.
+    pub fn close(&mut self, id: ReservationId) -> Option<Reservation> {
+        let run = self.runs.remove(&id)?;
+        self.deadlines.remove(&(run.expires_at, id));
+        if let Some(family) = self.families.get_mut(&run.root) {
+            family.remove(&id);
+            if family.is_empty() {
+                self.families.remove(&run.root);
+            }
+        }
+        Some(run)
+    }
+
+    /// Open runs of a family: the root, if open, and its open descendants.
+    pub fn family(&self, root: ReservationId) -> Vec<ReservationId> {
+        let descendants = self.families.get(&root).into_iter().flatten().copied();
+        self.runs.get(&root).map(|run| run.id).into_iter().chain(descendants).collect()
+    }
+
+    /// The open ancestors of a run, the nearest first.
+    pub fn ancestors(&self, parent: Option<ReservationId>) -> Vec<&Reservation> {
+        let mut found = Vec::new();
+        let mut next = parent;
+        while let Some(id) = next {
+            if let Some(run) = self.runs.get(&id) {
+                found.push(run);
+                next = run.run.parent;
+            } else {
+                next = self.finals.get(&id).and_then(|ended| ended.run.parent);
+            }
+            if found.len() > super::settle::DEPTH_MAX {
+                break;
+            }
+        }
+        found
+    }
+
+    /// Remembers how a run ended.
+    pub fn remember(&mut self, id: ReservationId, ended: Final, keep: Timestamp) {
+        let first = ended.chain.map_or(id, |link| link.first);
+        if let Some(chain) = self.chains.get_mut(&first) {
+            chain.note(id, ended.charged());
+        }
+        self.finals.insert(id, ended);
+        self.remembered.insert((keep, id));
+    }
+
+    /// Forgets ended runs whose time is over, and all but the `most` that end last.
+    pub fn forget(&mut self, at: Timestamp, most: usize) {
+        while let Some((until, id)) = self.remembered.first().copied() {
+            if until > at && self.finals.len() <= most {
+                break;
+            }
+            self.remembered.pop_first();
+            if !self.remembered.iter().rev().any(|(_, other)| *other == id)
+                && let Some(ended) = self.finals.remove(&id)
+            {
+                let first = ended.chain.map_or(id, |link| link.first);
+                let open = self.chains.get(&first).is_some_and(|chain| {
+                    chain.members.iter().any(|(m, _)| self.runs.contains_key(m) || self.finals.contains_key(m))
+                });
+                if !open {
+                    self.chains.remove(&first);
+                }
+            }
+        }
+    }
+
+    fn flow(&mut self, id: ReservationId, flow: &Flow) {
+        let draw = Draw { block: flow.block, species: flow.species, amount: flow.amount };
+        if let Some(held) = self.draws(id, flow.from) {
+            hold::remove(held, &draw);
+        }
+        if let Some(held) = self.draws(id, flow.to) {
+            hold::add(held, draw);
+        }
+        let (from, to) = (flow.from.column(), flow.to.column());
+        if from != to {
+            self.shift(&Move { block: flow.block, from, to, amount: flow.amount });
+        }
+    }
+
+    fn draws(&mut self, id: ReservationId, place: Place) -> Option<&mut Vec<Draw>> {
+        match place {
+            Place::Held => self.runs.get_mut(&id).map(|run| &mut run.held),
+            Place::Spent => self.runs.get_mut(&id).map(|run| &mut run.spent),
+            Place::Other(other) => self.runs.get_mut(&other).map(|run| &mut run.held),
+            Place::Free | Place::Lapsed => None,
+        }
+    }
+
+    fn cap_flow(&mut self, id: ReservationId, flow: &CapFlow, at: Timestamp) {
+        for (place, sign) in [(flow.from, -flow.amount), (flow.to, flow.amount)] {
+            if let Some(counter) = self.counters.get_mut(&flow.key) {
+                counter.used_at = at;
+                match place.column() {
+                    Column::Held => counter.held += sign,
+                    Column::Spent => counter.spent += sign,
+                    _ => {}
+                }
+            }
+            let (owner, spent) = match place {
+                Place::Held => (id, false),
+                Place::Spent => (id, true),
+                Place::Other(other) => (other, false),
+                Place::Free | Place::Lapsed => continue,
+            };
+            if let Some(run) = self.runs.get_mut(&owner) {
+                let index = run.caps.iter().position(|hold| hold.key == flow.key).unwrap_or_else(|| {
+                    let none = Credits::ZERO;
+                    let key = flow.key.clone();
+                    run.caps.push(CapHold { key, held: none, spent: none, measure: Kind::Credits });
+                    run.caps.len() - 1
+                });
+                if let Some(hold) = run.caps.get_mut(index) {
+                    *(if spent { &mut hold.spent } else { &mut hold.held }) += sign;
+                }
+            }
+        }
+    }
+
+    fn observed(&self, event: &RunEvent) -> bool {
+        match &event.change {
+            Change::Ended(ended) => ended.observed,
+            _ => self.runs.get(&event.id).is_some_and(|run| run.observed),
+        }
+    }
+
+    fn remember_first_draws(&mut self, id: ReservationId) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.first = run.held.clone();
+        }
+    }
+
+    fn progressed(
+        &mut self,
+        id: ReservationId,
+        debt: Credits,
+        reported: Option<crate::playbook::charge::Quantities>,
+        expires_at: Timestamp,
+    ) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        run.debt += debt;
+        if reported.is_some() {
+            run.reported = reported;
+        }
+        self.deadlines.remove(&(run.expires_at, id));
+        run.expires_at = expires_at;
+        self.deadlines.insert((expires_at, id));
+        let (charged, chain) = (run.charged(), run.chain);
+        let first = chain.map_or(id, |link| link.first);
+        if let Some(chain) = self.chains.get_mut(&first) {
+            chain.note(id, charged);
+        }
+    }
+
+    fn end(&mut self, id: ReservationId, ended: Final, keep: Timestamp) {
+        self.close(id);
+        self.remember(id, ended, keep);
+    }
+}

@@ -1,0 +1,86 @@
+//! Which blocks pay for an amount.
+//!
+//! Each whole pool of the run's path is used up, its blocks in draw order, before the next; the last resorts come after
+//! the last pool. `basic` pays only for basic actions, and only where everything before it is used up.
+
+use super::hold::Draw;
+use super::pool::{Pool, PoolId};
+use crate::playbook::draw_order::Species;
+use crate::types::{Credits, Timestamp};
+
+/// What limits a draw besides the blocks themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub at: Timestamp,
+    /// Whether the action is basic.
+    pub basic: bool,
+    /// The overage that may still be drawn, where an administrator lowered it; `None` = what the blocks have.
+    pub overage: Option<Credits>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drawn {
+    pub draws: Vec<Draw>,
+    pub missing: Credits,
+}
+
+pub fn draw(pools: &[Pool], path: &[PoolId], amount: Credits, limits: Limits) -> Drawn {
+    let mut drawn = Drawn { draws: Vec::new(), missing: amount };
+    let mut overage = limits.overage;
+    for last_resort in [false, true] {
+        for pool in path.iter().filter_map(|id| pools.iter().find(|pool| pool.id == *id)) {
+            for block in pool.blocks.iter().filter(|block| block.species.is_last_resort() == last_resort) {
+                if !drawn.missing.is_positive() {
+                    return drawn;
+                }
+                if !block.pays(limits.at) || (block.species == Species::Basic && !limits.basic) {
+                    continue;
+                }
+                let mut part = if block.elastic { drawn.missing } else { block.available.min(drawn.missing) };
+                if let (Species::Overage, Some(left)) = (block.species, overage.as_mut()) {
+                    part = part.min(*left);
+                    *left -= part;
+                }
+                if part.is_positive() {
+                    drawn.draws.push(Draw { block: block.id, species: block.species, amount: part });
+                    drawn.missing -= part;
+                }
+            }
+        }
+    }
+    drawn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::block::Block;
+    use super::super::pool::Sorting;
+    use super::*;
+    use crate::types::BlockId;
+
+    #[test]
+    fn draws_what_expires_first_and_the_last_resorts_last() {
+        let mut pool = Pool::new(PoolId::Account);
+        for (id, species, credits, ends) in [
+            (1, Species::Overage, 100, None),
+            (2, Species::OnDemand, 10, None),
+            (3, Species::Subscription, 10, Some(50)),
+            (4, Species::Incentive, 10, Some(20)),
+            (5, Species::Basic, 10, None),
+        ] {
+            let mut block = Block::new(BlockId(id), PoolId::Account, species, Timestamp::default());
+            block.expires_at = ends.map(Timestamp::from_micros);
+            pool.insert(block.with(Credits::whole(credits)), &Sorting::default());
+        }
+        let limits =
+            |at| Limits { at: Timestamp::from_micros(at), basic: false, overage: Some(Credits::whole(5)) };
+        let ids = |at, amount| {
+            let drawn = draw(std::slice::from_ref(&pool), &[PoolId::Account], Credits::whole(amount), limits(at));
+            (drawn.draws.iter().map(|d| d.block.0).collect::<Vec<_>>(), drawn.missing)
+        };
+        assert_eq!(ids(0, 35), (vec![4, 3, 2, 1], Credits::ZERO));
+        assert_eq!(ids(20, 35), (vec![3, 2, 1], Credits::whole(10)));
+        assert_eq!(ids(50, 12), (vec![2, 1], Credits::ZERO));
+    }
+}

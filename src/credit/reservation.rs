@@ -1,0 +1,201 @@
+//! What is known of an open run, and of an ended one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use minicbor::{Decode, Encode};
+
+use super::cap::CapHold;
+use super::hold::{self, Draw};
+use super::refusal::Decision;
+use super::retry::ChainLink;
+use crate::playbook::charge::{Quantities, RunResult};
+use crate::types::{Credits, Name, Quantity, RequestId, ReservationId, Timestamp};
+
+/// Who causes a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Subject {
+    #[n(0)]
+    pub team: Option<Name>,
+    #[n(1)]
+    pub user: Option<Name>,
+    #[n(2)]
+    pub agent: Option<Name>,
+}
+
+/// What authorise was asked: a repeated request id must come with the same.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Run {
+    #[n(0)]
+    pub action: Name,
+    #[n(1)]
+    pub subject: Subject,
+    #[n(2)]
+    pub quantities: Quantities,
+    #[n(3)]
+    pub dimensions: BTreeMap<Name, Name>,
+    #[n(4)]
+    pub run_id: Option<Name>,
+    #[n(5)]
+    pub parent: Option<ReservationId>,
+    #[n(6)]
+    pub retry_of: Option<ReservationId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum State {
+    #[n(0)]
+    Held,
+    #[n(1)]
+    AwaitingOutcome,
+    /// A commit is safe on disk and on its way to its settler.
+    #[n(2)]
+    Accepted,
+    #[n(3)]
+    Settled,
+    #[n(4)]
+    Released,
+    #[n(5)]
+    Lapsed,
+}
+
+/// An open run.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Reservation {
+    #[n(0)]
+    pub id: ReservationId,
+    #[n(1)]
+    pub run: Run,
+    /// The playbook version whose weights and rules hold for it.
+    #[n(2)]
+    pub version: u32,
+    #[n(3)]
+    pub authorized_at: Timestamp,
+    /// Exclusive.
+    #[n(4)]
+    pub expires_at: Timestamp,
+    /// The most that extensions can reach.
+    #[n(5)]
+    pub latest: Timestamp,
+    /// What it holds, in the order drawn.
+    #[n(6)]
+    pub held: Vec<Draw>,
+    /// What it was charged so far.
+    #[n(7)]
+    pub spent: Vec<Draw>,
+    /// What of the charge no block paid.
+    #[n(8)]
+    pub debt: Credits,
+    #[n(9)]
+    pub caps: Vec<CapHold>,
+    /// The root of its family; itself where it has no parent.
+    #[n(10)]
+    pub root: ReservationId,
+    #[n(11)]
+    pub chain: Option<ChainLink>,
+    #[n(12)]
+    pub decision: Decision,
+    #[n(13)]
+    pub state: State,
+    /// Totals that `progress` reported last.
+    #[n(14)]
+    pub reported: Option<Quantities>,
+    /// What it held when it was authorised: a repeated authorise answers with it.
+    #[n(15)]
+    pub first: Vec<Draw>,
+    /// Degraded use free of charge: it holds and is charged nothing.
+    #[n(16)]
+    pub free: bool,
+    /// The commit that reported success, where the outcome is awaited.
+    #[n(17)]
+    pub awaiting: Option<Asked>,
+    /// Booked in observe mode: its debt is never repaid.
+    #[n(18)]
+    pub observed: bool,
+}
+
+/// A commit as it was asked, for idempotency.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Asked {
+    #[n(0)]
+    pub request_id: Option<RequestId>,
+    #[n(1)]
+    pub result: RunResult,
+    #[n(2)]
+    pub quantities: Option<Quantities>,
+    #[n(3)]
+    pub completion: Option<Quantity>,
+    #[n(4)]
+    pub verified: bool,
+}
+
+/// An ended run.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Final {
+    #[n(0)]
+    pub run: Run,
+    #[n(1)]
+    pub version: u32,
+    #[n(2)]
+    pub state: State,
+    #[n(3)]
+    pub result: Option<RunResult>,
+    #[n(4)]
+    pub spent: Vec<Draw>,
+    #[n(5)]
+    pub debt: Credits,
+    /// The commit that settled it.
+    #[n(6)]
+    pub asked: Option<Asked>,
+    #[n(7)]
+    pub ended_at: Timestamp,
+    #[n(8)]
+    pub chain: Option<ChainLink>,
+    #[n(9)]
+    pub authorized_at: Timestamp,
+    /// What a repeated authorise of an `event` action answers.
+    #[n(10)]
+    pub decision: Decision,
+    #[n(11)]
+    pub expires_at: Timestamp,
+    #[n(12)]
+    pub completion: Option<Quantity>,
+    #[n(13)]
+    pub observed: bool,
+}
+
+impl Reservation {
+    pub fn held_total(&self) -> Credits {
+        hold::total(&self.held)
+    }
+
+    pub fn charged(&self) -> Credits {
+        hold::total(&self.spent) + self.debt
+    }
+}
+
+impl Final {
+    pub fn charged(&self) -> Credits {
+        hold::total(&self.spent) + self.debt
+    }
+}
+
+impl State {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Held => "HELD",
+            Self::AwaitingOutcome => "AWAITING_OUTCOME",
+            Self::Accepted => "ACCEPTED",
+            Self::Settled => "SETTLED",
+            Self::Released => "RELEASED",
+            Self::Lapsed => "LAPSED",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
