@@ -114,7 +114,8 @@ impl Block {
     /// Moves credits between two columns. An elastic block has no available column: what leaves it there is granted
     /// on the way, what returns there is taken back.
     pub fn shift(&mut self, from: Column, to: Column, amount: Credits) {
-        let actual = |column| if self.elastic && column == Column::Available { Column::Outside } else { column };
+        let actual =
+            |column| if self.elastic && column == Column::Available { Column::Outside } else { column };
         let (from, to) = (actual(from), actual(to));
         *self.column(from) -= amount;
         *self.column(to) += amount;

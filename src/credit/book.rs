@@ -212,7 +212,10 @@ impl Book {
             {
                 let first = ended.chain.map_or(id, |link| link.first);
                 let open = self.chains.get(&first).is_some_and(|chain| {
-                    chain.members.iter().any(|(m, _)| self.runs.contains_key(m) || self.finals.contains_key(m))
+                    chain
+                        .members
+                        .iter()
+                        .any(|(m, _)| self.runs.contains_key(m) || self.finals.contains_key(m))
                 });
                 if !open {
                     self.chains.remove(&first);

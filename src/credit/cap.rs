@@ -51,13 +51,18 @@ pub struct Counter {
 }
 
 /// What one run needs of one counter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Need {
+    #[n(0)]
     pub key: CapKey,
+    #[n(1)]
     pub amount: Credits,
     /// The cap's own limit.
+    #[n(2)]
     pub limit: Credits,
+    #[n(3)]
     pub soft: bool,
+    #[n(4)]
     pub ends_at: Option<Timestamp>,
 }
 
@@ -120,14 +125,20 @@ pub struct WindowBase<'a> {
     pub zone: &'a TimeZone,
 }
 
-/// What a run of `amount` credits needs of the plan's caps, in the plan's order. `root` is the run's own id where it has
-/// no parent.
-pub fn needs(plan: &Plan, run: &Run, root: ReservationId, amount: Credits, base: &WindowBase<'_>) -> Vec<Need> {
-    plan.caps.iter().filter_map(|cap| need(cap, run, root, amount, base)).collect()
+/// What a run of `amount` credits needs of the plan's caps, in the plan's order. `budget` names the run whose budget it
+/// counts in where it has no `run_id`.
+pub fn needs(
+    plan: &Plan,
+    run: &Run,
+    budget: ReservationId,
+    amount: Credits,
+    base: &WindowBase<'_>,
+) -> Vec<Need> {
+    plan.caps.iter().filter_map(|cap| need(cap, run, budget, amount, base)).collect()
 }
 
-fn need(cap: &Cap, run: &Run, root: ReservationId, amount: Credits, base: &WindowBase<'_>) -> Option<Need> {
-    let scope = scope(cap, run, root)?;
+fn need(cap: &Cap, run: &Run, budget: ReservationId, amount: Credits, base: &WindowBase<'_>) -> Option<Need> {
+    let scope = scope(cap, run, budget)?;
     let amount = match cap.measure {
         Measure::Credits { .. } => amount,
         Measure::Runs { .. } => Credits::ONE,
@@ -137,7 +148,11 @@ fn need(cap: &Cap, run: &Run, root: ReservationId, amount: Credits, base: &Windo
     };
     let window = cap.window().map(|every| calendar::window(base.at, every, base.origin, base.zone));
     Some(Need {
-        key: CapKey { cap: cap.name.clone(), scope, window: window.map_or(Timestamp::default(), |w| w.start) },
+        key: CapKey {
+            cap: cap.name.clone(),
+            scope,
+            window: window.map_or(Timestamp::default(), |w| w.start),
+        },
         amount,
         limit: cap.limit(),
         soft: cap.soft,
@@ -146,7 +161,7 @@ fn need(cap: &Cap, run: &Run, root: ReservationId, amount: Credits, base: &Windo
 }
 
 /// The scope's counter that a run counts in; `None` where the cap does not match it.
-fn scope(cap: &Cap, run: &Run, root: ReservationId) -> Option<ScopeKey> {
+fn scope(cap: &Cap, run: &Run, budget: ReservationId) -> Option<ScopeKey> {
     let named = |name: Option<&Name>| {
         name.filter(|name| cap.matches.as_ref().is_none_or(|glob| glob.matches(name.as_str())))
             .map(|name| ScopeKey::Named(name.clone()))
@@ -159,7 +174,7 @@ fn scope(cap: &Cap, run: &Run, root: ReservationId) -> Option<ScopeKey> {
         Scope::Action => named(Some(&run.action)),
         Scope::Run => match &run.run_id {
             Some(run_id) => named(Some(run_id)),
-            None => cap.matches.is_none().then_some(ScopeKey::Root(root)),
+            None => cap.matches.is_none().then_some(ScopeKey::Root(budget)),
         },
     }
 }

@@ -22,7 +22,12 @@ pub fn repay(book: &Book, pool: &super::pool::PoolId, at: Timestamp) -> Repaymen
         let pays = block.pays(at) && block.species != Species::Incentive && !block.species.is_last_resort();
         let part = block.available.min(owed);
         if pays && part.is_positive() {
-            out.moves.push(Move { block: block.id, from: Column::Available, to: Column::Spent, amount: part });
+            out.moves.push(Move {
+                block: block.id,
+                from: Column::Available,
+                to: Column::Spent,
+                amount: part,
+            });
             out.paid += part;
             owed -= part;
         }

@@ -76,7 +76,8 @@ mod tests {
         let limits =
             |at| Limits { at: Timestamp::from_micros(at), basic: false, overage: Some(Credits::whole(5)) };
         let ids = |at, amount| {
-            let drawn = draw(std::slice::from_ref(&pool), &[PoolId::Account], Credits::whole(amount), limits(at));
+            let drawn =
+                draw(std::slice::from_ref(&pool), &[PoolId::Account], Credits::whole(amount), limits(at));
             (drawn.draws.iter().map(|d| d.block.0).collect::<Vec<_>>(), drawn.missing)
         };
         assert_eq!(ids(0, 35), (vec![4, 3, 2, 1], Credits::ZERO));

@@ -39,7 +39,9 @@ fn guess(every: Every, origin: Timestamp, at: Timestamp) -> u32 {
         Every::Quarter => 92 * 24 * 3600 + 3600,
         Every::Year => 366 * 24 * 3600 + 3600,
         Every::Length(crate::types::Length::Exact(micros)) => (micros / 1_000_000).max(1),
-        Every::Length(crate::types::Length::Months(months)) => i64::from(months.max(1)) * 31 * 24 * 3600 + 3600,
+        Every::Length(crate::types::Length::Months(months)) => {
+            i64::from(months.max(1)) * 31 * 24 * 3600 + 3600
+        }
     } * 1_000_000;
     u32::try_from(at.micros_since(origin) / longest_micros).unwrap_or(0).saturating_sub(1)
 }
@@ -70,10 +72,9 @@ pub fn grant(
     zone: &TimeZone,
 ) -> Granted {
     match allowance.recurs {
-        Recurs::Once { lasts } => Granted {
-            credits: allowance.credits,
-            end: lasts.map(|length| calendar::plus(at, length, zone)),
-        },
+        Recurs::Once { lasts } => {
+            Granted { credits: allowance.credits, end: lasts.map(|length| calendar::plus(at, length, zone)) }
+        }
         Recurs::Every(every) => {
             let current = stretch(plan.anchor, every, origin, at, zone);
             let whole = match plan.anchor {

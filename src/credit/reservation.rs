@@ -113,6 +113,9 @@ pub struct Reservation {
     /// Booked in observe mode: its debt is never repaid.
     #[n(18)]
     pub observed: bool,
+    /// The run whose budget (`per: run` without a `run_id`) it counts in: the root, or the root of what it retries.
+    #[n(19)]
+    pub budget: ReservationId,
 }
 
 /// A commit as it was asked, for idempotency.
@@ -163,6 +166,12 @@ pub struct Final {
     pub completion: Option<Quantity>,
     #[n(13)]
     pub observed: bool,
+    /// Totals that it was charged for.
+    #[n(14)]
+    pub used: Option<Quantities>,
+    /// See `Reservation::budget`.
+    #[n(15)]
+    pub budget: ReservationId,
 }
 
 impl Reservation {

@@ -157,12 +157,7 @@ pub fn free_slots(run: &Reservation) -> Vec<CapFlow> {
     run.caps
         .iter()
         .filter(|hold| hold.measure == Kind::Concurrent && hold.held.is_positive())
-        .map(|hold| CapFlow {
-            key: hold.key.clone(),
-            amount: hold.held,
-            from: Place::Held,
-            to: Place::Free,
-        })
+        .map(|hold| CapFlow { key: hold.key.clone(), amount: hold.held, from: Place::Held, to: Place::Free })
         .collect()
 }
 

@@ -1,1 +1,22 @@
-//! (door plate to be written with the room)
+//! How much a sidecar may use alone, until when, and how it accounts for it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `terms` | what a sidecar must know of an account to decide |
+//! | `exchange` | what is asked of the ledger, and what it grants |
+//! | `event` | what happens to a sidecar's slice: its journal, and what of it is reported |
+//! | `sizing` | how big a lease is |
+//! | `mark` | the most that reservations not yet on disk may add up to, and what an unclean stop seals |
+//! | `promotion` | which runs the account itself should hold |
+
+pub mod event;
+pub mod exchange;
+pub mod mark;
+pub mod promotion;
+pub mod sizing;
+pub mod terms;
+
+pub use event::{Passed, Returned, SidecarRecord, WalletEvent};
+pub use exchange::{Ask, Grant, LeaseTotals, Room};
+pub use mark::Mark;
+pub use terms::AccountTerms;

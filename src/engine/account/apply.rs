@@ -1,0 +1,467 @@
+//! The account's single write path. It decides nothing: an entry says all that moved.
+
+use jiff::tz::TimeZone;
+
+use super::entry::{Absorbed, Alarm, Entry, LeaseEntry, Source, What};
+use super::state::{Account, Lease, Seal};
+use crate::credit::pool::Sorting;
+use crate::credit::price::PeriodOverage;
+use crate::credit::{Block, CapKey, Change, Column, Move, Place, RunEvent};
+use crate::engine::contract::{Contract, Playbooks};
+use crate::lease::WalletEvent;
+use crate::playbook::allowance::Recurs;
+use crate::playbook::draw_order::Species;
+use crate::playbook::overage::{Link, Prices};
+use crate::types::calendar::{self, Stretch};
+use crate::types::{BlockId, Credits, Length, SidecarId, Timestamp};
+
+/// How long after the last time at which it could be committed a run's final answer is kept: a week for late commits and
+/// a day more.
+const FINAL_KEPT: Length = Length::days(15);
+
+/// A seal ends after so long: nothing is stranded by it for longer.
+pub const SEAL: Length = Length::hours(1);
+
+/// Ended runs that an account remembers at most, lest one account fill the process.
+const FINALS_MAX: usize = 5_000_000;
+
+impl Account {
+    pub fn apply(&mut self, entry: &Entry, playbooks: &Playbooks) {
+        let at = entry.at;
+        match &entry.what {
+            What::Subscribed { plan, version, zone, key } => {
+                self.zone.clone_from(zone);
+                self.key = *key;
+                self.contract = contract(playbooks, *version, plan.as_str(), at, zone);
+                if let Some(contract) = &self.contract {
+                    self.book.sort_by(Sorting::of(&contract.plan));
+                    self.allowances = contract.plan.allowances.iter().map(|_| Some(at)).collect();
+                    self.chain = contract.plan.overage.iter().map(|_| Some(at)).collect();
+                }
+                self.period = Stretch { start: at, end: at };
+            }
+            What::Suspended => self.set_suspended(true),
+            What::Resumed => self.set_suspended(false),
+            What::OverageLimited(credits) => {
+                if let Some(contract) = &mut self.contract {
+                    contract.overage_limit = Some(*credits);
+                }
+            }
+            What::PeriodStarted { start, end, version } => {
+                self.start_period(*start, *end, *version, playbooks)
+            }
+            What::Granted { block, source } => self.grant(block, *source),
+            What::Lapsed(moves) | What::Voided(moves) => self.shift_all(moves),
+            What::Repaid { pool, paid, moves } => {
+                self.shift_all(moves);
+                self.book.pool_mut(pool).debt -= *paid;
+            }
+            What::Leased(leased) => self.lease(leased, at),
+            What::GrantLost { sidecar } => self.grant_lost(*sidecar),
+            What::Reclaimed { sidecar, .. } => {
+                if let Some(lease) = self.leases.remove(sidecar) {
+                    self.free(lease.out, lease.rooms, at);
+                }
+            }
+            What::Absorbed(absorbed) => self.absorb(absorbed, at),
+            What::Run(event) => self.run(event),
+            What::Started { sidecar, epoch } => {
+                self.sidecars.entry(*sidecar).or_default().epoch = *epoch;
+            }
+            What::Unsealed { sidecar, slices, rooms } => self.unseal(*sidecar, slices, rooms, at),
+            What::Raised(alarm) => self.raise(at, alarm),
+            What::Cleared(alarm) => {
+                self.raised.remove(alarm);
+            }
+        }
+        if let Some(answered) = &entry.request {
+            self.requests.insert(answered.id.clone(), answered.clone());
+        }
+        self.book.archive(at);
+        self.book.forget(at, FINALS_MAX);
+        self.number = entry.number;
+        self.link = entry.link;
+    }
+
+    fn set_suspended(&mut self, suspended: bool) {
+        if let Some(contract) = &mut self.contract {
+            contract.suspended = suspended;
+        }
+    }
+
+    fn start_period(&mut self, start: Timestamp, end: Timestamp, version: u32, playbooks: &Playbooks) {
+        self.period = Stretch { start, end };
+        let Some(old) = self.contract.take() else { return };
+        let mut new = old.clone();
+        if version != old.playbook.version
+            && let Some(contract) =
+                contract(playbooks, version, old.plan.name.as_str(), old.origin, &self.zone)
+        {
+            let moved = contract.plan.allowances.len() != old.plan.allowances.len()
+                || contract.plan.overage.len() != old.plan.overage.len();
+            if moved {
+                self.allowances = contract.plan.allowances.iter().map(|_| Some(start)).collect();
+                self.chain = contract.plan.overage.iter().map(|_| Some(start)).collect();
+            }
+            new = Contract { suspended: old.suspended, overage_limit: old.overage_limit, ..contract };
+            self.book.sort_by(Sorting::of(&new.plan));
+        }
+        new.period_ends = end;
+        self.contract = Some(new);
+        // Counters of windows that are over: nothing in them can change a decision.
+        self.book
+            .counters
+            .retain(|_, counter| counter.held.is_positive() || counter.ends_at.is_none_or(|end| end > start));
+    }
+
+    fn grant(&mut self, block: &Block, source: Source) {
+        self.next_block = self.next_block.max(block.id.0 + 1);
+        match source {
+            Source::Allowance(index) => {
+                let recurs = self
+                    .contract
+                    .as_ref()
+                    .and_then(|contract| contract.plan.allowances.get(index as usize))
+                    .map(|allowance| allowance.recurs);
+                if let Some(due) = self.allowances.get_mut(index as usize) {
+                    *due = match recurs {
+                        Some(Recurs::Every(_)) => block.expires_at,
+                        Some(Recurs::Once { .. }) | None => None,
+                    };
+                }
+            }
+            Source::Chain(index) => {
+                if let Some(due) = self.chain.get_mut(index as usize) {
+                    *due = block.expires_at;
+                }
+            }
+            Source::Administrator => {}
+        }
+        self.book.insert(block.clone());
+    }
+
+    fn lease(&mut self, entry: &LeaseEntry, at: Timestamp) {
+        for (block, amount) in &entry.slices {
+            self.shift(Move { block: *block, from: Column::Available, to: Column::Held, amount: *amount });
+        }
+        for (key, amount) in &entry.rooms {
+            self.count(key, *amount, Credits::ZERO, at);
+        }
+        self.next_lease = self.next_lease.max(entry.lease.0 + 1);
+        let lease =
+            self.leases.entry(entry.sidecar).or_insert_with(|| Lease { id: entry.lease, ..Lease::default() });
+        lease.grants = entry.number;
+        lease.ends_at = entry.ends_at;
+        add(&mut lease.out, &entry.slices);
+        add(&mut lease.rooms, &entry.rooms);
+        lease.last = (entry.slices.clone(), entry.rooms.clone());
+    }
+
+    fn grant_lost(&mut self, sidecar: SidecarId) {
+        let Some(lease) = self.leases.get_mut(&sidecar) else { return };
+        let (slices, rooms) = std::mem::take(&mut lease.last);
+        lease.grants -= 1;
+        subtract(&mut lease.out, &slices);
+        subtract(&mut lease.rooms, &rooms);
+        self.free(slices.into_iter().collect(), rooms.into_iter().collect(), Timestamp::default());
+    }
+
+    /// Held credits and room become free; what belongs to an ended block lapses at the next tick.
+    fn free(
+        &mut self,
+        slices: std::collections::BTreeMap<BlockId, Credits>,
+        rooms: std::collections::BTreeMap<CapKey, Credits>,
+        at: Timestamp,
+    ) {
+        for (block, amount) in slices {
+            self.shift(Move { block, from: Column::Held, to: Column::Available, amount });
+        }
+        for (key, amount) in rooms {
+            self.count(&key, -amount, Credits::ZERO, at);
+        }
+    }
+
+    fn absorb(&mut self, absorbed: &Absorbed, at: Timestamp) {
+        let Absorbed { sidecar, epoch, number, event, effects } = absorbed;
+        let seen = self.sidecars.entry(*sidecar).or_default();
+        seen.number = *number;
+        seen.epoch = seen.epoch.max(*epoch);
+        match event {
+            WalletEvent::Run(run) => self.follow(run),
+            WalletEvent::Promoted(runs) => {
+                for run in runs {
+                    self.book.open(run.clone());
+                }
+            }
+            WalletEvent::Sealed(sealed) if effects.moves.is_empty() => self.seals.push(Seal {
+                sidecar: *sidecar,
+                slices: effects.lease.iter().map(|(block, amount)| (*block, -*amount)).collect(),
+                rooms: sealed.rooms.iter().cloned().collect(),
+                until: at.plus_micros(SEAL.approximate_micros()),
+            }),
+            _ => {}
+        }
+        for step in &effects.moves {
+            self.shift(*step);
+        }
+        for (key, held, spent) in &effects.counters {
+            self.count(key, *held, *spent, at);
+        }
+        if let Some(lease) = self.leases.get_mut(sidecar) {
+            add(&mut lease.out, &effects.lease);
+            add(&mut lease.rooms, &effects.room);
+        }
+        if let Some((id, ended)) = &effects.ended {
+            self.book.close(*id);
+            self.remember(*id, ended);
+        }
+        if !effects.debt.is_zero() {
+            let observed = match event {
+                WalletEvent::Run(RunEvent { change: Change::Ended(ended), .. }) => ended.observed,
+                WalletEvent::Run(run) => self.book.runs.get(&run.id).is_some_and(|run| run.observed),
+                _ => false,
+            };
+            self.owe(effects.debt, observed);
+        }
+    }
+
+    /// What a record of a run changes in a run that the account already holds: a promoted one.
+    fn follow(&mut self, event: &RunEvent) {
+        let draws = |place: Place| match place {
+            Place::Held => Some(event.id),
+            Place::Other(id) => Some(id),
+            _ => None,
+        };
+        for flow in &event.flows {
+            let draw =
+                crate::credit::hold::Draw { block: flow.block, species: flow.species, amount: flow.amount };
+            if let Some(run) = draws(flow.from).and_then(|id| self.book.runs.get_mut(&id)) {
+                crate::credit::hold::remove(&mut run.held, &draw);
+            }
+            if let Some(run) = draws(flow.to).and_then(|id| self.book.runs.get_mut(&id)) {
+                crate::credit::hold::add(&mut run.held, draw);
+            }
+            if let Some(run) = self.book.runs.get_mut(&event.id) {
+                if flow.from == Place::Spent {
+                    crate::credit::hold::remove(&mut run.spent, &draw);
+                }
+                if flow.to == Place::Spent {
+                    crate::credit::hold::add(&mut run.spent, draw);
+                }
+            }
+        }
+        for flow in &event.caps {
+            for (place, sign) in [(flow.from, -flow.amount), (flow.to, flow.amount)] {
+                let (owner, spent) = match place {
+                    Place::Held => (event.id, false),
+                    Place::Spent => (event.id, true),
+                    Place::Other(id) => (id, false),
+                    Place::Free | Place::Lapsed => continue,
+                };
+                let run = self.book.runs.get_mut(&owner);
+                if let Some(hold) = run.and_then(|run| run.caps.iter_mut().find(|hold| hold.key == flow.key))
+                {
+                    *(if spent { &mut hold.spent } else { &mut hold.held }) += sign;
+                }
+            }
+        }
+        if let Change::Progressed { reported, expires_at } = &event.change
+            && let Some(run) = self.book.close(event.id)
+        {
+            self.book.open(crate::credit::Reservation {
+                reported: reported.clone().or(run.reported),
+                expires_at: *expires_at,
+                debt: run.debt + event.debt,
+                ..run
+            });
+        }
+    }
+
+    /// A run that the account itself settles.
+    fn run(&mut self, event: &RunEvent) {
+        for flow in &event.caps {
+            self.born(&flow.key, event.at);
+        }
+        let spent: Vec<(BlockId, Credits)> = event
+            .flows
+            .iter()
+            .filter(|flow| flow.species == Species::Overage)
+            .map(|flow| {
+                let into = if flow.to == Place::Spent { flow.amount } else { Credits::ZERO };
+                let from = if flow.from == Place::Spent { flow.amount } else { Credits::ZERO };
+                (flow.block, into - from)
+            })
+            .collect();
+        let keep = match &event.change {
+            Change::Ended(ended) => kept(ended.expires_at),
+            _ => event.at,
+        };
+        let mut event = event.clone();
+        // Repaid debt cannot be cancelled: a lowered charge beyond what is owed is given back by the moves.
+        let debt = std::mem::take(&mut event.debt);
+        let observed = match &event.change {
+            Change::Ended(ended) => ended.observed,
+            _ => self.book.runs.get(&event.id).is_some_and(|run| run.observed),
+        };
+        self.book.apply(&event, keep);
+        if let (Some(run), false) = (self.book.runs.get_mut(&event.id), debt.is_zero()) {
+            run.debt += debt;
+        }
+        self.owe(debt, observed);
+        for (block, amount) in spent {
+            self.note_overage(block, amount);
+        }
+    }
+
+    fn remember(&mut self, id: crate::types::ReservationId, ended: &crate::credit::Final) {
+        self.book.remember(id, ended.clone(), kept(ended.expires_at));
+    }
+
+    fn owe(&mut self, debt: Credits, observed: bool) {
+        let pool = self.book.pool_mut(&crate::credit::PoolId::Account);
+        pool.debt = (pool.debt + debt).or_zero();
+        if observed {
+            pool.observed_debt += debt;
+        }
+        pool.observed_debt = pool.observed_debt.or_zero().min(pool.debt);
+    }
+
+    fn unseal(
+        &mut self,
+        sidecar: SidecarId,
+        slices: &[(BlockId, Credits)],
+        rooms: &[(CapKey, Credits)],
+        at: Timestamp,
+    ) {
+        for (block, amount) in slices {
+            take_from(
+                self.seals.iter_mut().filter(|s| s.sidecar == sidecar).map(|s| &mut s.slices),
+                block,
+                *amount,
+            );
+        }
+        for (key, amount) in rooms {
+            take_from(
+                self.seals.iter_mut().filter(|s| s.sidecar == sidecar).map(|s| &mut s.rooms),
+                key,
+                *amount,
+            );
+        }
+        self.seals.retain(|seal| !seal.slices.is_empty() || !seal.rooms.is_empty());
+        self.free(slices.iter().copied().collect(), rooms.iter().cloned().collect(), at);
+    }
+
+    fn raise(&mut self, at: Timestamp, alarm: &Alarm) {
+        self.raised.insert(alarm.clone());
+        self.alerts.push((at, alarm.clone()));
+    }
+
+    fn shift_all(&mut self, moves: &[Move]) {
+        for step in moves {
+            self.shift(*step);
+        }
+    }
+
+    fn shift(&mut self, step: Move) {
+        let species = self.book.block(step.block).map(|block| block.species);
+        self.book.shift(&step);
+        if species == Some(Species::Overage) {
+            if step.to == Column::Spent {
+                self.note_overage(step.block, step.amount);
+            }
+            if step.from == Column::Spent {
+                self.note_overage(step.block, -step.amount);
+            }
+        }
+    }
+
+    fn note_overage(&mut self, block: BlockId, amount: Credits) {
+        let Some(start) = self.book.block(block).map(|block| block.effective_at) else { return };
+        let prices = self.contract.as_ref().map_or_else(
+            || Prices(Vec::new()),
+            |contract| {
+                let soft = contract.plan.overage.iter().find_map(|link| match link {
+                    Link::Soft { price, .. } => Some(price.clone()),
+                    Link::Degraded { .. } => None,
+                });
+                soft.unwrap_or_else(|| Prices::flat(contract.plan.price))
+            },
+        );
+        let index = self.overage.iter().position(|period| period.start == start).unwrap_or_else(|| {
+            self.overage.push(PeriodOverage::new(start));
+            self.overage.len() - 1
+        });
+        if let Some(period) = self.overage.get_mut(index) {
+            period.add(amount, &prices);
+        }
+    }
+
+    fn count(&mut self, key: &CapKey, held: Credits, spent: Credits, at: Timestamp) {
+        self.born(key, at);
+        if let Some(counter) = self.book.counters.get_mut(key) {
+            counter.held = (counter.held + held).or_zero();
+            counter.spent = (counter.spent + spent).or_zero();
+            counter.used_at = at;
+        }
+    }
+
+    fn born(&mut self, key: &CapKey, at: Timestamp) {
+        if !self.book.counters.contains_key(key)
+            && let Some(counter) = self.contract.as_ref().and_then(|contract| contract.counter(key, at))
+        {
+            self.book.counters.insert(key.clone(), counter);
+        }
+    }
+}
+
+fn kept(expires_at: Timestamp) -> Timestamp {
+    expires_at.plus_micros(FINAL_KEPT.approximate_micros())
+}
+
+fn contract(
+    playbooks: &Playbooks,
+    version: u32,
+    plan: &str,
+    origin: Timestamp,
+    zone: &str,
+) -> Option<Contract> {
+    let playbook = playbooks.version(version)?;
+    Some(Contract {
+        plan: playbook.plans.get(plan)?.clone(),
+        playbook: playbook.clone(),
+        origin,
+        zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC),
+        suspended: false,
+        overage_limit: None,
+        period_ends: calendar::plus(origin, Length::Months(1), &TimeZone::UTC),
+    })
+}
+
+fn add<K: Ord + Clone>(map: &mut std::collections::BTreeMap<K, Credits>, more: &[(K, Credits)]) {
+    for (key, amount) in more {
+        let sum = map.get(key).copied().unwrap_or_default() + *amount;
+        if sum.is_positive() {
+            map.insert(key.clone(), sum);
+        } else {
+            map.remove(key);
+        }
+    }
+}
+
+fn subtract<K: Ord + Clone>(map: &mut std::collections::BTreeMap<K, Credits>, less: &[(K, Credits)]) {
+    let negative: Vec<(K, Credits)> = less.iter().map(|(key, amount)| (key.clone(), -*amount)).collect();
+    add(map, &negative);
+}
+
+fn take_from<'a, K: Ord + Clone + 'a>(
+    maps: impl Iterator<Item = &'a mut std::collections::BTreeMap<K, Credits>>,
+    key: &K,
+    amount: Credits,
+) {
+    let mut left = amount;
+    for map in maps {
+        let part = map.get(key).copied().unwrap_or_default().min(left);
+        subtract(map, &[(key.clone(), part)]);
+        left -= part;
+    }
+}

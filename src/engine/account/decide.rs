@@ -1,0 +1,178 @@
+//! Runs that the account itself settles: promoted ones, unknown handles, and those that name a run settled here.
+
+use super::entry::What;
+use super::work::Work;
+use crate::credit::State;
+use crate::engine::answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};
+use crate::engine::authorize::{Verdict, authorize};
+use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
+use crate::engine::commit::{Outcome, commit, late};
+use crate::engine::fault::Fault;
+use crate::engine::handle::Handle;
+use crate::engine::progress::progress;
+use crate::engine::record;
+use crate::engine::release::release;
+use crate::types::ReservationId;
+
+/// A call that a sidecar passes on.
+#[derive(Clone, Debug)]
+pub enum RunAsk {
+    Authorize(Box<Authorize>),
+    Progress(Box<Progress>, Option<Box<Handle>>),
+    Commit(Box<Commit>, Option<Box<Handle>>),
+    Release(Release, Option<Box<Handle>>),
+    Record(Box<Record>),
+    State(ReservationId, Option<Box<Handle>>),
+}
+
+/// What the account answers.
+#[derive(Clone, Debug)]
+pub enum RunReply {
+    Authorize(Box<AuthorizeAnswer>),
+    Progress(Box<ProgressAnswer>),
+    Run(Box<RunAnswer>),
+}
+
+impl Work<'_> {
+    pub fn decide(&mut self, ask: &RunAsk) -> Result<RunReply, Fault> {
+        let run = |answer| RunReply::Run(Box::new(answer));
+        match ask {
+            RunAsk::Authorize(call) => self.authorize(call, false).map(|a| RunReply::Authorize(Box::new(a))),
+            RunAsk::Progress(call, handle) => {
+                self.progress(call, handle.as_deref()).map(|a| RunReply::Progress(Box::new(a)))
+            }
+            RunAsk::Commit(call, handle) => self.commit(call, handle.as_deref()).map(run),
+            RunAsk::Release(call, handle) => self.release(call, handle.as_deref()).map(run),
+            RunAsk::Record(call) => self.record(call).map(run),
+            RunAsk::State(id, handle) => self.state(*id, handle.as_deref()).map(run),
+        }
+    }
+
+    fn authorize(&mut self, call: &Authorize, force: bool) -> Result<AuthorizeAnswer, Fault> {
+        let frame = self.frame().ok_or_else(unsubscribed)?;
+        match authorize(&frame, call, force)? {
+            Verdict::Answer(mut answer, event) => {
+                answer.out_of_reach =
+                    answer.reason.and_then(|_| self.out_of_reach(crate::types::SidecarId::default()));
+                if let Some(event) = event {
+                    self.emit(What::Run(event));
+                }
+                Ok(*answer)
+            }
+            Verdict::Short(_) => Err(Fault::Broken("the account asked beyond itself".to_owned())),
+        }
+    }
+
+    pub(super) fn commit(&mut self, call: &Commit, handle: Option<&Handle>) -> Result<RunAnswer, Fault> {
+        let frame = self.frame().ok_or_else(unsubscribed)?;
+        let outcome = commit(&frame, call)?;
+        self.concluded(outcome, call.id, |work| work.commit_unknown(call, handle))
+    }
+
+    /// A run of which nothing is left but its handle: authorised before an unclean stop, or by a sidecar now lost. What
+    /// that stop sealed pays first.
+    fn commit_unknown(&mut self, call: &Commit, handle: Option<&Handle>) -> Result<RunAnswer, Fault> {
+        let handle = handle.ok_or(Fault::ReservationUnknown(call.id))?;
+        let known = handle.as_final(self.at);
+        let frame = self.frame().ok_or_else(unsubscribed)?;
+        let Outcome::Done(estimate, _) = late(&frame, call, &known)? else {
+            return Err(Fault::ReservationUnknown(call.id));
+        };
+        self.unseal_for(handle.settler, estimate.charged);
+        let frame = self.frame().ok_or_else(unsubscribed)?;
+        match late(&frame, call, &known)? {
+            Outcome::Done(answer, event) => {
+                if let Some(event) = event {
+                    self.emit(What::Run(event));
+                }
+                Ok(answer)
+            }
+            _ => Err(Fault::ReservationUnknown(call.id)),
+        }
+    }
+
+    pub(super) fn release(&mut self, call: &Release, handle: Option<&Handle>) -> Result<RunAnswer, Fault> {
+        let frame = self.frame().ok_or_else(unsubscribed)?;
+        let outcome = release(&frame, call)?;
+        self.concluded(outcome, call.id, |work| {
+            let handle = handle.ok_or(Fault::ReservationUnknown(call.id))?;
+            let mut ended = handle.as_final(work.at);
+            ended.state = State::Released;
+            let answer = RunAnswer::of_final(call.id, &ended);
+            let change = crate::credit::Change::Ended(Box::new(ended));
+            work.emit(What::Run(Box::new(crate::credit::RunEvent::new(call.id, work.at, change))));
+            Ok(answer)
+        })
+    }
+
+    fn progress(&mut self, call: &Progress, handle: Option<&Handle>) -> Result<ProgressAnswer, Fault> {
+        let _ = handle;
+        let frame = self.frame().ok_or_else(unsubscribed)?;
+        match progress(&frame, call)? {
+            Outcome::Done(answer, event) => {
+                if let Some(event) = event {
+                    self.emit(What::Run(event));
+                }
+                Ok(answer)
+            }
+            Outcome::Short(_) | Outcome::Elsewhere => Err(Fault::ReservationUnknown(call.id)),
+        }
+    }
+
+    fn record(&mut self, call: &Record) -> Result<RunAnswer, Fault> {
+        let frame = self.frame().ok_or_else(unsubscribed)?;
+        let known = frame.book.finals.contains_key(&call.authorize.id);
+        if !known {
+            record::check(&frame, call)?;
+            let answer = self.authorize(&call.authorize, true)?;
+            let would_be = answer.would_be.or(Some((answer.decision, answer.reason)));
+            return self.commit(&call.commit, None).map(|answer| RunAnswer { would_be, ..answer });
+        }
+        self.commit(&call.commit, None)
+    }
+
+    fn state(&self, id: ReservationId, handle: Option<&Handle>) -> Result<RunAnswer, Fault> {
+        if let Some(run) = self.account.book.runs.get(&id) {
+            return Ok(RunAnswer::of_open(run));
+        }
+        if let Some(ended) = self.account.book.finals.get(&id) {
+            return Ok(RunAnswer::of_final(id, ended));
+        }
+        // Nothing but the handle is left: it may still be committed, and nobody holds anything for it.
+        let handle = handle.ok_or(Fault::ReservationUnknown(id))?;
+        let mut answer = RunAnswer::of_final(id, &handle.as_final(self.at));
+        if handle.expires_at > self.at {
+            answer.state = State::Held;
+            answer.expires_at = Some(handle.expires_at);
+        }
+        Ok(answer)
+    }
+
+    fn concluded(
+        &mut self,
+        outcome: Outcome<RunAnswer>,
+        id: ReservationId,
+        unknown: impl FnOnce(&mut Self) -> Result<RunAnswer, Fault>,
+    ) -> Result<RunAnswer, Fault> {
+        match outcome {
+            Outcome::Done(answer, event) => {
+                if let Some(event) = event {
+                    self.emit(What::Run(event));
+                }
+                Ok(answer)
+            }
+            Outcome::Elsewhere => unknown(self),
+            Outcome::Short(_) => Err(Fault::ReservationUnknown(id)),
+        }
+    }
+
+    /// A handle that the account's key made.
+    pub fn open_handle(&self, text: &str) -> Option<Handle> {
+        let handle = Handle::open(text, &self.account.key).ok()?;
+        (handle.account == self.account.id).then_some(handle)
+    }
+}
+
+fn unsubscribed() -> Fault {
+    Fault::AccountUnknown
+}

@@ -1,0 +1,277 @@
+//! Issuing slices, and taking back those that nobody answers for.
+
+use super::entry::{LeaseEntry, What};
+use super::work::Work;
+use crate::credit::cap::Need;
+use crate::credit::draw::{self, Drawn, Limits};
+use crate::credit::hold::Draw;
+use crate::credit::settle::PATH;
+use crate::credit::{Block, CapKey};
+use crate::lease::{AccountTerms, Ask, Grant, Room, sizing};
+use crate::playbook::draw_order::Species;
+use crate::types::amount::AMOUNT_MAX;
+use crate::types::{BlockId, Credits, Epoch, LeaseId, SidecarId, Timestamp};
+
+/// What comes of asking for a lease.
+#[derive(Clone, Debug)]
+pub enum Leasing {
+    Granted(Box<Grant>),
+    /// The account lacks what was asked for, and these sidecars hold idle slices of it.
+    Recall(Vec<SidecarId>),
+    /// The account is not subscribed.
+    Unknown,
+    /// The process that asks is no longer the sidecar's current one.
+    Fenced,
+}
+
+impl Work<'_> {
+    /// A sidecar's process begins to act for the account: from here on only its epoch may lease.
+    pub fn start(&mut self, sidecar: SidecarId, epoch: Epoch) {
+        if self.account.sidecars.get(&sidecar).is_none_or(|seen| seen.epoch < epoch) {
+            self.emit(What::Started { sidecar, epoch });
+        }
+    }
+
+    /// Issues what is asked. With `recalled`, nothing more comes from other sidecars.
+    pub fn lease(&mut self, sidecar: SidecarId, epoch: Epoch, ask: &Ask, recalled: bool) -> Leasing {
+        let Some(terms) = self.account.terms() else { return Leasing::Unknown };
+        if self.account.sidecars.get(&sidecar).is_some_and(|seen| seen.epoch > epoch) {
+            return Leasing::Fenced;
+        }
+        self.start(sidecar, epoch);
+        self.account_for_lost_grant(sidecar, ask);
+        if let Some(lease) = self.account.leases.get_mut(&sidecar) {
+            lease.totals = ask.totals.clone();
+        }
+        let drawn = self.credits_for(ask);
+        let rooms = self.rooms_for(&ask.caps);
+        let lacking = drawn.missing.is_positive() || rooms.is_none();
+        if lacking && !recalled {
+            let holders = self.idle_holders(sidecar);
+            if !holders.is_empty() {
+                return Leasing::Recall(holders);
+            }
+        }
+        let enough = !drawn.missing.is_positive() && rooms.is_some();
+        let draws = if enough || ask.partial { drawn.draws } else { Vec::new() };
+        let rooms = if enough || ask.partial { rooms.unwrap_or_default() } else { Vec::new() };
+        Leasing::Granted(Box::new(self.grant_lease(sidecar, ask, draws, rooms, terms)))
+    }
+
+    fn grant_lease(
+        &mut self,
+        sidecar: SidecarId,
+        ask: &Ask,
+        draws: Vec<Draw>,
+        rooms: Vec<(CapKey, Credits)>,
+        terms: AccountTerms,
+    ) -> Grant {
+        let slices: Vec<Block> = draws.iter().filter_map(|draw| self.slice(draw)).collect();
+        let rooms: Vec<(CapKey, Credits)> =
+            rooms.into_iter().filter(|(_, amount)| amount.is_positive()).collect();
+        let (id, grants) = match self.account.leases.get(&sidecar) {
+            Some(lease) => (lease.id, lease.grants),
+            None => (LeaseId(self.account.next_lease), 0),
+        };
+        let lasts = self.lasts();
+        // A lease that brings nothing is no lease; a renewal of one in hand is.
+        let keeps = self.account.leases.contains_key(&sidecar);
+        let number = grants + 1;
+        if keeps || !slices.is_empty() || !rooms.is_empty() {
+            self.emit(What::Leased(Box::new(LeaseEntry {
+                sidecar,
+                lease: id,
+                number,
+                slices: draws.iter().map(|draw| (draw.block, draw.amount)).collect(),
+                rooms: rooms.clone(),
+                // The ledger waits for a margin of half the lease before it counts it as ended.
+                ends_at: self.at.plus_micros(lasts + lasts / 2),
+            })));
+        }
+        if let Some(lease) = self.account.leases.get_mut(&sidecar) {
+            lease.totals = ask.totals.clone();
+        }
+        let rooms = rooms
+            .into_iter()
+            .map(|(key, amount)| {
+                let ends_at = self.account.book.counters.get(&key).and_then(|counter| counter.ends_at);
+                Room { key, amount, ends_at }
+            })
+            .collect();
+        Grant {
+            lease: id,
+            number,
+            slices,
+            rooms,
+            terms,
+            lasts,
+            rest: self.rest(),
+            rest_caps: ask.caps.iter().map(|need| (need.key.clone(), self.room_left(need))).collect(),
+            out_of_reach: self.out_of_reach(sidecar),
+            at: self.at,
+        }
+    }
+
+    /// The credits to lease: the need from any block that may pay it, more only from blocks that count as balance (or,
+    /// where the need reaches into overage, from there).
+    fn credits_for(&self, ask: &Ask) -> Drawn {
+        let Some(frame) = self.frame() else { return Drawn::default() };
+        let limits = frame.limits(ask.basic);
+        let needed = self.drawn(ask.credits, limits);
+        if needed.missing.is_positive() || ask.credits.is_zero() {
+            return needed;
+        }
+        let overage = needed.draws.iter().any(|draw| draw.species == Species::Overage);
+        let balance = self.rest();
+        let left = if overage { balance.0 + balance.1 } else { balance.0 };
+        let size = sizing::size(ask.credits, ask.burn, left);
+        let mut drawn = self.drawn(size, Limits { basic: false, ..limits });
+        if drawn.missing.is_positive() || (!overage && drawn.draws.iter().any(|d| d.species.is_last_resort()))
+        {
+            drawn = needed;
+        }
+        drawn
+    }
+
+    fn drawn(&self, amount: Credits, limits: Limits) -> Drawn {
+        draw::draw(&self.account.book.pools, PATH, amount, limits)
+    }
+
+    /// The room to lease, or `None` where a hard cap has not enough for its need.
+    fn rooms_for(&self, needs: &[Need]) -> Option<Vec<(CapKey, Credits)>> {
+        let mut rooms = Vec::with_capacity(needs.len());
+        for need in needs {
+            let left = self.room_left(need);
+            if left < need.amount && !need.soft {
+                return None;
+            }
+            let size = sizing::size(need.amount, Credits::ZERO, left).min(left);
+            rooms.push((need.key.clone(), size));
+        }
+        Some(rooms)
+    }
+
+    fn room_left(&self, need: &Need) -> Credits {
+        match self.account.book.counters.get(&need.key) {
+            Some(counter) => need.limit.saturating_sub(counter.used()),
+            None => need.limit,
+        }
+    }
+
+    fn slice(&self, draw: &Draw) -> Option<Block> {
+        let block = self.account.book.block(draw.block)?;
+        let mut slice = Block::new(block.id, block.pool.clone(), block.species, block.effective_at);
+        slice.expires_at = block.expires_at;
+        slice.priority = block.priority;
+        slice.unit_price = block.unit_price;
+        Some(slice.with(draw.amount))
+    }
+
+    /// A grant that the sidecar does not know of was lost on its way: it asks one thing at a time.
+    fn account_for_lost_grant(&mut self, sidecar: SidecarId, ask: &Ask) {
+        let Some(lease) = self.account.leases.get(&sidecar) else { return };
+        let seen = ask.lease.filter(|(id, _)| *id == lease.id).map_or(0, |(_, number)| number);
+        if seen < lease.grants && (!lease.last.0.is_empty() || !lease.last.1.is_empty()) {
+            self.emit(What::GrantLost { sidecar });
+        }
+    }
+
+    /// Sidecars other than `asking` that hold something idle of a live lease, as far as is known.
+    fn idle_holders(&self, asking: SidecarId) -> Vec<SidecarId> {
+        self.account
+            .leases
+            .iter()
+            .filter(|(id, lease)| **id != asking && lease.ends_at > self.at)
+            .filter(|(_, lease)| !lease.out.is_empty() || !lease.rooms.is_empty())
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// What is left unleased: credits that count as balance, and last resorts but `basic`.
+    fn rest(&self) -> (Credits, Credits) {
+        let Some(frame) = self.frame() else { return (Credits::ZERO, Credits::ZERO) };
+        let all = Credits::whole(AMOUNT_MAX);
+        let drawn = self.drawn(all, frame.limits(false));
+        let sum = |last_resort: bool| -> Credits {
+            let draws = drawn.draws.iter().filter(|draw| draw.species.is_last_resort() == last_resort);
+            draws.map(|draw| draw.amount).sum()
+        };
+        (sum(false), sum(true))
+    }
+
+    /// What silent or sealed leases hold, and when the last of it comes back.
+    pub(super) fn out_of_reach(&self, asking: SidecarId) -> Option<(Credits, Timestamp)> {
+        let reclaim = self.reclaim_after();
+        let silent =
+            self.account.leases.iter().filter(|(id, lease)| **id != asking && lease.ends_at <= self.at).map(
+                |(_, lease)| {
+                    (lease.out.values().copied().sum::<Credits>(), lease.ends_at.plus_micros(reclaim))
+                },
+            );
+        let sealed = self
+            .account
+            .seals
+            .iter()
+            .map(|seal| (seal.slices.values().copied().sum::<Credits>(), seal.until));
+        let parts: Vec<(Credits, Timestamp)> =
+            silent.chain(sealed).filter(|(c, _)| c.is_positive()).collect();
+        let until = parts.iter().map(|(_, until)| *until).max()?;
+        Some((parts.iter().map(|(credits, _)| *credits).sum(), until))
+    }
+
+    fn lasts(&self) -> i64 {
+        self.account.contract.as_ref().map_or(60_000_000, |c| c.plan.offline.lease.approximate_micros())
+    }
+
+    pub(super) fn reclaim_after(&self) -> i64 {
+        self.account
+            .contract
+            .as_ref()
+            .map_or(0, |contract| contract.plan.offline.reclaim_after.approximate_micros())
+    }
+
+    /// Ended, silent leases whose time is over.
+    pub(super) fn reclaim(&mut self) {
+        let after = self.reclaim_after();
+        let over: Vec<(SidecarId, LeaseId)> = self
+            .account
+            .leases
+            .iter()
+            .filter(|(_, lease)| lease.ends_at.plus_micros(after) <= self.at)
+            .map(|(sidecar, lease)| (*sidecar, lease.id))
+            .collect();
+        for (sidecar, lease) in over {
+            self.emit(What::Reclaimed { sidecar, lease });
+        }
+    }
+
+    /// Seals whose time is over.
+    pub(super) fn unseal(&mut self) {
+        let over: Vec<_> = self.account.seals.iter().filter(|seal| seal.until <= self.at).cloned().collect();
+        for seal in over {
+            self.emit(What::Unsealed {
+                sidecar: seal.sidecar,
+                slices: seal.slices.into_iter().collect(),
+                rooms: seal.rooms.into_iter().collect(),
+            });
+        }
+    }
+
+    /// Frees what a seal holds of `amount`, for a commit of a run that an unclean stop lost sight of.
+    pub(super) fn unseal_for(&mut self, sidecar: SidecarId, amount: Credits) {
+        let mut left = amount;
+        let mut slices: Vec<(BlockId, Credits)> = Vec::new();
+        for seal in self.account.seals.iter().filter(|seal| seal.sidecar == sidecar) {
+            for (block, sealed) in &seal.slices {
+                let part = (*sealed).min(left);
+                if part.is_positive() {
+                    slices.push((*block, part));
+                    left -= part;
+                }
+            }
+        }
+        if !slices.is_empty() {
+            self.emit(What::Unsealed { sidecar, slices, rooms: Vec::new() });
+        }
+    }
+}

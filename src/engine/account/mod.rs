@@ -1,0 +1,38 @@
+//! The ledger's machine: one whole account.
+//!
+//! | file | what |
+//! |---|---|
+//! | `entry` | the account's append-only, hash-chained journal |
+//! | `state` | the account as a value |
+//! | `apply` | its single write path: an entry evolves it, replaying the entries gives it |
+//! | `work` | one command at work: entries are emitted and applied one by one |
+//! | `administer` | what administrators do: subscribe, suspend, grant, void, lower the overage |
+//! | `lease` | issuing slices, and taking back those that nobody answers for |
+//! | `absorb` | what sidecars report |
+//! | `decide` | runs that the account itself settles |
+//! | `tick` | what time does |
+//! | `balance` | the truth over ledger and sidecars together |
+//! | `alert` | conditions that became true |
+//! | `verify` | the invariants of the whole |
+
+mod absorb;
+mod administer;
+mod alert;
+mod apply;
+pub mod balance;
+mod decide;
+pub mod entry;
+mod lease;
+mod state;
+mod tick;
+mod verify;
+mod work;
+
+pub use absorb::Report;
+pub use administer::{AdminRefusal, Command, GrantAsk};
+pub use balance::Balance;
+pub use decide::{RunAsk, RunReply};
+pub use entry::{Entry, Reply};
+pub use lease::Leasing;
+pub use state::Account;
+pub use work::Work;

@@ -1,0 +1,132 @@
+//! The account as a value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::entry::{Alarm, Answered};
+use crate::credit::price::PeriodOverage;
+use crate::credit::{Book, CapKey};
+use crate::engine::contract::Contract;
+use crate::lease::AccountTerms;
+use crate::lease::exchange::LeaseTotals;
+use crate::lease::terms::HandleKey;
+use crate::types::calendar::Stretch;
+use crate::types::{AccountId, BlockId, Credits, Epoch, LeaseId, Name, RequestId, SidecarId, Timestamp};
+
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub id: AccountId,
+    pub book: Book,
+    /// `None` until it is subscribed.
+    pub contract: Option<Contract>,
+    pub zone: String,
+    pub key: HandleKey,
+    pub period: Stretch,
+    /// When each allowance of the plan grants next; `None` = never again.
+    pub allowances: Vec<Option<Timestamp>>,
+    /// When each link of the overage chain starts anew.
+    pub chain: Vec<Option<Timestamp>>,
+    pub leases: BTreeMap<SidecarId, Lease>,
+    pub seals: Vec<Seal>,
+    pub sidecars: BTreeMap<SidecarId, Seen>,
+    pub requests: BTreeMap<RequestId, Answered>,
+    pub overage: Vec<PeriodOverage>,
+    /// Conditions that hold now.
+    pub raised: BTreeSet<Alarm>,
+    /// What was raised so far, in order.
+    pub alerts: Vec<(Timestamp, Alarm)>,
+    pub next_block: u64,
+    pub next_lease: u64,
+    /// The number and link of the last entry.
+    pub number: u64,
+    pub link: [u8; 32],
+}
+
+/// What a sidecar holds of the account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    pub id: LeaseId,
+    /// How many grants it had.
+    pub grants: u32,
+    /// Credits that it holds, idle or reserved.
+    pub out: BTreeMap<BlockId, Credits>,
+    pub rooms: BTreeMap<CapKey, Credits>,
+    /// The ledger's own end of it, margin included.
+    pub ends_at: Timestamp,
+    /// The last grant, taken back if its sidecar never saw it.
+    pub last: (Vec<(BlockId, Credits)>, Vec<(CapKey, Credits)>),
+    /// Running totals, as last heard: soft state, not part of the journal.
+    pub totals: LeaseTotals,
+}
+
+/// What an unclean stop may have lost sight of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seal {
+    pub sidecar: SidecarId,
+    pub slices: BTreeMap<BlockId, Credits>,
+    pub rooms: BTreeMap<CapKey, Credits>,
+    pub until: Timestamp,
+}
+
+/// How far a sidecar has reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub epoch: Epoch,
+    pub number: u64,
+}
+
+impl Account {
+    pub fn new(id: AccountId) -> Self {
+        Self {
+            id,
+            book: Book::default(),
+            contract: None,
+            zone: "UTC".to_owned(),
+            key: HandleKey { id: 0, secret: [0; 32] },
+            period: Stretch { start: Timestamp::default(), end: Timestamp::default() },
+            allowances: Vec::new(),
+            chain: Vec::new(),
+            leases: BTreeMap::new(),
+            seals: Vec::new(),
+            sidecars: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            overage: Vec::new(),
+            raised: BTreeSet::new(),
+            alerts: Vec::new(),
+            next_block: 1,
+            next_lease: 1,
+            number: 0,
+            link: [0; 32],
+        }
+    }
+
+    /// What sidecars must know; `None` until the account is subscribed.
+    pub fn terms(&self) -> Option<AccountTerms> {
+        let contract = self.contract.as_ref()?;
+        Some(AccountTerms {
+            plan: contract.plan.name.clone(),
+            version: contract.playbook.version,
+            origin: contract.origin,
+            zone: self.zone.clone(),
+            suspended: contract.suspended,
+            overage_limit: contract.overage_limit,
+            period_ends: self.period.end,
+            key: self.key,
+        })
+    }
+
+    /// Names of the alerts raised so far, in order.
+    pub fn alert_names(&self) -> impl Iterator<Item = &Name> {
+        self.alerts.iter().map(|(_, alarm)| &alarm.alert)
+    }
+
+    /// Holds on blocks besides those of open runs.
+    pub fn elsewhere(&self) -> BTreeMap<BlockId, Credits> {
+        let mut held: BTreeMap<BlockId, Credits> = BTreeMap::new();
+        let leased = self.leases.values().flat_map(|lease| &lease.out);
+        let sealed = self.seals.iter().flat_map(|seal| &seal.slices);
+        for (block, amount) in leased.chain(sealed) {
+            *held.entry(*block).or_default() += *amount;
+        }
+        held
+    }
+}

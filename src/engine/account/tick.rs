@@ -1,0 +1,153 @@
+//! What time does to an account, each thing at its own instant: blocks end, periods begin, runs lapse, silent leases and
+//! seals come back.
+
+use super::entry::{Source, What};
+use super::work::Work;
+use crate::credit::block::Block;
+use crate::credit::{Column, Move, PoolId, period};
+use crate::engine::lapse::lapse;
+use crate::playbook::draw_order::Species;
+use crate::playbook::overage::Link;
+use crate::types::calendar::{self, Stretch};
+use crate::types::{BlockId, Credits, Timestamp};
+
+impl Work<'_> {
+    /// Does everything that is due up to `at`, in order of time.
+    pub fn pass_time(&mut self, at: Timestamp) {
+        while let Some(due) = self.next_timer().filter(|due| *due <= at) {
+            // An instant never runs backwards: what was overdue happens now.
+            self.at = due.max(self.account.period.start.min(at));
+            self.fire();
+        }
+        self.at = at;
+    }
+
+    /// The next instant at which time does something here.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        let account = &*self.account;
+        account.contract.as_ref()?;
+        let blocks = account.book.pools.iter().flat_map(|pool| &pool.blocks);
+        let ends = blocks
+            .clone()
+            .filter(|block| block.available.is_positive() && !block.elastic)
+            .filter_map(|block| block.expires_at);
+        let starts = blocks.map(|block| block.effective_at).filter(|start| *start > self.at);
+        let runs = account.book.deadlines.first().map(|(at, _)| *at);
+        let reclaim = self.reclaim_after();
+        let leases = account.leases.values().map(|lease| lease.ends_at.plus_micros(reclaim));
+        let seals = account.seals.iter().map(|seal| seal.until);
+        let grants = account.allowances.iter().chain(&account.chain).copied().flatten();
+        ends.chain(starts)
+            .chain(runs)
+            .chain(leases)
+            .chain(seals)
+            .chain(grants)
+            .chain([account.period.end])
+            .min()
+    }
+
+    fn fire(&mut self) {
+        self.lapse_ended();
+        self.begin_period();
+        self.grant_due();
+        while let Some(event) = self.frame().and_then(|frame| lapse(&frame)) {
+            self.emit(What::Run(Box::new(event)));
+        }
+        self.reclaim();
+        self.unseal();
+        self.lapse_ended();
+        self.repay();
+        self.raise_alerts();
+        if self.account.book.pools.iter().flat_map(|pool| &pool.blocks).any(|b| b.effective_at == self.at) {
+            self.refresh = true;
+        }
+    }
+
+    /// What ended blocks still have available lapses.
+    pub(super) fn lapse_ended(&mut self) {
+        let moves: Vec<Move> = self
+            .account
+            .book
+            .blocks()
+            .filter(|block| block.has_ended(self.at) && block.available.is_positive() && !block.elastic)
+            .map(|block| Move {
+                block: block.id,
+                from: Column::Available,
+                to: Column::Lapsed,
+                amount: block.available,
+            })
+            .collect();
+        if !moves.is_empty() {
+            self.emit(What::Lapsed(moves));
+        }
+    }
+
+    /// A new period begins: the account moves to the version in force, and the overage chain starts anew.
+    fn begin_period(&mut self) {
+        let Some(contract) = &self.account.contract else { return };
+        if self.account.period.end > self.at {
+            return;
+        }
+        let latest =
+            self.playbooks.latest().filter(|playbook| playbook.plans.contains_key(&contract.plan.name));
+        let version = latest.map_or(contract.playbook.version, |playbook| playbook.version);
+        let plan = latest
+            .and_then(|playbook| playbook.plans.get(&contract.plan.name))
+            .unwrap_or(&contract.plan)
+            .clone();
+        let Stretch { end, .. } = period::period(&plan, contract.origin, self.at, &contract.zone);
+        self.emit(What::PeriodStarted { start: self.at, end, version });
+        self.refresh = true;
+    }
+
+    fn grant_due(&mut self) {
+        let Some(contract) = self.account.contract.clone() else { return };
+        for (index, allowance) in contract.plan.allowances.iter().enumerate() {
+            let due = self.account.allowances.get(index).copied().flatten();
+            if due.is_none_or(|due| due > self.at) {
+                continue;
+            }
+            let credit = &contract.playbook.credit;
+            let granted =
+                period::grant(&contract.plan, allowance, credit, contract.origin, self.at, &contract.zone);
+            let mut block = self.new_block(Species::Subscription, granted.end);
+            block.unit_price = Some(contract.plan.price);
+            self.emit(What::Granted {
+                block: Box::new(block.with(granted.credits)),
+                source: Source::Allowance(u32::try_from(index).unwrap_or(u32::MAX)),
+            });
+            self.refresh = true;
+        }
+        for (index, link) in contract.plan.overage.iter().enumerate() {
+            let due = self.account.chain.get(index).copied().flatten();
+            if due.is_none_or(|due| due > self.at) {
+                continue;
+            }
+            let source = Source::Chain(u32::try_from(index).unwrap_or(u32::MAX));
+            let block = match link {
+                Link::Soft { up_to: Some(credits), .. } => {
+                    self.new_block(Species::Overage, Some(self.account.period.end)).with(*credits)
+                }
+                Link::Soft { up_to: None, .. } => {
+                    let mut block = self.new_block(Species::Overage, Some(self.account.period.end));
+                    block.elastic = true;
+                    block
+                }
+                Link::Degraded { credits, every } => {
+                    let window = calendar::window(self.at, *every, contract.origin, &contract.zone);
+                    let block = self.new_block(Species::Basic, Some(window.end));
+                    // Free degraded use holds nothing: there is nothing to grant, and nothing to start anew.
+                    block.with(credits.unwrap_or(Credits::ZERO))
+                }
+            };
+            self.emit(What::Granted { block: Box::new(block), source });
+            self.refresh = true;
+        }
+    }
+
+    fn new_block(&self, species: Species, end: Option<Timestamp>) -> Block {
+        let mut block = Block::new(BlockId(self.account.next_block), PoolId::Account, species, self.at);
+        block.expires_at = end;
+        block
+    }
+}

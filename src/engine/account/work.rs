@@ -1,0 +1,65 @@
+//! One command at work: entries are emitted and applied one by one, and handed out for the store.
+
+use super::entry::{Answered, Entry, What};
+use super::state::Account;
+use crate::credit::{PoolId, debt};
+use crate::engine::contract::Playbooks;
+use crate::engine::frame::{Beyond, Frame};
+use crate::types::Timestamp;
+
+pub struct Work<'a> {
+    pub account: &'a mut Account,
+    pub playbooks: &'a Playbooks,
+    pub at: Timestamp,
+    /// What happened: to be stored before anything is answered.
+    pub entries: Vec<Entry>,
+    /// Sidecars must hear of new terms, and give back what is idle.
+    pub refresh: bool,
+}
+
+impl<'a> Work<'a> {
+    /// Starts a command: what time has done until `at` comes first.
+    pub fn begin(account: &'a mut Account, playbooks: &'a Playbooks, at: Timestamp) -> Self {
+        let mut work = Self { account, playbooks, at, entries: Vec::new(), refresh: false };
+        work.pass_time(at);
+        work
+    }
+
+    pub(super) fn emit(&mut self, what: What) {
+        self.emit_answered(what, None);
+    }
+
+    pub(super) fn emit_answered(&mut self, what: What, request: Option<Answered>) {
+        let number = self.account.number + 1;
+        let link = Entry::linked(&self.account.link, number, self.at, &what, request.as_ref());
+        let entry = Entry { number, at: self.at, what, request, link };
+        self.account.apply(&entry, self.playbooks);
+        self.entries.push(entry);
+    }
+
+    pub(super) fn frame(&self) -> Option<Frame<'_>> {
+        let contract = self.account.contract.as_ref()?;
+        Some(Frame {
+            book: &self.account.book,
+            contract,
+            playbooks: self.playbooks,
+            at: self.at,
+            beyond: Beyond::Nothing,
+        })
+    }
+
+    /// The next credits granted to a pool, or coming back to it, pay its debt first.
+    pub(super) fn repay(&mut self) {
+        let repayment = debt::repay(&self.account.book, &PoolId::Account, self.at);
+        if repayment.paid.is_positive() {
+            self.emit(What::Repaid { pool: PoolId::Account, paid: repayment.paid, moves: repayment.moves });
+        }
+    }
+
+    /// Ends a command: debt is repaid, alerts are raised, what happened is handed out.
+    pub fn finish(mut self) -> (Vec<Entry>, bool) {
+        self.repay();
+        self.raise_alerts();
+        (self.entries, self.refresh)
+    }
+}

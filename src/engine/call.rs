@@ -1,0 +1,84 @@
+//! What may be asked about a run, already parsed.
+
+use std::collections::BTreeMap;
+
+use minicbor::{Decode, Encode};
+
+use crate::credit::Subject;
+use crate::playbook::charge::{Quantities, RunResult};
+use crate::types::{Name, Quantity, RequestId, ReservationId};
+
+/// May this run proceed?
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Authorize {
+    /// The reservation's id: a keyed hash of the request id, or drawn by the caller's sidecar.
+    #[n(0)]
+    pub id: ReservationId,
+    #[n(1)]
+    pub action: Name,
+    #[n(2)]
+    pub subject: Subject,
+    #[n(3)]
+    pub quantities: Option<Quantities>,
+    #[n(4)]
+    pub dimensions: BTreeMap<Name, Name>,
+    #[n(5)]
+    pub run_id: Option<Name>,
+    #[n(6)]
+    pub parent: Option<ReservationId>,
+    #[n(7)]
+    pub retry_of: Option<ReservationId>,
+    /// Microseconds; left out, the action's `reserve.ttl`.
+    #[n(8)]
+    pub ttl: Option<i64>,
+    /// Decide without reserving.
+    #[n(9)]
+    pub validate_only: bool,
+}
+
+/// How a long run is doing: totals so far, what to hold ahead, a new time.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Progress {
+    #[n(0)]
+    pub id: ReservationId,
+    #[n(1)]
+    pub quantities: Option<Quantities>,
+    #[n(2)]
+    pub ahead: Option<Quantities>,
+    /// Microseconds from now.
+    #[n(3)]
+    pub ttl: Option<i64>,
+}
+
+/// A run's result and total use.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Commit {
+    #[n(0)]
+    pub id: ReservationId,
+    #[n(1)]
+    pub result: RunResult,
+    #[n(2)]
+    pub quantities: Option<Quantities>,
+    #[n(3)]
+    pub completion: Option<Quantity>,
+    #[n(4)]
+    pub verified: bool,
+    #[n(5)]
+    pub request_id: Option<RequestId>,
+}
+
+/// Gives a reservation back unused.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Release {
+    #[n(0)]
+    pub id: ReservationId,
+}
+
+/// Charges work that was done without a reservation.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Record {
+    #[n(0)]
+    pub authorize: Authorize,
+    #[n(1)]
+    pub commit: Commit,
+}

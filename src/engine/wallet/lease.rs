@@ -1,0 +1,143 @@
+//! Asking for credits and room, and giving idle ones back.
+
+use super::state::{Here, Log, Wallet};
+use crate::credit::{CapKey, ScopeKey};
+use crate::engine::authorize::Short;
+use crate::lease::event::Leased;
+use crate::lease::exchange::{CapTotal, LeaseTotals};
+use crate::lease::{Ask, Grant, Mark, WalletEvent};
+use crate::types::{Credits, Timestamp};
+
+/// The holder stops this part of a lease before the ledger does: it covers the drift of two clocks many times over.
+const MARGIN_PART: i64 = 20;
+
+/// A lease is renewed once this part of it is left.
+const RENEW_PART: i64 = 3;
+
+impl Wallet {
+    /// What to ask for a need; `force` takes what there is, even where it is not enough.
+    pub(super) fn ask(&mut self, short: &Short, force: bool) -> Ask {
+        Ask {
+            lease: self.lease.as_ref().map(|lease| (lease.lease, lease.number)),
+            credits: short.credits,
+            basic: short.basic,
+            partial: force,
+            caps: short.caps.clone(),
+            burn: std::mem::take(&mut self.burn),
+            totals: self.totals(),
+        }
+    }
+
+    /// A request for more time.
+    pub fn renewal(&mut self) -> Ask {
+        self.used = false;
+        self.ask(&Short::default(), false)
+    }
+
+    /// What runs hold of the lease right now.
+    pub fn totals(&self) -> LeaseTotals {
+        let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
+        LeaseTotals {
+            held: blocks
+                .filter(|block| block.held.is_positive())
+                .map(|block| (block.id, block.held))
+                .collect(),
+            caps: self
+                .book
+                .counters
+                .iter()
+                .map(|(key, c)| (key.clone(), CapTotal { held: c.held, spent: c.spent }))
+                .collect(),
+        }
+    }
+
+    /// Takes a grant in; answers the record that must be on disk before the lease is used. `asked_at` is when the request
+    /// was sent: the lease counts from there.
+    pub fn leased(&mut self, grant: &Grant, asked_at: Timestamp, here: Here<'_>, log: &mut dyn Log) -> u64 {
+        if self.terms.as_ref() != Some(&grant.terms) || self.contract.is_none() {
+            self.emit(WalletEvent::Terms(Box::new(grant.terms.clone())), false, here, log);
+        }
+        self.rest.balance = grant.rest.0;
+        self.rest.last_resort = grant.rest.1;
+        for (key, room) in &grant.rest_caps {
+            self.rest.caps.insert(key.clone(), *room);
+        }
+        self.out_of_reach = grant.out_of_reach;
+        let until = asked_at.plus_micros(grant.lasts - grant.lasts / MARGIN_PART);
+        let new: Credits = grant.slices.iter().map(|slice| slice.granted).sum();
+        let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
+        let leased: Credits = blocks.map(|block| block.available).sum::<Credits>() + new;
+        let mark = match &self.contract {
+            Some(contract) => Mark::of(leased, self.largest, &contract.plan),
+            None => Mark::default(),
+        };
+        let leased = Leased {
+            lease: grant.lease,
+            number: grant.number,
+            slices: grant.slices.clone(),
+            rooms: grant.rooms.clone(),
+            until,
+            mark,
+            at: here.at,
+        };
+        self.used = true;
+        self.emit(WalletEvent::Leased(Box::new(leased)), true, here, log)
+    }
+
+    /// New terms came from the ledger: they hold at once, and idle credits go back, to be leased anew by them.
+    pub fn changed(&mut self, terms: &crate::lease::AccountTerms, here: Here<'_>, log: &mut dyn Log) {
+        if self.terms.as_ref() != Some(terms) || self.contract.is_none() {
+            self.emit(WalletEvent::Terms(Box::new(terms.clone())), false, here, log);
+        }
+        self.give_back(here, log);
+    }
+
+    /// The account is not known to the ledger.
+    pub fn closed(&mut self) {
+        self.contract = None;
+        self.terms = None;
+    }
+
+    /// Gives back what nobody holds. The ledger counts it from the report on.
+    pub fn give_back(&mut self, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+        let idle = self.idle();
+        self.rest = crate::engine::frame::Rest::default();
+        if idle.is_empty() {
+            return None;
+        }
+        Some(self.emit(WalletEvent::Returned(idle), true, here, log))
+    }
+
+    /// When the lease is to be renewed.
+    pub fn renew_at(&self) -> Option<Timestamp> {
+        let lease = self.lease.as_ref()?;
+        Some(lease.until.plus_micros(-(lease.until.micros_since(lease.at) / RENEW_PART)))
+    }
+
+    /// Counters that are over: their windows ended and nothing holds them.
+    pub(super) fn drop_counters(&mut self, at: Timestamp) {
+        let ended = |key: &CapKey, counter: &crate::credit::Counter| {
+            counter.held.is_zero()
+                && match (&key.scope, counter.ends_at) {
+                    (_, Some(end)) => end <= at,
+                    (ScopeKey::Root(root), None) => {
+                        !self.book.finals.contains_key(root)
+                            && !self.book.runs.contains_key(root)
+                            && !self.book.families.contains_key(root)
+                    }
+                    (_, None) => counter.limit.is_zero() || counter.limit == counter.spent,
+                }
+        };
+        let gone: Vec<CapKey> = self
+            .book
+            .counters
+            .iter()
+            .filter(|(key, counter)| ended(key, counter))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in gone {
+            self.book.counters.remove(&key);
+            self.rest.caps.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The sidecar's machine: a leased slice of one account.
+//!
+//! | file | what |
+//! |---|---|
+//! | `state` | the wallet as a value, and its single write path |
+//! | `run` | calls about runs, decided on the slice |
+//! | `lease` | asking for credits and room, and giving idle ones back |
+//! | `tick` | what time does |
+//! | `recover` | what is done after a restart |
+
+mod lease;
+mod recover;
+mod run;
+mod state;
+mod tick;
+
+pub use run::{Link, Step};
+pub use state::{Here, Log, Wallet};

@@ -1,0 +1,36 @@
+//! What is done after a restart, once the journal has been read.
+
+use super::state::{Here, Log, Wallet};
+use crate::lease::{Returned, WalletEvent};
+
+impl Wallet {
+    /// After an unclean stop only the mark is sealed; the rest is usable at once. `usable` is false where the lease did
+    /// not outlive the process (another boot): then all of it goes back.
+    pub fn restarted(&mut self, clean: bool, usable: bool, here: Here<'_>, log: &mut dyn Log) {
+        if !clean && let Some(seal) = self.seal(here) {
+            self.emit(WalletEvent::Sealed(seal), true, here, log);
+        }
+        if let Some(lease) = self.lease.as_ref().map(|lease| lease.lease)
+            && !usable
+        {
+            self.give_back(here, log);
+            self.emit(WalletEvent::LeaseOver(lease), false, here, log);
+        }
+    }
+
+    /// Tells the wallet which promotions the ledger has not acknowledged yet, as the journal shows them.
+    pub fn resume_handing(&mut self, number: u64, event: &WalletEvent) {
+        if let WalletEvent::Promoted(runs) = event {
+            let roots: Vec<_> = runs.iter().map(|run| run.root).collect();
+            self.handing_roots.extend(roots.iter().copied());
+            self.handing.insert(number, roots);
+        }
+    }
+
+    fn seal(&self, here: Here<'_>) -> Option<Returned> {
+        let contract = self.contract.as_ref()?;
+        let lease = self.lease.as_ref()?;
+        let seal = lease.mark.seal(&self.book, &contract.plan, here.at);
+        (!seal.is_empty()).then_some(seal)
+    }
+}

@@ -1,0 +1,354 @@
+//! Calls about runs, decided on the slice. What the slice lacks is asked of the ledger; what this sidecar does not settle
+//! goes there whole.
+
+use super::state::{Here, Log, Wallet};
+use crate::credit::{Change, Decision, Reason, RunEvent, State};
+use crate::engine::Fault;
+use crate::engine::answer::{AuthorizeAnswer, Next, ProgressAnswer, RunAnswer};
+use crate::engine::authorize::{Short, Verdict, authorize};
+use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
+use crate::engine::commit::{Outcome, commit};
+use crate::engine::frame::{Beyond, Frame};
+use crate::engine::progress::progress;
+use crate::engine::record;
+use crate::engine::release::release;
+use crate::lease::event::PassedCall;
+use crate::lease::{Ask, Passed, WalletEvent, promotion};
+use crate::types::{Credits, Length, ReservationId};
+
+/// A reservation that lives longer than this is answered once it is on disk.
+const LONG: Length = Length::hours(1);
+
+/// What has come of asking the ledger, for this call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    Untried,
+    Asked,
+    Unreachable,
+}
+
+/// What a call leads to.
+#[derive(Clone, Debug)]
+pub enum Step<A> {
+    /// Answer it, once record `wait` is on disk.
+    Done { answer: A, wait: Option<u64> },
+    /// Ask the ledger for this, then call again.
+    Lease(Box<Ask>),
+    /// The ledger decides the whole call.
+    Decide,
+}
+
+impl Wallet {
+    pub fn authorize(
+        &mut self,
+        call: &Authorize,
+        force: bool,
+        link: Link,
+        here: Here<'_>,
+        log: &mut dyn Log,
+    ) -> Result<Step<AuthorizeAnswer>, Fault> {
+        if self.contract.is_none() {
+            return Ok(self.unknown_account(link, here));
+        }
+        if self.needs_ledger(call) {
+            match link {
+                Link::Untried => return Ok(Step::Decide),
+                Link::Asked | Link::Unreachable if call.parent.is_some() => {
+                    return Ok(done(refusal(here, Reason::LedgerUnreachable)));
+                }
+                // A retry whose first run nobody can look up is an ordinary run.
+                Link::Asked | Link::Unreachable => {}
+            }
+        }
+        let Some(frame) = self.frame(here, self.beyond(link)) else {
+            return Ok(self.unknown_account(link, here));
+        };
+        match authorize(&frame, call, force)? {
+            Verdict::Short(short) => Ok(Step::Lease(Box::new(self.ask(&short, force)))),
+            Verdict::Answer(mut answer, event) => {
+                if answer.decision == Decision::Denied {
+                    answer.out_of_reach = self.out_of_reach.filter(|(_, until)| *until > here.at);
+                }
+                let wait = event.map(|event| self.reserve(*event, here, log));
+                Ok(Step::Done { answer: *answer, wait: wait.flatten() })
+            }
+        }
+    }
+
+    /// Journals a reservation; answers the record to wait for, where one must.
+    fn reserve(&mut self, event: RunEvent, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+        let amount: Credits = event.flows.iter().map(|flow| flow.amount).sum();
+        let long = match &event.change {
+            Change::Reserved(run) => run.expires_at.micros_since(here.at) > LONG.approximate_micros(),
+            _ => true,
+        };
+        self.flushed(log.durable());
+        let covered = self.mark().covers(self.unflushed_sum, self.unflushed.len(), amount);
+        let wait = long || !covered;
+        let number = self.emit(WalletEvent::Run(event), wait, here, log);
+        if !wait {
+            self.unflushed.push_back((number, amount));
+            self.unflushed_sum += amount;
+        }
+        self.largest = self.largest.max(amount);
+        self.burn += amount;
+        self.used = true;
+        wait.then_some(number)
+    }
+
+    /// Forgets unflushed reservations up to the record that is on disk.
+    fn flushed(&mut self, durable: u64) {
+        while let Some((number, amount)) = self.unflushed.front().copied() {
+            if number > durable {
+                break;
+            }
+            self.unflushed.pop_front();
+            self.unflushed_sum -= amount;
+        }
+    }
+
+    pub fn commit(
+        &mut self,
+        call: &Commit,
+        handle: &str,
+        link: Link,
+        here: Here<'_>,
+        log: &mut dyn Log,
+    ) -> Result<Step<RunAnswer>, Fault> {
+        let outcome = match self.frame(here, self.beyond(link)) {
+            Some(frame) => commit(&frame, call)?,
+            None => Outcome::Elsewhere,
+        };
+        match outcome {
+            Outcome::Elsewhere if link != Link::Untried => {
+                let passed = PassedCall::Commit {
+                    result: call.result,
+                    quantities: call.quantities.clone(),
+                    completion: call.completion,
+                    verified: call.verified,
+                    request_id: call.request_id.clone(),
+                };
+                Ok(self.pass_on(call.id, handle, passed, here, log))
+            }
+            other => Ok(self.settle(other, here, log)),
+        }
+    }
+
+    pub fn release(
+        &mut self,
+        call: &Release,
+        handle: &str,
+        link: Link,
+        here: Here<'_>,
+        log: &mut dyn Log,
+    ) -> Result<Step<RunAnswer>, Fault> {
+        let outcome = match self.frame(here, self.beyond(link)) {
+            Some(frame) => release(&frame, call)?,
+            None => Outcome::Elsewhere,
+        };
+        match outcome {
+            Outcome::Elsewhere if link != Link::Untried => {
+                Ok(self.pass_on(call.id, handle, PassedCall::Release, here, log))
+            }
+            other => Ok(self.settle(other, here, log)),
+        }
+    }
+
+    pub fn progress(
+        &mut self,
+        call: &Progress,
+        link: Link,
+        here: Here<'_>,
+        log: &mut dyn Log,
+    ) -> Result<Step<ProgressAnswer>, Fault> {
+        let outcome = match self.frame(here, self.beyond(link)) {
+            Some(frame) => progress(&frame, call)?,
+            None => Outcome::Elsewhere,
+        };
+        match outcome {
+            Outcome::Done(answer, event) => {
+                let mut wait = event.map(|event| {
+                    self.used = true;
+                    self.emit(WalletEvent::Run(*event), true, here, log)
+                });
+                if call.ttl.is_some() {
+                    wait = self.promote(call.id, here, log).or(wait);
+                }
+                Ok(Step::Done { answer, wait })
+            }
+            Outcome::Short(credits) => {
+                let short = Short { credits, ..Short::default() };
+                Ok(Step::Lease(Box::new(self.ask(&short, true))))
+            }
+            Outcome::Elsewhere if link == Link::Untried => Ok(Step::Decide),
+            // Nobody here knows what the run holds: it must finish within that.
+            Outcome::Elsewhere => Err(Fault::ReservationUnknown(call.id)),
+        }
+    }
+
+    pub fn record(
+        &mut self,
+        call: &Record,
+        handle: &str,
+        link: Link,
+        here: Here<'_>,
+        log: &mut dyn Log,
+    ) -> Result<Step<RunAnswer>, Fault> {
+        if let Some(frame) = self.frame(here, self.beyond(link)) {
+            if let Some(ended) = frame.book.finals.get(&call.authorize.id) {
+                let _ = ended;
+                return self.commit(&call.commit, handle, link, here, log);
+            }
+            record::check(&frame, call)?;
+        }
+        let answer = match self.authorize(&call.authorize, true, link, here, log)? {
+            Step::Done { answer, .. } => answer,
+            Step::Lease(ask) => return Ok(Step::Lease(ask)),
+            Step::Decide => return Ok(Step::Decide),
+        };
+        let would_be = answer.would_be.or(Some((answer.decision, answer.reason)));
+        if answer.reservation.is_none() {
+            return Ok(done(RunAnswer {
+                id: call.authorize.id,
+                state: State::Released,
+                held: Credits::ZERO,
+                charged: Credits::ZERO,
+                paid_by: Vec::new(),
+                debt: Credits::ZERO,
+                expires_at: None,
+                provisional: false,
+                would_be,
+            }));
+        }
+        // The ledger was asked for what the reservation lacked: what the commit still lacks is debt.
+        let link = if link == Link::Untried { Link::Asked } else { link };
+        match self.commit(&call.commit, handle, link, here, log)? {
+            Step::Done { answer, wait } => Ok(Step::Done { answer: RunAnswer { would_be, ..answer }, wait }),
+            other => Ok(other),
+        }
+    }
+
+    /// The state of a run, if this sidecar knows it.
+    pub fn state(&self, id: ReservationId) -> Option<RunAnswer> {
+        let open = self.book.runs.get(&id).map(RunAnswer::of_open);
+        open.or_else(|| self.book.finals.get(&id).map(|ended| RunAnswer::of_final(id, ended)))
+    }
+
+    fn settle(&mut self, outcome: Outcome<RunAnswer>, here: Here<'_>, log: &mut dyn Log) -> Step<RunAnswer> {
+        match outcome {
+            Outcome::Done(answer, Some(event)) => {
+                self.used = true;
+                let mut wait = self.emit(WalletEvent::Run(*event), true, here, log);
+                if answer.state == State::AwaitingOutcome
+                    && let Some(number) = self.promote(answer.id, here, log)
+                {
+                    wait = number;
+                }
+                Step::Done { answer, wait: Some(wait) }
+            }
+            // A repeated answer is given once what it reports is on disk.
+            Outcome::Done(answer, None) => Step::Done { answer, wait: Some(log.last()) },
+            Outcome::Short(credits) => {
+                let short = Short { credits, basic: true, ..Short::default() };
+                Step::Lease(Box::new(self.ask(&short, true)))
+            }
+            Outcome::Elsewhere => Step::Decide,
+        }
+    }
+
+    /// Keeps a call on disk for a settler out of reach.
+    fn pass_on(
+        &mut self,
+        id: ReservationId,
+        handle: &str,
+        commit: PassedCall,
+        here: Here<'_>,
+        log: &mut dyn Log,
+    ) -> Step<RunAnswer> {
+        let passed = Passed { handle: handle.to_owned(), commit, at: here.at };
+        let number = self.emit(WalletEvent::PassedOn(Box::new(passed)), true, here, log);
+        let answer = RunAnswer {
+            id,
+            state: State::Accepted,
+            held: Credits::ZERO,
+            charged: Credits::ZERO,
+            paid_by: Vec::new(),
+            debt: Credits::ZERO,
+            expires_at: None,
+            provisional: true,
+            would_be: None,
+        };
+        Step::Done { answer, wait: Some(number) }
+    }
+
+    /// Reports the family of a run, so that the account itself holds it.
+    pub(super) fn promote(&mut self, id: ReservationId, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+        let root = self.book.runs.get(&id)?.root;
+        if self.handing_roots.contains(&root) {
+            return None;
+        }
+        let family = promotion::family(&self.book, root);
+        Some(self.emit(WalletEvent::Promoted(family), true, here, log))
+    }
+
+    /// Whether this call names a run that this sidecar does not settle.
+    fn needs_ledger(&self, call: &Authorize) -> bool {
+        let parent = call.parent.is_some_and(|id| match self.book.runs.get(&id) {
+            Some(parent) => self.handing_roots.contains(&parent.root),
+            None => true,
+        });
+        let retried = call
+            .retry_of
+            .is_some_and(|id| !self.book.finals.contains_key(&id) && !self.book.runs.contains_key(&id));
+        parent || retried || self.handed.contains_key(&call.id)
+    }
+
+    fn beyond(&self, link: Link) -> Beyond<'_> {
+        match link {
+            Link::Untried => Beyond::Ledger(&self.rest),
+            Link::Asked => Beyond::Asked(&self.rest),
+            Link::Unreachable => Beyond::Unreachable(&self.rest),
+        }
+    }
+
+    fn unknown_account(&self, link: Link, here: Here<'_>) -> Step<AuthorizeAnswer> {
+        match link {
+            Link::Untried => Step::Lease(Box::default()),
+            Link::Asked => done(refusal(here, Reason::AccountUnknown)),
+            Link::Unreachable => done(refusal(here, Reason::LedgerUnreachable)),
+        }
+    }
+
+    /// A frame for questions that change nothing.
+    pub fn view<'a>(&'a self, here: Here<'a>) -> Option<Frame<'a>> {
+        self.frame(here, Beyond::Asked(&self.rest))
+    }
+}
+
+fn done<A>(answer: A) -> Step<A> {
+    Step::Done { answer, wait: None }
+}
+
+/// A refusal for an account of which nothing is known here.
+pub fn refusal(here: Here<'_>, reason: Reason) -> AuthorizeAnswer {
+    AuthorizeAnswer {
+        decision: Decision::Denied,
+        reason: Some(reason),
+        cap: None,
+        reservation: None,
+        held: Credits::ZERO,
+        charged: Credits::ZERO,
+        paid_by: Vec::new(),
+        is_final: false,
+        next: Next::Deny,
+        remaining: Credits::ZERO,
+        as_of: here.at,
+        expires_at: None,
+        soft_caps_reached: Vec::new(),
+        enforced: true,
+        would_be: None,
+        retry_at: None,
+        version: here.playbooks.latest().map_or(0, |playbook| playbook.version),
+        out_of_reach: None,
+    }
+}

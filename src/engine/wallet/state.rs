@@ -1,0 +1,281 @@
+//! The wallet as a value. Events go to the journal, then the state evolves by them; replaying the journal does the same.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::tz::TimeZone;
+
+use crate::credit::{Book, CapKey, Change, Column, Counter, Move, RunEvent, ScopeKey, pool::Sorting};
+use crate::engine::contract::{Contract, Playbooks};
+use crate::engine::frame::{Beyond, Frame, Rest};
+use crate::lease::event::{Leased, Snapshot};
+use crate::lease::{AccountTerms, Mark, Returned, WalletEvent};
+use crate::types::{AccountId, Credits, ReservationId, Timestamp};
+
+/// Ended runs that a wallet remembers at most: what answers repeated calls without the ledger.
+pub(super) const FINALS_MAX: usize = 10_000;
+
+/// Where a wallet's events go, in order.
+pub trait Log {
+    /// Appends without waiting and answers the record's number. `urgent`: somebody will wait for it.
+    fn append(&mut self, account: &AccountId, event: WalletEvent, urgent: bool) -> u64;
+    /// The highest number that is safe on disk.
+    fn durable(&self) -> u64;
+    /// The highest number given out.
+    fn last(&self) -> u64;
+}
+
+/// What a wallet needs from where it runs.
+#[derive(Clone, Copy)]
+pub struct Here<'a> {
+    pub playbooks: &'a Playbooks,
+    pub at: Timestamp,
+}
+
+/// A leased slice of one account.
+#[derive(Clone, Debug)]
+pub struct Wallet {
+    pub account: AccountId,
+    pub terms: Option<AccountTerms>,
+    pub contract: Option<Contract>,
+    pub book: Book,
+    pub lease: Option<Leased>,
+    pub rest: Rest,
+    /// What unreachable or sealed sidecars hold, as the ledger last said.
+    pub out_of_reach: Option<(Credits, Timestamp)>,
+    /// The largest recent run.
+    pub(super) largest: Credits,
+    /// What runs took since the last ask.
+    pub(super) burn: Credits,
+    /// Whether the lease served anything since it was last renewed.
+    pub(super) used: bool,
+    /// Reservations answered before they were on disk: record number and credits.
+    pub(super) unflushed: VecDeque<(u64, Credits)>,
+    pub(super) unflushed_sum: Credits,
+    /// When runs outlive their minute, in order of authorisation.
+    pub(super) young: VecDeque<(Timestamp, ReservationId)>,
+    /// Roots of families reported for promotion, by the record's number.
+    pub(super) handing: BTreeMap<u64, Vec<ReservationId>>,
+    pub(super) handing_roots: BTreeSet<ReservationId>,
+    /// Runs that the account itself holds now, and until when that is remembered.
+    pub(super) handed: BTreeMap<ReservationId, Timestamp>,
+}
+
+impl Wallet {
+    pub fn new(account: AccountId) -> Self {
+        Self {
+            account,
+            terms: None,
+            contract: None,
+            book: Book::default(),
+            lease: None,
+            rest: Rest::default(),
+            out_of_reach: None,
+            largest: Credits::ZERO,
+            burn: Credits::ZERO,
+            used: false,
+            unflushed: VecDeque::new(),
+            unflushed_sum: Credits::ZERO,
+            young: VecDeque::new(),
+            handing: BTreeMap::new(),
+            handing_roots: BTreeSet::new(),
+            handed: BTreeMap::new(),
+        }
+    }
+
+    /// Journals an event and evolves by it.
+    pub(super) fn emit(
+        &mut self,
+        event: WalletEvent,
+        urgent: bool,
+        here: Here<'_>,
+        log: &mut dyn Log,
+    ) -> u64 {
+        self.apply(&event, here.playbooks);
+        let roots = match &event {
+            WalletEvent::Promoted(runs) => runs.iter().map(|run| run.root).collect(),
+            _ => Vec::new(),
+        };
+        let number = log.append(&self.account, event, urgent);
+        if !roots.is_empty() {
+            self.handing_roots.extend(roots.iter().copied());
+            self.handing.insert(number, roots);
+        }
+        number
+    }
+
+    /// Evolves by an event of the journal.
+    pub fn apply(&mut self, event: &WalletEvent, playbooks: &Playbooks) {
+        match event {
+            WalletEvent::Run(event) => self.apply_run(event),
+            WalletEvent::Terms(terms) => self.set_terms(terms, playbooks),
+            WalletEvent::Leased(leased) => self.apply_leased(leased),
+            WalletEvent::Returned(returned) | WalletEvent::Sealed(returned) => self.withdraw(returned),
+            WalletEvent::Promoted(_) | WalletEvent::PassedOn(_) => {}
+            WalletEvent::HandedOver(ids) => self.hand_over(ids),
+            WalletEvent::LeaseOver(lease) => {
+                if self.lease.as_ref().is_some_and(|held| held.lease == *lease) {
+                    self.lease = None;
+                }
+            }
+            WalletEvent::Snapshot(snapshot) => self.restore(snapshot, playbooks),
+        }
+    }
+
+    pub(super) fn frame<'a>(&'a self, here: Here<'a>, beyond: Beyond<'a>) -> Option<Frame<'a>> {
+        let contract = self.contract.as_ref()?;
+        Some(Frame { book: &self.book, contract, playbooks: here.playbooks, at: here.at, beyond })
+    }
+
+    pub(super) fn set_terms(&mut self, terms: &AccountTerms, playbooks: &Playbooks) {
+        let contract = playbooks.version(terms.version).and_then(|playbook| {
+            Some(Contract {
+                plan: playbook.plans.get(&terms.plan)?.clone(),
+                playbook: playbook.clone(),
+                origin: terms.origin,
+                zone: TimeZone::get(&terms.zone).unwrap_or(TimeZone::UTC),
+                suspended: terms.suspended,
+                overage_limit: terms.overage_limit,
+                period_ends: terms.period_ends,
+            })
+        });
+        if let Some(contract) = &contract {
+            self.book.sort_by(Sorting::of(&contract.plan));
+        }
+        self.contract = contract;
+        self.terms = Some(terms.clone());
+    }
+
+    fn apply_run(&mut self, event: &RunEvent) {
+        for flow in &event.caps {
+            if matches!(flow.key.scope, ScopeKey::Root(_)) && !self.book.counters.contains_key(&flow.key) {
+                let counter = self.contract.as_ref().and_then(|c| c.counter(&flow.key, event.at));
+                self.book.counters.extend(counter.map(|counter| (flow.key.clone(), counter)));
+            }
+        }
+        let keep = match &event.change {
+            Change::Ended(ended) => ended.expires_at,
+            _ => event.at,
+        };
+        if let Change::Reserved(run) = &event.change {
+            self.young.push_back((crate::lease::promotion::due(run.authorized_at), run.id));
+        }
+        self.book.apply(event, keep);
+    }
+
+    fn apply_leased(&mut self, leased: &Leased) {
+        for slice in &leased.slices {
+            let amount = slice.granted;
+            match self.book.block_mut(slice.id) {
+                Some(block) => block.shift(Column::Outside, Column::Available, amount),
+                None => self.book.insert(slice.clone()),
+            }
+        }
+        for room in &leased.rooms {
+            self.book
+                .counters
+                .entry(room.key.clone())
+                .or_insert_with(|| Counter::new(Credits::ZERO, room.ends_at, leased.at))
+                .limit += room.amount;
+        }
+        // The terms stay, the slices are in the book now.
+        self.lease = Some(Leased { slices: Vec::new(), rooms: Vec::new(), ..leased.clone() });
+    }
+
+    fn withdraw(&mut self, returned: &Returned) {
+        for (block, amount) in &returned.slices {
+            let step =
+                Move { block: *block, from: Column::Available, to: Column::Withdrawn, amount: *amount };
+            self.book.shift(&step);
+        }
+        for (key, amount) in &returned.rooms {
+            if let Some(counter) = self.book.counters.get_mut(key) {
+                counter.limit -= *amount;
+            }
+        }
+    }
+
+    /// The account itself holds these runs now: what they held leaves the slice.
+    fn hand_over(&mut self, ids: &[ReservationId]) {
+        for id in ids {
+            let Some(run) = self.book.close(*id) else { continue };
+            for draw in &run.held {
+                self.book.shift(&Move {
+                    block: draw.block,
+                    from: Column::Held,
+                    to: Column::Withdrawn,
+                    amount: draw.amount,
+                });
+            }
+            for hold in &run.caps {
+                if let Some(counter) = self.book.counters.get_mut(&hold.key) {
+                    counter.held -= hold.held;
+                    counter.limit -= hold.held;
+                }
+            }
+            self.handed.insert(*id, run.latest);
+            self.handing_roots.remove(&run.root);
+        }
+    }
+
+    /// The wallet as a value, so that older records need not be read again.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            terms: self.terms.clone(),
+            lease: self.lease.clone(),
+            blocks: self.book.pools.iter().flat_map(|pool| pool.blocks.iter().cloned()).collect(),
+            counters: self.book.counters.iter().map(|(key, c)| (key.clone(), c.clone())).collect(),
+            runs: self.book.runs.values().cloned().collect(),
+            finals: self.book.finals.iter().map(|(id, ended)| (*id, ended.clone())).collect(),
+            largest: self.largest,
+            handed: self.handed.iter().map(|(id, until)| (*id, *until)).collect(),
+        }
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot, playbooks: &Playbooks) {
+        *self = Self::new(self.account.clone());
+        if let Some(terms) = &snapshot.terms {
+            self.set_terms(terms, playbooks);
+        }
+        self.lease = snapshot.lease.clone();
+        for block in &snapshot.blocks {
+            self.book.insert(block.clone());
+        }
+        self.book.counters = snapshot.counters.iter().cloned().collect();
+        let mut runs = snapshot.runs.clone();
+        runs.sort_by_key(|run| run.authorized_at);
+        for run in runs {
+            self.young.push_back((crate::lease::promotion::due(run.authorized_at), run.id));
+            self.book.open(run);
+        }
+        for (id, ended) in &snapshot.finals {
+            self.book.remember(*id, ended.clone(), ended.expires_at);
+        }
+        self.largest = snapshot.largest;
+        self.handed = snapshot.handed.iter().copied().collect();
+    }
+
+    /// Idle credits and room: what nobody holds.
+    pub(super) fn idle(&self) -> Returned {
+        let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
+        Returned {
+            slices: blocks
+                .filter(|block| block.available.is_positive())
+                .map(|block| (block.id, block.available))
+                .collect(),
+            rooms: self
+                .book
+                .counters
+                .iter()
+                .filter(|(key, _)| !matches!(key.scope, ScopeKey::Root(_)))
+                .filter_map(|(key, counter)| {
+                    let room = counter.limit.saturating_sub(counter.used());
+                    room.is_positive().then(|| (key.clone(), room))
+                })
+                .collect::<Vec<(CapKey, Credits)>>(),
+        }
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        self.lease.as_ref().map_or_else(Mark::default, |lease| lease.mark)
+    }
+}

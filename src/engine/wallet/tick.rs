@@ -1,0 +1,97 @@
+//! What time does to a slice: lapses, promotions, the lease's end and its renewal.
+
+use super::state::{FINALS_MAX, Here, Log, Wallet};
+use crate::engine::frame::Beyond;
+use crate::engine::lapse::lapse;
+use crate::lease::{Ask, WalletEvent};
+use crate::types::Timestamp;
+
+impl Wallet {
+    /// The next instant at which time does something here.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        let deadline = self.book.deadlines.first().map(|(at, _)| *at);
+        let young = self.young.front().map(|(at, _)| *at);
+        let lease = self.lease.as_ref().map(|lease| self.renew_at().unwrap_or(lease.until).min(lease.until));
+        [deadline, young, lease].into_iter().flatten().min()
+    }
+
+    /// Does what is due at `here.at`; answers a request for more time where the lease is worth keeping.
+    pub fn tick(&mut self, here: Here<'_>, log: &mut dyn Log) -> Option<Ask> {
+        self.lapse_due(here, log);
+        self.promote_due(here, log);
+        self.book.forget(here.at, FINALS_MAX);
+        self.handed.retain(|_, until| *until > here.at);
+        self.drop_counters(here.at);
+        self.archive_spent(here.at);
+        let lease = self.lease.as_ref()?;
+        let (id, until) = (lease.lease, lease.until);
+        if until <= here.at {
+            self.give_back(here, log);
+            self.emit(WalletEvent::LeaseOver(id), false, here, log);
+            return None;
+        }
+        if self.renew_at().is_none_or(|renew| renew > here.at) {
+            return None;
+        }
+        if self.used {
+            return Some(self.renewal());
+        }
+        // Nobody used it: it goes back, and the lease ends here.
+        self.give_back(here, log);
+        self.emit(WalletEvent::LeaseOver(id), false, here, log);
+        None
+    }
+
+    /// Reports every open run, so that the account itself holds it: done before a clean stop.
+    pub fn promote_all(&mut self, here: Here<'_>, log: &mut dyn Log) {
+        let open: Vec<_> = self.book.runs.keys().copied().collect();
+        for id in open {
+            self.promote(id, here, log);
+        }
+    }
+
+    /// The ledger has made everything up to record `number` durable.
+    pub fn acknowledged(&mut self, number: u64, here: Here<'_>, log: &mut dyn Log) {
+        while let Some(entry) = self.handing.first_entry() {
+            if *entry.key() > number {
+                break;
+            }
+            let roots = entry.remove();
+            let ids: Vec<_> = roots.iter().flat_map(|root| self.book.family(*root)).collect();
+            if !ids.is_empty() {
+                self.emit(WalletEvent::HandedOver(ids), false, here, log);
+            }
+            for root in roots {
+                self.handing_roots.remove(&root);
+            }
+        }
+    }
+
+    fn lapse_due(&mut self, here: Here<'_>, log: &mut dyn Log) {
+        loop {
+            let Some(event) = self.frame(here, Beyond::Asked(&self.rest)).and_then(|frame| lapse(&frame))
+            else {
+                return;
+            };
+            self.emit(WalletEvent::Run(event), false, here, log);
+        }
+    }
+
+    fn promote_due(&mut self, here: Here<'_>, log: &mut dyn Log) {
+        while let Some((due, id)) = self.young.front().copied() {
+            if due > here.at {
+                return;
+            }
+            self.young.pop_front();
+            self.promote(id, here, log);
+        }
+    }
+
+    fn archive_spent(&mut self, at: Timestamp) {
+        self.book.archive(at);
+        // A slice has no refunds to serve: what is used up and settled is the ledger's to remember.
+        self.book.archive.retain(|id, _| {
+            self.book.finals.values().any(|ended| ended.spent.iter().any(|draw| draw.block == *id))
+        });
+    }
+}

@@ -1,0 +1,43 @@
+//! What a sidecar must know of an account to decide: it comes with every lease and with every change.
+
+use minicbor::{Decode, Encode};
+
+use crate::types::{Credits, Name, Timestamp};
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AccountTerms {
+    #[n(0)]
+    pub plan: Name,
+    #[n(1)]
+    pub version: u32,
+    /// The subscription's start.
+    #[n(2)]
+    pub origin: Timestamp,
+    /// An IANA name.
+    #[n(3)]
+    pub zone: String,
+    #[n(4)]
+    pub suspended: bool,
+    #[n(5)]
+    pub overage_limit: Option<Credits>,
+    #[n(6)]
+    pub period_ends: Timestamp,
+    /// Authenticates the account's handles.
+    #[n(7)]
+    pub key: HandleKey,
+}
+
+/// A key of the account's ring.
+#[derive(Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct HandleKey {
+    #[n(0)]
+    pub id: u32,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub secret: [u8; 32],
+}
+
+impl std::fmt::Debug for HandleKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HandleKey({}, …)", self.id)
+    }
+}
