@@ -2,6 +2,11 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `check`, `rules`, `warning`, `unsupported` | whether a document may be published, and why not |
+//! | `tree`, `read`, `scalar`, `nearest` | YAML text, read with the place of each value |
+//! | `document` | what was written: the whole language |
+//! | `finding` | what a check has to say, and where |
+//! | `compile` | from what was written to what it means |
 //! | `meaning` | the compiled playbook and its plans |
 //! | `action` | the weight register (C1, C2, C4) |
 //! | `charge` | what a run costs |
@@ -17,10 +22,23 @@ pub mod alert;
 pub mod allowance;
 pub mod cap;
 pub mod charge;
+pub mod check;
+mod compile;
+pub mod document;
 pub mod draw_order;
+pub mod finding;
 pub mod meaning;
+mod nearest;
 pub mod offline;
 pub mod overage;
+mod read;
+mod rules;
+mod scalar;
+pub mod tree;
+mod unsupported;
+mod warning;
 
 pub use charge::{ChargeFault, Quantities, RunResult};
+pub use check::{check, load};
+pub use finding::{Finding, Report, Severity};
 pub use meaning::{CreditUnit, Feature, Mode, Plan, Playbook};

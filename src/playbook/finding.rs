@@ -1,0 +1,284 @@
+//! What a check has to say: each finding with its place, its reason and what to write instead.
+
+use std::fmt;
+
+use super::meaning::Playbook;
+use super::tree::Mark;
+
+/// The most findings of one check; who has more than these to mend checks again.
+pub const FINDINGS_MAX: usize = 500;
+
+/// The most characters of a document that a message repeats.
+const SHOWN_MAX: usize = 64;
+
+/// A design choice of credit-based pricing: `Choice(5)` is C5, overage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Choice(pub u8);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The language does not allow it.
+    Error,
+    /// The language allows it, and this build does not do it yet.
+    Unsupported,
+    /// Allowed, and known to cost trust or money.
+    Warning,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+    pub choice: Option<Choice>,
+    /// `plans.basic.overage[1].soft`
+    pub path: String,
+    pub problem: String,
+    /// Why it matters, in one sentence: always with a warning.
+    pub why: Option<String>,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// Everything that a check found, in the order of lines.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub findings: Vec<Finding>,
+    /// How many more there are past `FINDINGS_MAX`.
+    pub omitted: usize,
+    /// What the document means; only where nothing in it is an error or unsupported.
+    pub playbook: Option<Box<Playbook>>,
+}
+
+/// A report with the name of its file: one finding per paragraph, `FILE:LINE:COLUMN: error[C5]: …`.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    report: &'a Report,
+    file: &'a str,
+}
+
+impl Report {
+    pub fn of(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |finding| finding.severity == severity)
+    }
+
+    /// The choices' numbers of all findings of one kind, `-` where there is none, by number, `-` first.
+    pub fn choices(&self, severity: Severity) -> Vec<String> {
+        let mut choices: Vec<_> = self.of(severity).map(|finding| finding.choice).collect();
+        choices.sort_unstable();
+        choices.into_iter().map(|choice| choice.map_or_else(|| "-".to_owned(), |c| c.to_string())).collect()
+    }
+
+    /// Whether the document may be published.
+    pub fn is_sound(&self) -> bool {
+        self.playbook.is_some()
+    }
+
+    pub fn in_file<'a>(&'a self, file: &'a str) -> Shown<'a> {
+        Shown { report: self, file }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "C{}", self.0)
+    }
+}
+
+impl Severity {
+    /// Unsupported parts are refused like errors, and say so.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error | Self::Unsupported => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.severity.word())?;
+        if let Some(choice) = self.choice {
+            write!(f, "[{choice}]")?;
+        }
+        write!(f, ": ")?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        write!(f, "{}", self.problem)?;
+        if let Some(why) = &self.why {
+            write!(f, "\n  why: {why}")?;
+        }
+        write!(f, "\n  help: {}", self.help)
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.report.findings {
+            writeln!(f, "{}:{finding}", self.file)?;
+        }
+        if self.report.omitted > 0 {
+            writeln!(f, "{}: {} more findings", self.file, self.report.omitted)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a value stands, and how it is reached from the top.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub mark: Mark,
+    /// Where its key stands; in a list where the value does.
+    pub key: Mark,
+    pub path: String,
+    pub choice: Option<Choice>,
+}
+
+/// A value and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct At<T> {
+    pub place: Place,
+    pub value: T,
+}
+
+impl<T> At<T> {
+    pub fn with<U>(&self, value: U) -> At<U> {
+        At { place: self.place.clone(), value }
+    }
+}
+
+/// Collects findings while a document is read.
+#[derive(Debug, Default)]
+pub struct Findings {
+    list: Vec<Finding>,
+    omitted: usize,
+    refused: usize,
+}
+
+impl Findings {
+    /// How many errors and unsupported parts there are so far.
+    pub fn refused(&self) -> usize {
+        self.refused
+    }
+
+    /// Whether more findings are only counted, so that their wording need not be worked out.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= FINDINGS_MAX
+    }
+
+    pub fn error(&mut self, place: &Place, problem: impl Into<String>, help: impl Into<String>) {
+        self.push(Severity::Error, place, place.mark, None, problem.into(), help.into());
+    }
+
+    /// An error in the writing itself, which belongs to no choice: at the key where there is one.
+    pub fn plain_error(&mut self, place: &Place, mark: Mark, problem: String, help: String) {
+        let place = Place { choice: None, ..place.clone() };
+        self.push(Severity::Error, &place, mark, None, problem, help);
+    }
+
+    pub fn error_because(&mut self, place: &Place, problem: String, why: &str, help: String) {
+        self.push(Severity::Error, place, place.mark, Some(why), problem, help);
+    }
+
+    pub fn unsupported(&mut self, place: &Place, part: &str) {
+        let problem = format!("`{part}` is not supported yet");
+        self.push(Severity::Unsupported, place, place.key, None, problem, "leave it out for now".to_owned());
+    }
+
+    pub fn warning(&mut self, place: &Place, problem: String, why: &str, help: &str) {
+        self.push(Severity::Warning, place, place.mark, Some(why), problem, help.to_owned());
+    }
+
+    fn push(
+        &mut self,
+        severity: Severity,
+        place: &Place,
+        mark: Mark,
+        why: Option<&str>,
+        problem: String,
+        help: String,
+    ) {
+        if severity != Severity::Warning {
+            self.refused += 1;
+        }
+        if self.is_full() {
+            self.omitted += 1;
+            return;
+        }
+        self.list.push(Finding {
+            severity,
+            line: mark.line,
+            column: mark.column,
+            choice: place.choice,
+            path: place.path.clone(),
+            problem,
+            why: why.map(str::to_owned),
+            help,
+        });
+    }
+
+    pub fn report(mut self, playbook: Option<Playbook>) -> Report {
+        self.list.sort_by_key(|finding| (finding.line, finding.column));
+        let playbook = playbook.filter(|_| self.refused == 0).map(Box::new);
+        Report { findings: self.list, omitted: self.omitted, playbook }
+    }
+}
+
+/// A piece of the document for a message: short, and without control characters.
+pub fn shown(text: &str) -> String {
+    let mut out: String = text.chars().take(SHOWN_MAX).flat_map(printable).collect();
+    if text.chars().count() > SHOWN_MAX {
+        out.push('…');
+    }
+    out
+}
+
+fn printable(c: char) -> Vec<char> {
+    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_says_where_what_why_and_what_instead() {
+        let mut findings = Findings::default();
+        let place = Place {
+            mark: Mark { line: 7, column: 12 },
+            key: Mark { line: 7, column: 3 },
+            path: "plans.basic.rollover".to_owned(),
+            choice: Some(Choice(6)),
+        };
+        findings.warning(&place, "it never ends".to_owned(), "liabilities pile up.", "give it an end");
+        findings.unsupported(&place, "rollover");
+        let report = findings.report(None);
+        assert_eq!(
+            report.in_file("p.yaml").to_string(),
+            "p.yaml:7:3: error[C6]: plans.basic.rollover: `rollover` is not supported yet\n  help: leave it out for now\n\
+             p.yaml:7:12: warning[C6]: plans.basic.rollover: it never ends\n  why: liabilities pile up.\n  help: give it an end\n"
+        );
+        assert_eq!(report.choices(Severity::Warning), ["C6"]);
+        assert!(report.choices(Severity::Error).is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_findings_is_counted_not_kept() {
+        let mut findings = Findings::default();
+        for _ in 0..FINDINGS_MAX + 7 {
+            findings.error(&Place::default(), "no", "yes");
+        }
+        let report = findings.report(None);
+        assert_eq!((report.findings.len(), report.omitted), (FINDINGS_MAX, 7));
+        assert!(report.in_file("x").to_string().ends_with("x: 7 more findings\n"));
+    }
+
+    #[test]
+    fn a_message_repeats_little_and_nothing_invisible() {
+        assert_eq!(shown("a\u{1b}[31m"), "a\\u{1b}[31m");
+        assert_eq!(shown(&"x".repeat(70)).chars().count(), 65);
+    }
+}
