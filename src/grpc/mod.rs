@@ -1,1 +1,3 @@
 //! (door plate to be written with the room)
+
+pub mod proto;

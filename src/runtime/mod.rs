@@ -1,1 +1,18 @@
-//! (door plate to be written with the room)
+//! What the processes share with the machine they run on: time, patience and the end.
+//!
+//! | file | what |
+//! |---|---|
+//! | `clock` | the only reader of system time, and which boot of the machine this is |
+//! | `ledger_clock` | the ledger's time at a sidecar, and at the ledger itself |
+//! | `backoff` | how long to wait before trying again |
+//! | `shutdown` | the signal to stop, for every task that listens |
+
+pub mod backoff;
+pub mod clock;
+pub mod ledger_clock;
+pub mod shutdown;
+
+pub use backoff::Backoff;
+pub use clock::{BootId, Boottime, Clock, ManualClock};
+pub use ledger_clock::{LedgerClock, OwnClock};
+pub use shutdown::{Shutdown, Stopper};

@@ -1,0 +1,69 @@
+//! Options of `bursar ledger`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::setting::settings;
+use super::value::{self, Endpoint};
+use crate::telemetry::{LogFilter, LogFormat, SampleRatio};
+
+/// The file that is read where none is named.
+pub const USUAL_FILE: &str = "/etc/bursar/ledger.toml";
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+settings! {
+    /// What a ledger is told.
+    LedgerConfig = "ledger" {
+        /// Where the ledger keeps its accounts' journals.
+        data_dir: PathBuf = "/var/lib/bursar/ledger", value::path;
+
+        /// The address that sidecars, operators and billing systems call, or `none`. Loopback, unless `allow_remote`
+        /// says otherwise.
+        listen: Option<SocketAddr> = "127.0.0.1:7400", value::listen_or_none;
+
+        /// Lets other machines call over TCP, neither encrypted nor authenticated.
+        allow_remote: bool = "false", value::switch;
+
+        /// A Unix socket beside it, or `none`.
+        socket: Option<PathBuf> = "none", value::socket;
+
+        /// Who may use the socket: permission bits, always octal.
+        socket_mode: u32 = "0660", value::file_mode;
+
+        /// How many calls may be in work at once; further ones are refused with `OVERLOADED`.
+        calls_max: usize = "4096", |text: &str| value::count(text, 1..=1_000_000);
+
+        /// How long a stop may take: calls end, journals are flushed.
+        shutdown_grace: Duration = "5s", |text: &str| value::duration(text, SECOND..=HOUR);
+
+        /// Threads that answer calls: a number, or `auto` for one per core.
+        threads: Option<NonZeroUsize> = "auto", value::threads;
+
+        /// Which log lines are written: a level, or directives such as `info,bursar::decision=debug` for each refusal.
+        log: LogFilter = "info", str::parse;
+
+        /// How log lines look: `auto` (text on a terminal, else JSON), `json` or `text`.
+        log_format: LogFormat = "auto", str::parse;
+
+        /// The OTLP/gRPC port of a collector of traces, such as `http://127.0.0.1:4317`, or `none`.
+        otlp_endpoint: Option<Endpoint> = "none", value::collector_or_none;
+
+        /// The share of calls without a trace context that get a span, from `0` to `1`.
+        trace_ratio: SampleRatio = "0.01", str::parse;
+    }
+}
+
+fn contradictions(config: &LedgerConfig) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    if config.listen.is_none() && config.socket.is_none() {
+        found.push(("listen", "is off, and so is `socket`; nobody could call this ledger".to_owned()));
+    }
+    if let Some(what) = config.listen.and_then(|listen| value::open_to_others(listen, config.allow_remote)) {
+        found.push(("listen", what));
+    }
+    found
+}

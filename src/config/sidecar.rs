@@ -1,0 +1,101 @@
+//! Options of `bursar sidecar`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::setting::settings;
+use super::value::{self, Endpoint};
+use crate::playbook::offline::OfflineMode;
+use crate::telemetry::{LogFilter, LogFormat, SampleRatio};
+use crate::types::{Name, Percent};
+
+/// The file that is read where none is named.
+pub const USUAL_FILE: &str = "/etc/bursar/sidecar.toml";
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+settings! {
+    /// What a sidecar is told.
+    SidecarConfig = "sidecar" {
+        /// Where the ledger is: `http://host:port` or `unix:///path`.
+        ledger: Endpoint = "http://127.0.0.1:7400", value::endpoint;
+
+        /// Where the sidecar keeps its journal. It must survive a restart, and belong to one sidecar alone.
+        data_dir: PathBuf = "/var/lib/bursar/sidecar", value::path;
+
+        /// The Unix socket that agent runtimes call, or `none`.
+        socket: Option<PathBuf> = "/run/bursar/bursar.sock", value::socket;
+
+        /// Who may use the socket: permission bits, always octal.
+        socket_mode: u32 = "0660", value::file_mode;
+
+        /// The address that agent runtimes call over TCP, or `none`. Loopback, unless `allow_remote` says otherwise.
+        listen: Option<SocketAddr> = "127.0.0.1:7401", value::listen_or_none;
+
+        /// Lets other machines call over TCP, neither encrypted nor authenticated.
+        allow_remote: bool = "false", value::switch;
+
+        /// What the sidecar calls itself at the ledger and in traces, or `none`.
+        label: Option<Name> = "none", value::name_or_none;
+
+        /// What happens, while the ledger cannot be reached, to runs of accounts that this sidecar has never seen.
+        unknown_accounts: OfflineMode = "deny", value::offline_mode;
+
+        /// The most reservations that are not yet on disk may add up to, as a share of a lease: what an unclean stop
+        /// seals. Never less than the largest recent run.
+        mark: Percent = "5%", value::share;
+
+        /// The most that records may take on disk while they wait for the ledger. A full outbox refuses new work with
+        /// `JOURNAL_FULL`; it never drops usage.
+        outbox_bytes_max: u64 = "1GiB", |text: &str| value::bytes(text, MIB..=1024 * GIB);
+
+        /// How long records are kept after the ledger has them, for a ledger that is restored from a backup.
+        retain: Duration = "1h", |text: &str| value::duration(text, Duration::ZERO..=HOUR * 24 * 30);
+
+        /// The most that such records may take on disk; the oldest go first.
+        retain_bytes_max: u64 = "256MiB", |text: &str| value::bytes(text, 0..=1024 * GIB);
+
+        /// How many ended reservations are remembered, until their time ends, to answer repeated calls without the ledger.
+        remember_max: usize = "100000", |text: &str| value::count(text, 0..=100_000_000);
+
+        /// How many calls may be in work at once; further ones are refused with `OVERLOADED`.
+        calls_max: usize = "4096", |text: &str| value::count(text, 1..=1_000_000);
+
+        /// How long a stop may take: calls end, records and leases go back to the ledger.
+        shutdown_grace: Duration = "5s", |text: &str| value::duration(text, SECOND..=HOUR);
+
+        /// Threads that answer calls: a number, or `auto` for one per core.
+        threads: Option<NonZeroUsize> = "auto", value::threads;
+
+        /// Which log lines are written: a level, or directives such as `info,bursar::decision=debug` for each refusal.
+        log: LogFilter = "info", str::parse;
+
+        /// How log lines look: `auto` (text on a terminal, else JSON), `json` or `text`.
+        log_format: LogFormat = "auto", str::parse;
+
+        /// The OTLP/gRPC port of a collector of traces, such as `http://127.0.0.1:4317`, or `none`.
+        otlp_endpoint: Option<Endpoint> = "none", value::collector_or_none;
+
+        /// The share of calls without a trace context that get a span, from `0` to `1`.
+        trace_ratio: SampleRatio = "0.01", str::parse;
+    }
+}
+
+fn contradictions(config: &SidecarConfig) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    if config.listen.is_none() && config.socket.is_none() {
+        found.push(("listen", "is off, and so is `socket`; nobody could call this sidecar".to_owned()));
+    }
+    if let Some(what) = config.listen.and_then(|listen| value::open_to_others(listen, config.allow_remote)) {
+        found.push(("listen", what));
+    }
+    if matches!((&config.ledger, &config.socket), (Endpoint::Unix(ledger), Some(own)) if ledger == own) {
+        found.push(("ledger", "is this sidecar's own `socket`; name the ledger's".to_owned()));
+    }
+    found
+}

@@ -1,0 +1,210 @@
+//! Parsers. Each says what would be right; the key, the value and where it came from are added by `load`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::playbook::offline::OfflineMode;
+use crate::types::{Name, Percent};
+
+/// Turns an option off that can be.
+const NONE: &str = "none";
+
+/// The longest path of a Unix socket that Linux takes, in bytes.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `host:port`, without TLS.
+    Http(String),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(authority) => write!(f, "http://{authority}"),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+/// `http://host:port` or `unix:///path`.
+pub fn endpoint(text: &str) -> Result<Endpoint, String> {
+    if let Some(path) = text.strip_prefix("unix://") {
+        return match socket(path)? {
+            Some(path) if path.is_absolute() => Ok(Endpoint::Unix(path)),
+            _ => {
+                Err("is not the absolute path of a socket, such as `unix:///run/bursar/ledger.sock`"
+                    .to_owned())
+            }
+        };
+    }
+    if text.starts_with("https://") {
+        return Err("`https` is not supported yet; `http://host:port` is".to_owned());
+    }
+    let wrong = || {
+        "is not an endpoint such as `http://127.0.0.1:7400` or `unix:///run/bursar/ledger.sock`".to_owned()
+    };
+    let authority = text.strip_prefix("http://").ok_or_else(wrong)?;
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    let (host, port) = authority.rsplit_once(':').ok_or_else(wrong)?;
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    let plain = !host.is_empty()
+        && !host.contains(['/', '@', '?', '#', '\\'])
+        && !host.contains(|c: char| c.is_whitespace() || c.is_control())
+        && (bracketed || !host.contains([':', '[', ']']));
+    let port: u16 = port.parse().map_err(|_| wrong())?;
+    if plain && port != 0 { Ok(Endpoint::Http(authority.to_owned())) } else { Err(wrong()) }
+}
+
+/// A collector's `http://host:port`, or `none`.
+pub fn collector_or_none(text: &str) -> Result<Option<Endpoint>, String> {
+    match (text, endpoint(text)) {
+        (NONE, _) => Ok(None),
+        (_, Ok(Endpoint::Http(authority))) => Ok(Some(Endpoint::Http(authority))),
+        (_, Err(what)) if text.starts_with("https://") => Err(what),
+        _ => Err("is not a collector's address such as `http://127.0.0.1:4317`, nor `none`".to_owned()),
+    }
+}
+
+/// An address and a port to listen on; port 0 lets the system choose one.
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "is not an address and a port such as `127.0.0.1:7401` or `[::1]:7401`".to_owned())
+}
+
+/// An address and a port to listen on, or `none`.
+pub fn listen_or_none(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == NONE { Ok(None) } else { listen(text).map(Some) }
+}
+
+pub fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains('\0') {
+        return Err("is not a path such as `/var/lib/bursar`".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}
+
+pub fn path_or_none(text: &str) -> Result<Option<PathBuf>, String> {
+    if text == NONE { Ok(None) } else { path(text).map(Some) }
+}
+
+/// The path of a Unix socket, or `none`.
+pub fn socket(text: &str) -> Result<Option<PathBuf>, String> {
+    if text == NONE {
+        return Ok(None);
+    }
+    if text.len() > SOCKET_PATH_MAX {
+        return Err(format!("has {} bytes; the path of a socket has at most {SOCKET_PATH_MAX}", text.len()));
+    }
+    path(text).map(Some)
+}
+
+/// Permission bits, always octal: `0660`, `660` or `0o660`.
+pub fn file_mode(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    let plain = (3..=4).contains(&digits.len()) && digits.bytes().all(|b| matches!(b, b'0'..=b'7'));
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if plain && mode <= 0o777 => Ok(mode),
+        _ => Err("is not a set of permission bits in octal, such as `0660`".to_owned()),
+    }
+}
+
+pub fn switch(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "is not `true` or `false`".to_owned())
+}
+
+/// A whole number and a unit: `B`, `KiB`, `MiB` or `GiB`.
+pub fn bytes(text: &str, range: RangeInclusive<u64>) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
+    let wrong = || "is not a number of bytes such as `512KiB`, `64MiB` or `1GiB`".to_owned();
+    let (digits, each) =
+        UNITS.iter().find_map(|(unit, each)| Some((text.strip_suffix(unit)?, *each))).ok_or_else(wrong)?;
+    let bytes = whole(digits).and_then(|n| n.checked_mul(each)).ok_or_else(wrong)?;
+    if range.contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(format!("is not between `{}B` and `{}B`", range.start(), range.end()))
+    }
+}
+
+/// A whole number and a unit: `ms`, `s`, `m`, `h` or `d`.
+pub fn duration(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 5] =
+        [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let wrong = || "is not a length of time such as `500ms`, `60s`, `10m`, `36h` or `14d`".to_owned();
+    let read = |(unit, each): &(&str, u64)| Some((whole(text.strip_suffix(unit)?)?, *each));
+    let (number, each) = UNITS.iter().find_map(read).ok_or_else(wrong)?;
+    let time = number.checked_mul(each).map(Duration::from_millis).ok_or_else(wrong)?;
+    if range.contains(&time) {
+        Ok(time)
+    } else {
+        Err(format!("is not between `{:?}` and `{:?}`", range.start(), range.end()))
+    }
+}
+
+pub fn count(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    let number = whole(text).and_then(|n| usize::try_from(n).ok());
+    number
+        .filter(|n| range.contains(n))
+        .ok_or_else(|| format!("is not a whole number between `{}` and `{}`", range.start(), range.end()))
+}
+
+/// A number of threads, or `auto` for one per core.
+pub fn threads(text: &str) -> Result<Option<NonZeroUsize>, String> {
+    if text == "auto" {
+        return Ok(None);
+    }
+    match count(text, 1..=1024) {
+        Ok(number) => Ok(NonZeroUsize::new(number)),
+        Err(_) => Err("is not `auto` or a whole number between `1` and `1024`".to_owned()),
+    }
+}
+
+pub fn name(text: &str) -> Result<Name, String> {
+    Name::parse(text).map_err(|what| what.to_string())
+}
+
+pub fn name_or_none(text: &str) -> Result<Option<Name>, String> {
+    if text == NONE { Ok(None) } else { name(text).map(Some) }
+}
+
+/// A share of a whole.
+pub fn share(text: &str) -> Result<Percent, String> {
+    let share = text.parse::<Percent>().ok().filter(|share| *share <= Percent::FULL);
+    share.ok_or_else(|| "is not a percentage between `0%` and `100%`, such as `5%`".to_owned())
+}
+
+pub fn offline_mode(text: &str) -> Result<OfflineMode, String> {
+    match text {
+        "deny" => Ok(OfflineMode::Deny),
+        "basic" | "emergency" | "allow" => Err("is not supported yet; `deny` is".to_owned()),
+        _ => Err("is not an offline mode; `deny` is".to_owned()),
+    }
+}
+
+/// Digits only, no sign.
+fn whole(digits: &str) -> Option<u64> {
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+}
+
+/// What to blame on a listener that others could reach; `None` where none can, or where it was said in so many words.
+pub(super) fn open_to_others(listen: SocketAddr, allow_remote: bool) -> Option<String> {
+    let reachable = !listen.ip().to_canonical().is_loopback();
+    (reachable && !allow_remote).then(|| {
+        format!(
+            "lets other machines in, and calls are neither encrypted nor authenticated; listen on \
+             `127.0.0.1:{}`, or set `allow_remote = true` where the network itself keeps others out",
+            listen.port()
+        )
+    })
+}
+
+#[cfg(test)]
+#[path = "value_tests.rs"]
+mod tests;
