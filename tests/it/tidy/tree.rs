@@ -49,18 +49,18 @@ pub fn check_text(file: &File) -> Vec<Violation> {
 /// Whether `mark` stands in `line` and is not the middle of a longer word.
 fn has_word(line: &str, mark: &str) -> bool {
     let letter = |c: char| c.is_alphanumeric() || c == '_';
+    // A mark that is a word ends where it ends; one that is the start of code may go on.
+    let whole = mark.chars().all(letter);
     line.match_indices(mark).any(|(at, _)| {
-        let before = line[..at].chars().next_back().is_some_and(letter);
-        let whole = mark.ends_with(letter) && !mark.starts_with('#') && !mark.starts_with("pytest");
-        let after = whole && line[at + mark.len()..].chars().next().is_some_and(letter);
-        !before && !after
+        let (before, after) = (line.split_at(at).0, line.split_at(at + mark.len()).1);
+        !before.chars().next_back().is_some_and(letter) && !(whole && after.chars().next().is_some_and(letter))
     })
 }
 
 /// Whether `root` stands in `line` as the start of a path, not inside a longer one or a URL.
 fn starts_a_path(line: &str, root: &str) -> bool {
     line.match_indices(root).any(|(at, _)| {
-        let before = line[..at].chars().next_back();
+        let before = line.split_at(at).0.chars().next_back();
         !before.is_some_and(|c| c.is_alphanumeric() || "._-~/}*$".contains(c))
     })
 }
