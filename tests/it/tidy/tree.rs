@@ -53,7 +53,8 @@ fn has_word(line: &str, mark: &str) -> bool {
     let whole = mark.chars().all(letter);
     line.match_indices(mark).any(|(at, _)| {
         let (before, after) = (line.split_at(at).0, line.split_at(at + mark.len()).1);
-        !before.chars().next_back().is_some_and(letter) && !(whole && after.chars().next().is_some_and(letter))
+        let goes_on = whole && after.chars().next().is_some_and(letter);
+        !(goes_on || before.chars().next_back().is_some_and(letter))
     })
 }
 
