@@ -1,0 +1,4 @@
+//! The one integration binary: fast, ports 0, no sleeping. One module per thing that is tested.
+
+#[cfg(test)]
+mod tidy;
