@@ -23,9 +23,8 @@ use super::store::{Finding, Head, Limits, LocalStore, StoreError, StoredRecord};
 const HEAD: &str = "head";
 const STORE: &str = "store";
 
-/// Files above this many bytes plus [`DISK_PER_LIVE_MAX`] times the live ones are rewritten at opening: sled's file never
-/// shrinks by itself, and uses about twice to three times what it holds.
-const DISK_BYTES_FLOOR: u64 = 32 << 20;
+/// Files that take more than this many times their live records are rewritten at opening: sled's file seldom shrinks by
+/// itself, and takes twice to three times what it holds even then.
 const DISK_PER_LIVE_MAX: u64 = 6;
 
 /// How often, and how far apart, sled's own lock is tried: in this process a failed journal's threads may hold it a
@@ -81,7 +80,7 @@ pub(super) fn open(dir: &Path, limits: &Limits) -> Result<Found, OpenError> {
         }
     };
     let clean = loaded.walk.head.clean;
-    if is_oversized(&room.generation(number), &loaded.walk.live)? {
+    if is_oversized(&room.generation(number), &loaded.walk.live, limits)? {
         number = rewrite(&room, number + 1, loaded, within)?;
         loaded = sound(load(&room.generation(number), within)?)?;
         room.current()?;
@@ -153,10 +152,10 @@ fn sound(loaded: Result<Loaded, Damage>) -> Result<Loaded, OpenError> {
     loaded.map_err(|damage| OpenError::Fresh { path: PathBuf::from(STORE), why: damage.why })
 }
 
-fn is_oversized(generation: &Path, live: &[LiveBatch]) -> Result<bool, OpenError> {
+fn is_oversized(generation: &Path, live: &[LiveBatch], limits: &Limits) -> Result<bool, OpenError> {
     let disk = sled_store::bytes_below(generation).map_err(OpenError::io("measure", generation))?;
     let live: u64 = live.iter().map(|batch| batch.bytes).sum();
-    Ok(disk > DISK_BYTES_FLOOR + live * DISK_PER_LIVE_MAX)
+    Ok(disk > limits.disk_bytes_floor.max(live.saturating_mul(DISK_PER_LIVE_MAX)))
 }
 
 /// Loads a generation and checks it. The outer error is the disk's or another process's; the inner one is damage.

@@ -132,6 +132,8 @@ pub struct Limits {
     pub bytes_max: u64,
     /// Bytes waiting for the committer at most, as [`super::Journaled::size_hint`] counts them.
     pub queue_bytes_max: u64,
+    /// The engine's files are rewritten at opening once they take more than this many bytes and six times the live ones.
+    pub disk_bytes_floor: u64,
     /// How long opening the engine may take before the store counts as damaged.
     pub open_within: Duration,
     /// Reads a monotonic clock, to measure commits; the room reads none itself.
@@ -144,6 +146,7 @@ impl Default for Limits {
             records_max: 1 << 20,
             bytes_max: 64 << 20,
             queue_bytes_max: 8 << 20,
+            disk_bytes_floor: 32 << 20,
             open_within: Duration::from_secs(60),
             stopwatch: None,
         }
