@@ -1,0 +1,326 @@
+//! Opening the journal after any stop: load, check, and if it is damaged, set it aside and start a new one.
+//!
+//! sled can panic, hang or silently lose a suffix on damaged files, so it is opened on a thread of its own, with a
+//! deadline, and nothing that it returns is believed before the chain is checked.
+
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use super::chain::{self, LiveBatch, StoredBatch, Walk};
+use super::committer::panic_message;
+use super::durable;
+use super::generation::{Room, SetAside, sync_dir, sync_tree};
+use super::head::HeadFile;
+use super::journal::OpenError;
+use super::sled_store::{self, Key, Parts, SledStore};
+use super::store::{Finding, Head, Limits, LocalStore, StoreError, StoredRecord};
+
+const HEAD: &str = "head";
+const STORE: &str = "store";
+
+/// Files that take more than this many times their live records are rewritten at opening: sled's file seldom shrinks by
+/// itself, and takes twice to three times what it holds even then.
+const DISK_PER_LIVE_MAX: u64 = 6;
+
+/// How often, and how far apart, sled's own lock is tried: in this process a failed journal's threads may hold it a
+/// moment longer. Other journals were kept out by the lock of the directory before.
+const SLED_LOCK_TRIES: u32 = 50;
+const SLED_LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// What an engine found when it was opened.
+pub(super) struct Found {
+    pub store: Box<dyn LocalStore>,
+    /// Whether the process before stopped cleanly.
+    pub clean: bool,
+    pub set_aside: Option<SetAside>,
+}
+
+/// A generation that is sound.
+pub(super) struct Loaded {
+    pub db: sled::Db,
+    pub head: HeadFile,
+    pub keys: Vec<Key>,
+    pub walk: Walk,
+}
+
+/// A generation that is not, and what of it is.
+pub(super) struct Damage {
+    pub why: Finding,
+    pub id: Option<[u8; 16]>,
+    pub salvaged: Vec<StoredRecord>,
+}
+
+impl From<Finding> for Damage {
+    fn from(why: Finding) -> Self {
+        Self { why, id: None, salvaged: Vec::new() }
+    }
+}
+
+/// Opens the journal in `dir`, made if need be.
+pub(super) fn open(dir: &Path, limits: &Limits) -> Result<Found, OpenError> {
+    let room = Room::enter(dir)?;
+    let within = limits.open_within;
+    let mut number = match room.current()? {
+        Some(number) => number,
+        None => fresh(&room, 1, within)?,
+    };
+    let mut set_aside = None;
+    let mut loaded = match load(&room.generation(number), within)? {
+        Ok(loaded) => loaded,
+        Err(Damage { why, id, salvaged }) => {
+            let path = room.set_aside(number, &why)?;
+            set_aside = Some(SetAside { path, why, id, salvaged });
+            number = fresh(&room, number + 1, within)?;
+            sound(load(&room.generation(number), within)?)?
+        }
+    };
+    let clean = loaded.walk.head.clean;
+    if is_oversized(&room.generation(number), &loaded.walk.live, limits)? {
+        number = rewrite(&room, number + 1, loaded, within)?;
+        loaded = sound(load(&room.generation(number), within)?)?;
+        room.current()?;
+    }
+    let store = start(&room.generation(number), loaded, room.lock)?;
+    Ok(Found { store: Box::new(store), clean, set_aside })
+}
+
+fn start(generation: &Path, loaded: Loaded, lock: File) -> Result<SledStore, OpenError> {
+    let Loaded { db, head: file, keys, walk: Walk { head, records, live, .. } } = loaded;
+    let head = Head { start: head.start + 1, clean: false, ..head };
+    let parts = Parts { db, head: file, dir: generation.join(STORE), records, live, keys, lock };
+    let before = durable::syncs();
+    let store =
+        SledStore::start(parts, head).map_err(|error| OpenError::store("start", generation, error))?;
+    // The opening wrote and flushed; if that did not come through our replacement, no acknowledgement would be true.
+    if durable::REPLACES_SYNC && durable::syncs() == before {
+        return Err(OpenError::NotDurable);
+    }
+    Ok(store)
+}
+
+/// Builds an empty generation with an id of its own.
+fn fresh(room: &Room, number: u64, within: Duration) -> Result<u64, OpenError> {
+    build(room, number, first_head(&room.generation(number))?, within, |_| Ok(()))?;
+    Ok(number)
+}
+
+/// The head of a journal that has just been made, with an id of its own.
+pub(super) fn first_head(path: &Path) -> Result<Head, OpenError> {
+    let mut id = [0; 16];
+    let drawn = getrandom::fill(&mut id).map_err(|error| io::Error::other(error.to_string()));
+    drawn.map_err(OpenError::io("draw an id for", path))?;
+    Ok(Head::new(id))
+}
+
+/// Copies what is live into a new generation, and gives the old files up.
+fn rewrite(room: &Room, number: u64, loaded: Loaded, within: Duration) -> Result<u64, OpenError> {
+    let Loaded { db, walk: Walk { head, live, .. }, .. } = loaded;
+    build(room, number, head, within, move |to| sled_store::copy_live(&db, to, &live))?;
+    Ok(number)
+}
+
+fn build(
+    room: &Room,
+    number: u64,
+    head: Head,
+    within: Duration,
+    fill: impl FnOnce(&sled::Db) -> Result<(), sled::Error> + Send + 'static,
+) -> Result<(), OpenError> {
+    room.build(number, |dir| {
+        HeadFile::create(&dir.join(HEAD), head).map_err(OpenError::io("write", dir.join(HEAD)))?;
+        let store = dir.join(STORE);
+        let built = contained(within, move || {
+            let db = sled_store::open_engine(&store)?;
+            fill(&db)?;
+            db.flush()?;
+            Ok(())
+        });
+        built.map_err(|mishap| match mishap {
+            Mishap::Disk(error) => OpenError::io("build", dir)(error),
+            Mishap::Damage(why) => OpenError::Fresh { path: dir.to_owned(), why },
+        })
+    })
+}
+
+/// Just built: damage here is no damage but a disk or a build that does not work.
+fn sound(loaded: Result<Loaded, Damage>) -> Result<Loaded, OpenError> {
+    loaded.map_err(|damage| OpenError::Fresh { path: PathBuf::from(STORE), why: damage.why })
+}
+
+fn is_oversized(generation: &Path, live: &[LiveBatch], limits: &Limits) -> Result<bool, OpenError> {
+    let disk = sled_store::bytes_below(generation).map_err(OpenError::io("measure", generation))?;
+    let live: u64 = live.iter().map(|batch| batch.bytes).sum();
+    Ok(disk > limits.disk_bytes_floor.max(live.saturating_mul(DISK_PER_LIVE_MAX)))
+}
+
+/// Loads a generation and checks it. The outer error is the disk's or another process's; the inner one is damage.
+pub(super) fn load(generation: &Path, within: Duration) -> Result<Result<Loaded, Damage>, OpenError> {
+    let path = generation.join(HEAD);
+    let head = match HeadFile::open(&path).map_err(OpenError::io("read", &path))? {
+        Ok(head) => head,
+        Err(why) => return Ok(Err(why.into())),
+    };
+    let id = head.head().id;
+    let store = generation.join(STORE);
+    let mut read = read_engine(&store, within);
+    // A snapshot only saves time: where one is damaged or stale, the log alone still holds everything, and the chain
+    // says whether it does.
+    if matches!(&read, Err(Mishap::Damage(why)) if !matches!(why, Finding::TooSlow(_)))
+        && remove_snapshots(&store, false).map_err(OpenError::io("clear", &store))? > 0
+    {
+        read = read_engine(&store, within);
+    }
+    let (db, keys, batches) = match read {
+        Ok(read) => read,
+        Err(Mishap::Damage(why)) => return Ok(Err(Damage { id: Some(id), ..why.into() })),
+        Err(Mishap::Disk(error)) if speaks_of_lock(&error.to_string()) => {
+            return Err(OpenError::Locked { dir: store });
+        }
+        Err(Mishap::Disk(error)) => return Err(OpenError::io("open", &store)(error)),
+    };
+    let mut walk = chain::walk(*head.head(), batches);
+    match walk.damage.take() {
+        None => Ok(Ok(Loaded { db, head, keys, walk })),
+        Some(why) => Ok(Err(Damage { why, id: Some(id), salvaged: walk.records })),
+    }
+}
+
+type Read = (sled::Db, Vec<Key>, Vec<StoredBatch>);
+
+fn read_engine(store: &Path, within: Duration) -> Result<Read, Mishap> {
+    let prepared = prepare(store);
+    prepared.map_err(Mishap::Disk)?;
+    let path = store.to_owned();
+    let (db, loaded) = contained(within, move || {
+        let db = open_patiently(&path)?;
+        let loaded = sled_store::load(&db)?;
+        Ok((db, loaded))
+    })?;
+    let (keys, batches) = loaded.map_err(Mishap::Damage)?;
+    // sled does not sync the name of the snapshot that it has just written.
+    sync_dir(store).map_err(Mishap::Disk)?;
+    Ok((db, keys, batches))
+}
+
+/// Before sled sees its files: a half-written snapshot makes it refuse them, and a log that is not yet on disk could
+/// fall behind the snapshot that sled writes from it and syncs.
+fn prepare(store: &Path) -> io::Result<()> {
+    if store.exists() {
+        remove_snapshots(store, true)?;
+        sync_tree(store)?;
+    }
+    Ok(())
+}
+
+/// Deletes sled's snapshots, or only the unfinished ones, and says how many.
+fn remove_snapshots(store: &Path, unfinished_only: bool) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in fs::read_dir(store)? {
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with("snap.") && (!unfinished_only || name.ends_with(".generating")) {
+            fs::remove_file(&path)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+fn open_patiently(path: &Path) -> Result<sled::Db, sled::Error> {
+    for _ in 0..SLED_LOCK_TRIES {
+        match sled_store::open_engine(path) {
+            Err(error) if speaks_of_lock(&error.to_string()) => thread::sleep(SLED_LOCK_PAUSE),
+            opened => return opened,
+        }
+    }
+    sled_store::open_engine(path)
+}
+
+/// sled reports its lock as an error without a kind of its own.
+fn speaks_of_lock(message: &str) -> bool {
+    message.contains("could not acquire lock")
+}
+
+/// Why the engine did not open.
+#[derive(Debug)]
+enum Mishap {
+    /// The files are wrong.
+    Damage(Finding),
+    /// The disk, its rights or its space are; the files may be fine.
+    Disk(io::Error),
+}
+
+impl From<sled::Error> for Mishap {
+    fn from(error: sled::Error) -> Self {
+        use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+        match error {
+            sled::Error::Io(error)
+                if matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof) =>
+            {
+                Self::Damage(Finding::Engine(error.to_string()))
+            }
+            sled::Error::Io(error) => Self::Disk(error),
+            other => Self::Damage(Finding::Engine(other.to_string())),
+        }
+    }
+}
+
+/// Runs `work` on a thread of its own, so that neither its panic nor its hanging is ours. A thread that hangs is left
+/// behind, with files that have been moved out of everybody's way.
+fn contained<T: Send + 'static>(
+    within: Duration,
+    work: impl FnOnce() -> Result<T, sled::Error> + Send + 'static,
+) -> Result<T, Mishap> {
+    let (answer, answered) = mpsc::sync_channel(1);
+    let run = move || {
+        let result = catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_message(&*panic));
+        // Nobody listens after the deadline.
+        let _ = answer.send(result);
+    };
+    thread::Builder::new().name("journal-open".to_owned()).spawn(run).map_err(Mishap::Disk)?;
+    match answered.recv_timeout(within) {
+        Ok(Ok(result)) => result.map_err(Mishap::from),
+        Ok(Err(message)) if speaks_of_disk(&message) => Err(Mishap::Disk(io::Error::other(message))),
+        Ok(Err(message)) => Err(Mishap::Damage(Finding::Panic(message))),
+        Err(_) => Err(Mishap::Damage(Finding::TooSlow(within))),
+    }
+}
+
+/// Whether a panic's message blames what is no damage: sled unwraps some of its disk errors.
+fn speaks_of_disk(message: &str) -> bool {
+    [
+        "StorageFull",
+        "QuotaExceeded",
+        "PermissionDenied",
+        "ReadOnlyFilesystem",
+        "No space left",
+        "Too many open files",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
+}
+
+impl OpenError {
+    /// Says what was being done to which path.
+    pub(super) fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            _ => Self::Io { what, path, source },
+        }
+    }
+
+    pub(super) fn store(what: &'static str, path: &Path, error: StoreError) -> Self {
+        match error {
+            StoreError::Io(source) => Self::io(what, path)(source),
+            StoreError::Full => Self::Full { path: path.to_owned() },
+            StoreError::Locked => Self::Locked { dir: path.to_owned() },
+            StoreError::Corrupt(why) => Self::Fresh { path: path.to_owned(), why },
+        }
+    }
+}
