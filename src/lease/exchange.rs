@@ -8,39 +8,56 @@ use crate::credit::{Block, CapKey};
 use crate::types::{BlockId, Credits, LeaseId, Timestamp};
 
 /// A request for a lease, for more of it, or (with nothing needed) for more time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Ask {
     /// The lease in hand and how many grants of it came through; a grant beyond these was lost on its way.
+    #[n(0)]
     pub lease: Option<(LeaseId, u32)>,
+    #[n(1)]
     pub credits: Credits,
     /// The need is of a basic action.
+    #[n(2)]
     pub basic: bool,
     /// Take what there is, even where it is not enough: the work is done already.
+    #[n(3)]
     pub partial: bool,
+    #[n(4)]
     pub caps: Vec<Need>,
     /// What the sidecar's runs used of the account over the last lease, in credits.
+    #[n(5)]
     pub burn: Credits,
+    #[n(6)]
     pub totals: LeaseTotals,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Grant {
+    #[n(0)]
     pub lease: LeaseId,
     /// The number of this grant within the lease, from 1.
+    #[n(1)]
     pub number: u32,
     /// Slices: blocks with what is leased of them as granted and available.
+    #[n(2)]
     pub slices: Vec<Block>,
+    #[n(3)]
     pub rooms: Vec<Room>,
+    #[n(4)]
     pub terms: AccountTerms,
     /// How long the lease lasts, in microseconds, counted by its holder from before it asked.
+    #[n(5)]
     pub lasts: i64,
     /// Credits left at the ledger that count as balance, and last resorts but `basic`.
+    #[n(6)]
     pub rest: (Credits, Credits),
     /// Room left at the ledger in the counters asked for.
+    #[n(7)]
     pub rest_caps: Vec<(CapKey, Credits)>,
     /// Credits that unreachable or sealed sidecars hold, and until when.
+    #[n(8)]
     pub out_of_reach: Option<(Credits, Timestamp)>,
     /// The ledger's clock.
+    #[n(9)]
     pub at: Timestamp,
 }
 
@@ -56,15 +73,19 @@ pub struct Room {
 }
 
 /// What runs hold of a lease right now: running totals, so that the ledger knows the true balance.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct LeaseTotals {
+    #[n(0)]
     pub held: Vec<(BlockId, Credits)>,
+    #[n(1)]
     pub caps: Vec<(CapKey, CapTotal)>,
 }
 
 /// Use of one counter at a sidecar.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct CapTotal {
+    #[n(0)]
     pub held: Credits,
+    #[n(1)]
     pub spent: Credits,
 }

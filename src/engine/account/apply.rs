@@ -81,6 +81,7 @@ impl Account {
         self.book.forget(at, FINALS_MAX);
         self.number = entry.number;
         self.link = entry.link;
+        self.clock = self.clock.max(at);
     }
 
     fn set_suspended(&mut self, suspended: bool) {

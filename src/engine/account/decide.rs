@@ -1,5 +1,7 @@
 //! Runs that the account itself settles: promoted ones, unknown handles, and those that name a run settled here.
 
+use minicbor::{Decode, Encode};
+
 use super::entry::What;
 use super::work::Work;
 use crate::credit::State;
@@ -14,23 +16,32 @@ use crate::engine::record;
 use crate::engine::release::release;
 use crate::types::ReservationId;
 
-/// A call that a sidecar passes on.
-#[derive(Clone, Debug)]
+/// A call that a sidecar passes on; with its handle, where one was given.
+#[derive(Clone, Debug, Encode, Decode)]
 pub enum RunAsk {
-    Authorize(Box<Authorize>),
-    Progress(Box<Progress>, Option<Box<Handle>>),
-    Commit(Box<Commit>, Option<Box<Handle>>),
-    Release(Release, Option<Box<Handle>>),
-    Record(Box<Record>),
-    State(ReservationId, Option<Box<Handle>>),
+    #[n(0)]
+    Authorize(#[n(0)] Box<Authorize>),
+    #[n(1)]
+    Progress(#[n(0)] Box<Progress>, #[n(1)] Option<Box<Handle>>),
+    #[n(2)]
+    Commit(#[n(0)] Box<Commit>, #[n(1)] Option<Box<Handle>>),
+    #[n(3)]
+    Release(#[n(0)] Release, #[n(1)] Option<Box<Handle>>),
+    #[n(4)]
+    Record(#[n(0)] Box<Record>),
+    #[n(5)]
+    State(#[n(0)] ReservationId, #[n(1)] Option<Box<Handle>>),
 }
 
 /// What the account answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Encode, Decode)]
 pub enum RunReply {
-    Authorize(Box<AuthorizeAnswer>),
-    Progress(Box<ProgressAnswer>),
-    Run(Box<RunAnswer>),
+    #[n(0)]
+    Authorize(#[n(0)] Box<AuthorizeAnswer>),
+    #[n(1)]
+    Progress(#[n(0)] Box<ProgressAnswer>),
+    #[n(2)]
+    Run(#[n(0)] Box<RunAnswer>),
 }
 
 impl Work<'_> {

@@ -39,6 +39,8 @@ pub struct Account {
     /// The number and link of the last entry.
     pub number: u64,
     pub link: [u8; 32],
+    /// Until when time has done its work.
+    pub clock: Timestamp,
 }
 
 /// What a sidecar holds of the account.
@@ -96,6 +98,7 @@ impl Account {
             next_lease: 1,
             number: 0,
             link: [0; 32],
+            clock: Timestamp::default(),
         }
     }
 

@@ -16,10 +16,11 @@ impl Work<'_> {
     pub fn pass_time(&mut self, at: Timestamp) {
         while let Some(due) = self.next_timer().filter(|due| *due <= at) {
             // An instant never runs backwards: what was overdue happens now.
-            self.at = due.max(self.account.period.start.min(at));
+            self.at = due.max(self.at);
             self.fire();
         }
         self.at = at;
+        self.account.clock = self.account.clock.max(at);
     }
 
     /// The next instant at which time does something here.

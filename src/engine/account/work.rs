@@ -20,7 +20,9 @@ pub struct Work<'a> {
 impl<'a> Work<'a> {
     /// Starts a command: what time has done until `at` comes first.
     pub fn begin(account: &'a mut Account, playbooks: &'a Playbooks, at: Timestamp) -> Self {
-        let mut work = Self { account, playbooks, at, entries: Vec::new(), refresh: false };
+        // What time has done since the account was last looked at is done first.
+        let clock = account.clock.min(at);
+        let mut work = Self { account, playbooks, at: clock, entries: Vec::new(), refresh: false };
         work.pass_time(at);
         work
     }
