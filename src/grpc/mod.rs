@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `proto` | the generated wire types |
+//! | `proto` | the generated types |
 //! | `entitlement` | the service that agent runtimes call |
 //! | `entitlement_api` | what that service needs of whoever decides |
 //! | `convert` | wire → questions, or what is wrong with them |
@@ -11,9 +11,20 @@
 //! | `status` | the one table of error → status |
 //! | `call` | what a call brings besides its message: a deadline, a trace |
 //! | `health` | which services serve |
-//! | `listen` | sockets, ports and their limits |
+//! | `listen` | a sidecar's socket and port, and their limits |
 //! | `connection` | one caller's connection |
+//! | `ledger_api` | what the ledger's servers need of a ledger |
+//! | `ledger_server` | the ledger's door: services, health, reflection, bounds |
+//! | `ledger_status` | which status answers where the ledger does not do it |
+//! | `admission` | how many calls are in work at once |
+//! | `lease_server`, `lease_wire` | `LeaseService` and its conversions |
+//! | `lease_client` | the ledger, as a sidecar reaches it |
+//! | `account_server`, `account_wire` | `AccountService` and its conversions |
+//! | `playbook_server` | `PlaybookService` |
 
+mod account_server;
+mod account_wire;
+mod admission;
 pub mod call;
 mod connection;
 pub mod convert;
@@ -22,7 +33,17 @@ pub mod entitlement_api;
 mod explain;
 pub mod health;
 pub mod lease_client;
+mod lease_server;
+mod lease_wire;
+pub mod ledger_api;
+pub mod ledger_server;
+mod ledger_status;
 pub mod listen;
+mod playbook_server;
 pub mod proto;
 mod reply;
 pub mod status;
+
+pub use lease_client::LeaseClient;
+pub use ledger_api::LedgerApi;
+pub use ledger_server::{Bounds, Listeners, serve, serve_on};
