@@ -128,12 +128,13 @@ pub struct RunView {
     pub account: AccountId,
     pub handle: String,
     pub answer: RunAnswer,
-    pub run: Run,
+    /// `None` where only its figures are known.
+    pub run: Option<Run>,
     pub request_id: Option<RequestId>,
     pub result: Option<RunResult>,
     /// Totals used so far, once reported.
     pub used: Option<Quantities>,
-    pub authorized_at: Timestamp,
+    pub authorized_at: Option<Timestamp>,
     pub version: u32,
     pub by_ledger: bool,
     pub parent: Option<String>,

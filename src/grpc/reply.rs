@@ -164,13 +164,16 @@ pub fn run(view: RunView) -> v1::Run {
             (None, meters.into_iter().map(|(meter, units)| (meter.to_string(), units.to_string())).collect())
         }
     };
+    let asked = view.run.as_ref();
     v1::Run {
         reservation: view.handle,
         account: view.account.to_string(),
-        subject: subject(&view.run.subject),
-        action: view.run.action.to_string(),
-        dimensions: view.run.dimensions.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
-        run_id: text(view.run.run_id.as_ref()),
+        subject: asked.and_then(|run| subject(&run.subject)),
+        action: asked.map_or_else(String::new, |run| run.action.to_string()),
+        dimensions: asked.map_or_else(BTreeMap::new, |run| {
+            run.dimensions.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+        }),
+        run_id: asked.map_or_else(String::new, |run| text(run.run_id.as_ref())),
         request_id: view.request_id.map_or_else(String::new, |id| id.to_string()),
         state: state(view.answer.state).into(),
         result: view.result.map_or(v1::RunResult::Unspecified, result).into(),
@@ -180,7 +183,7 @@ pub fn run(view: RunView) -> v1::Run {
         charged: view.answer.charged.to_string(),
         paid_by: paid_by(&view.answer.paid_by),
         debt: view.answer.debt.to_string(),
-        authorized_at: Some(instant(view.authorized_at)),
+        authorized_at: view.authorized_at.map(instant),
         expires_at: view.answer.expires_at.filter(|_| open).map(instant),
         expires_in: view.answer.expires_at.filter(|_| open).map(|end| between(view.at, end)),
         playbook_version: view.version,
@@ -193,7 +196,7 @@ pub fn run(view: RunView) -> v1::Run {
 /// One page; a full one says where the next begins.
 pub fn page(views: Vec<RunView>, most: usize) -> v1::ListReservationsResponse {
     let next_page_token = match views.last() {
-        Some(last) if views.len() >= most => page_token(last.authorized_at, last.answer.id),
+        Some(last) if views.len() >= most => page_token(last.authorized_at.unwrap_or_default(), last.answer.id),
         _ => String::new(),
     };
     v1::ListReservationsResponse { runs: views.into_iter().map(run).collect(), next_page_token }

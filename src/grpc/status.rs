@@ -136,6 +136,15 @@ pub fn of_invalid(invalid: Invalid) -> Status {
     Line { fields, ..Line::new(Code::InvalidArgument, reason) }.status(message)
 }
 
+impl DecideError {
+    /// Whether the ledger says that it knows no such run.
+    pub fn is_reservation_unknown(&self) -> bool {
+        let Self::Fault(status) = self else { return false };
+        let details = status.get_error_details();
+        details.error_info().is_some_and(|info| info.domain == DOMAIN && info.reason == "RESERVATION_UNKNOWN")
+    }
+}
+
 /// The same facts as a message, where one answer carries several faults.
 pub fn as_fault(status: &Status) -> v1::Fault {
     let details = status.get_error_details();
