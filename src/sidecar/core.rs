@@ -15,7 +15,7 @@ use crate::engine::contract::Playbooks;
 use crate::grpc::lease_client::Sender;
 use crate::playbook;
 use crate::runtime::{BootId, Boottime};
-use crate::storage::Urgency;
+use crate::storage::{JournalError, Urgency};
 use crate::types::{AccountId, SidecarId, Timestamp};
 
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl<U: Upstream> Core<U> {
         }
         // Journaled before the first record that names it.
         let entry = Entry::Playbook(Arc::from(source));
-        if let Err(why) = self.shards.journal.append(entry, Urgency::Soon) {
+        if let Err(why) = self.note(entry) {
             tracing::error!(%why, version, "a playbook could not be journaled");
             self.shards.parted.notify_one();
             return;
@@ -126,6 +126,14 @@ impl<U: Upstream> Core<U> {
         self.shards.playbooks.store(Arc::new(playbooks));
         self.published.notify_waiters();
         tracing::info!(version, "a playbook came");
+    }
+
+    /// Journals what a start needs besides wallets.
+    pub fn note(&self, entry: Entry) -> Result<(), JournalError> {
+        let mut facts_from = self.facts_from.lock();
+        let number = self.shards.journal.append(entry, Urgency::Soon)?;
+        *facts_from = number.min(*facts_from);
+        Ok(())
     }
 
     /// Waits until a version of the playbook is known here.
@@ -140,7 +148,7 @@ impl<U: Upstream> Core<U> {
     }
 
     /// Waits until a record is durable; 0 = none.
-    pub async fn durable(&self, number: u64) -> Result<(), crate::storage::JournalError> {
+    pub async fn durable(&self, number: u64) -> Result<(), JournalError> {
         if number <= self.shards.journal.durable() {
             return Ok(());
         }

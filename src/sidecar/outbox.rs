@@ -87,6 +87,16 @@ impl Outbox {
         Ok(number)
     }
 
+    /// Bytes that wait, about.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Wakes who reports, though nothing was added.
+    pub fn ring(&self) {
+        self.bell.notify_one();
+    }
+
     /// Waits until something is added. Wakes for what was added since it was last asked, too.
     pub async fn added(&self) {
         self.bell.notified().await;

@@ -130,9 +130,10 @@ impl Shards {
             }
             f(&mut Desk { slot, here, tape: &mut tape })
         }));
-        let (first, failed) = (tape.first, tape.failed);
-        if first.is_some() {
-            slot.needed_from = slot.needed_from.or(first);
+        let (written, failed) = (tape.written, tape.failed);
+        if let Some((first, last)) = written {
+            slot.needed_from = slot.needed_from.or(Some(first));
+            slot.last = last;
             if !std::mem::replace(&mut slot.dirty, true) {
                 shard.dirty.push(account.clone());
             }
@@ -162,16 +163,10 @@ impl Shards {
         Some(Ok(done))
     }
 
-    /// Puts an account into memory as the journal shows it.
+    /// Puts an account into memory as the journal shows it. Time does nothing to it before it is visited.
     pub fn put(&self, slot: Slot) {
         let account = slot.wallet.account.clone();
         let mut shard = self.shard(&account).lock();
-        let mut slot = slot;
-        slot.due = slot.next_due();
-        slot.scheduled = slot.due;
-        if slot.due < NEVER {
-            shard.timers.push(Reverse((slot.due, account.clone())));
-        }
         if shard.accounts.insert(account, slot).is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
@@ -232,18 +227,36 @@ impl Shards {
         self.shards.iter().filter_map(oldest).min()
     }
 
-    /// Lets accounts go of which nothing is needed: names that the ledger does not know, and, once more than `most` are
-    /// in memory, idle ones.
-    pub fn evict(&self, most: usize) {
+    /// Lets accounts go of which the journal has nothing: names that the ledger does not know.
+    pub fn forget_strangers(&self) {
         for shard in &self.shards {
-            let crowded = self.count() > most;
             let mut shard = shard.lock();
-            let gone = |slot: &mut Slot| {
-                slot.needed_from.is_none() && slot.is_idle() && (crowded || slot.wallet.terms.is_none())
-            };
             let before = shard.accounts.len();
-            shard.accounts.retain(|_, slot| !gone(slot));
+            shard.accounts.retain(|_, slot| {
+                slot.needed_from.is_some() || slot.wallet.terms.is_some() || !slot.is_idle()
+            });
             self.count.fetch_sub(before - shard.accounts.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Accounts that could leave memory, at most so many.
+    pub fn idle(&self, most: usize) -> Vec<AccountId> {
+        let mut idle = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let found = shard.accounts.iter().filter(|(_, slot)| slot.is_idle());
+            idle.extend(found.take(most - idle.len()).map(|(account, _)| account.clone()));
+        }
+        idle
+    }
+
+    /// Lets an account go whose last record is a snapshot, numbered `number`: nothing happened to it since.
+    pub fn forget(&self, account: &AccountId, number: u64) {
+        let mut shard = self.shard(account).lock();
+        let gone = |slot: &Slot| slot.is_idle() && slot.needed_from == Some(number) && slot.last == number;
+        if shard.accounts.get(account).is_some_and(gone) {
+            shard.accounts.remove(account);
+            self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Slot {
     pub barrier: u64,
     /// The oldest record that the next start needs of this account.
     pub needed_from: Option<u64>,
+    /// The newest record of this account.
+    pub last: u64,
     /// When time next does something here.
     pub due: Timestamp,
     /// The earliest timer that is set for it.
@@ -54,6 +56,7 @@ impl Slot {
             turn: None,
             barrier: 0,
             needed_from: None,
+            last: 0,
             due: NEVER,
             scheduled: NEVER,
             renewing: false,

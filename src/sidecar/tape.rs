@@ -16,15 +16,15 @@ pub struct Tape<'a> {
     journal: &'a Journal<Entry>,
     outbox: &'a Outbox,
     start: u64,
-    /// The first record of the visit.
-    pub first: Option<u64>,
+    /// The first and the last record of the visit.
+    pub written: Option<(u64, u64)>,
     /// The journal took no more: what the wallet did since is not on disk, and must be forgotten.
     pub failed: Option<JournalError>,
 }
 
 impl<'a> Tape<'a> {
     pub fn new(journal: &'a Journal<Entry>, outbox: &'a Outbox, start: u64) -> Self {
-        Self { journal, outbox, start, first: None, failed: None }
+        Self { journal, outbox, start, written: None, failed: None }
     }
 }
 
@@ -43,7 +43,7 @@ impl Log for Tape<'_> {
         };
         match taken {
             Ok(number) => {
-                self.first.get_or_insert(number);
+                self.written = Some((self.written.map_or(number, |(first, _)| first), number));
                 number
             }
             Err(why) => {
