@@ -14,7 +14,7 @@ use crate::engine::answer::Next;
 use crate::lease::terms::HandleKey;
 use crate::playbook::cap::Scope;
 use crate::playbook::draw_order::Species;
-use crate::types::{AccountId, Credits, Length, Money, Name, RequestId, Timestamp};
+use crate::types::{Credits, Length, Money, Name, RequestId, Timestamp};
 
 /// Items on a page where nothing else is asked, and at most.
 const PAGE_USUAL: usize = 100;
@@ -23,7 +23,6 @@ const PAGE_MAX: usize = 1000;
 /// No grant starts later, or lasts longer, than a hundred years: sums with any instant of this era stay in range.
 const LENGTH_SECONDS_MAX: i64 = 100 * 366 * 24 * 3600;
 
-/// Decimal places of a price: those of an amount.
 pub(super) use super::lease_wire::account;
 
 pub(super) fn request_id(text: &str) -> Result<RequestId, Status> {
