@@ -31,8 +31,11 @@ pub fn of_fault(fault: &Fault) -> Status {
         _ => Vec::new(),
     };
     let what = fault.to_string();
-    let mut details =
-        ErrorDetails::with_error_info(fault.reason(), DOMAIN, metadata.into_iter().collect::<std::collections::HashMap<_, _>>());
+    let mut details = ErrorDetails::with_error_info(
+        fault.reason(),
+        DOMAIN,
+        metadata.into_iter().collect::<std::collections::HashMap<_, _>>(),
+    );
     if let Some(field) = field {
         details.add_bad_request_violation(field, &what);
     }

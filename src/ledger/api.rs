@@ -12,8 +12,8 @@ use super::view;
 use crate::engine::account::{AdminRefusal, Command, RunAsk, RunReply};
 use crate::grpc::LedgerApi;
 use crate::grpc::ledger_api::{
-    AccountView, Administered, Alert, Attached, BalanceView, Batch, Change, InvoiceLine, Leased, LedgerError, Sender,
-    Version,
+    AccountView, Administered, Alert, Attached, BalanceView, Batch, Change, InvoiceLine, Leased, LedgerError,
+    Sender, Version,
 };
 use crate::lease::Ask;
 use crate::playbook::Finding;
@@ -127,11 +127,7 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
 }
 
 impl<S: LedgerStore> Ledger<S> {
-    fn seen<T>(
-        &self,
-        account: &AccountId,
-        look: impl FnOnce(&State) -> Option<T>,
-    ) -> Result<T, LedgerError> {
+    fn seen<T>(&self, account: &AccountId, look: impl FnOnce(&State) -> Option<T>) -> Result<T, LedgerError> {
         let slot = self.slot(account).ok_or(AdminRefusal::AccountUnknown)?;
         let seen = slot.with(|state| look(state));
         seen.ok_or_else(|| AdminRefusal::AccountUnknown.into())
@@ -165,14 +161,18 @@ async fn begin_watch<S: LedgerStore>(
     loop {
         let page: Vec<Arc<Slot>> = {
             let accounts = ledger.accounts.read();
-            let from =
-                after.as_ref().map_or(std::ops::Bound::Unbounded, |last| std::ops::Bound::Excluded(last.as_str()));
+            let from = after
+                .as_ref()
+                .map_or(std::ops::Bound::Unbounded, |last| std::ops::Bound::Excluded(last.as_str()));
             let later = accounts.range::<str, _>((from, std::ops::Bound::Unbounded));
             later.take(ACCOUNTS_AT_ONCE).map(|(_, slot)| Arc::clone(slot)).collect()
         };
         let Some(last) = page.last() else { return };
         after = Some(last.id.clone());
-        for slot in page.iter().filter(|slot| slot.with(|s| s.told.contains_key(&who.sidecar) || s.holds(who.sidecar))) {
+        for slot in page
+            .iter()
+            .filter(|slot| slot.with(|s| s.told.contains_key(&who.sidecar) || s.holds(who.sidecar)))
+        {
             let Ok(room) = channel.reserve().await else { return };
             slot.with(|state| {
                 let terms = state.account.terms().map(Box::new);

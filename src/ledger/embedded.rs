@@ -11,7 +11,8 @@ use super::record::{Entries, LedgerRecord};
 use super::store::{Foundation, LedgerStore, StoreError, Ticket};
 use crate::engine::account::Entry;
 use crate::storage::{
-    Engine, Journal, JournalError, Journaled, Limits, OpenError, RECORD_BYTES_MAX, StoredRecord, Urgency, open,
+    Engine, Journal, JournalError, Journaled, Limits, OpenError, RECORD_BYTES_MAX, StoredRecord, Urgency,
+    open,
 };
 use crate::types::AccountId;
 
@@ -74,7 +75,11 @@ struct Found {
 
 impl Embedded {
     /// Opens the store in `dir`, or makes one. Blocks: everything is read and checked.
-    pub fn open(dir: &Path, engine: Engine, stopwatch: Option<fn() -> Duration>) -> Result<Self, EmbeddedError> {
+    pub fn open(
+        dir: &Path,
+        engine: Engine,
+        stopwatch: Option<fn() -> Duration>,
+    ) -> Result<Self, EmbeddedError> {
         let limits = Limits {
             records_max: UNBOUNDED,
             bytes_max: UNBOUNDED,
@@ -226,10 +231,12 @@ mod tests {
     async fn a_record_that_is_too_long_is_refused_and_the_store_goes_on() {
         let store = Embedded::open(Path::new("x"), Engine::Memory(MemoryDisk::default()), None).unwrap();
         let source = "x".repeat(RECORD_BYTES_MAX);
-        let published = crate::ledger::record::Published { version: 1, source, at: Default::default(), request: None };
+        let published =
+            crate::ledger::record::Published { version: 1, source, at: Default::default(), request: None };
         let refused = store.append(&LedgerRecord::Published(published));
         assert!(matches!(refused, Err(StoreError::TooLong { .. })));
-        let ticket = store.append(&LedgerRecord::Identity(Identity { secret: [0; 32], generation: 1 })).unwrap();
+        let ticket =
+            store.append(&LedgerRecord::Identity(Identity { secret: [0; 32], generation: 1 })).unwrap();
         store.durable(ticket).await.unwrap();
     }
 }

@@ -71,7 +71,9 @@ impl<S: LedgerStore> Ledger<S> {
         let slot = self.slot(account).ok_or(Fault::AccountUnknown)?;
         let patience = self.patience(&slot).min(wait * RECALL_PART.0 / RECALL_PART.1);
         let turn = match ask {
-            RunAsk::Authorize(_) | RunAsk::Record(_) => tokio::time::timeout(patience, slot.turn.lock()).await.ok(),
+            RunAsk::Authorize(_) | RunAsk::Record(_) => {
+                tokio::time::timeout(patience, slot.turn.lock()).await.ok()
+            }
             _ => None,
         };
         let mut worked = self.work(&slot, |work| work.decide(ask))?;

@@ -28,7 +28,9 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let Some(listen) = config.listen else {
-        bail!("the ledger needs an address to listen on: `listen` is `none`, and a socket alone is not supported yet")
+        bail!(
+            "the ledger needs an address to listen on: `listen` is `none`, and a socket alone is not supported yet"
+        )
     };
     let dir = config.data_dir.join(JOURNAL);
     let opened =
@@ -69,7 +71,8 @@ async fn bind(path: &Path, mode: u32) -> anyhow::Result<UnixListener> {
         }
         fs::remove_file(path).with_context(|| format!("can't remove the old socket `{shown}`"))?;
     }
-    let listener = UnixListener::bind(path).with_context(|| format!("can't listen on the socket `{shown}`"))?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("can't listen on the socket `{shown}`"))?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .with_context(|| format!("can't set the mode of the socket `{shown}`"))?;
     Ok(listener)

@@ -33,7 +33,13 @@ impl<S: LedgerStore> Ledger<S> {
         Ok(standing.taken)
     }
 
-    fn take(&self, who: Sender, sidecar: &Sidecar, record: Reported, recalls: u64) -> Result<(), LedgerError> {
+    fn take(
+        &self,
+        who: Sender,
+        sidecar: &Sidecar,
+        record: Reported,
+        recalls: u64,
+    ) -> Result<(), LedgerError> {
         if record.number <= sidecar.with(|standing| standing.taken) {
             return Ok(());
         }
@@ -58,10 +64,11 @@ impl<S: LedgerStore> Ledger<S> {
             .ok_or_else(|| Unabsorbed::Never(format!("the account `{account}` is not known here")))?;
         let answers = matches!(event, WalletEvent::Returned(_));
         let report = Report { epoch: record.epoch, number: record.number, event };
-        let worked = self.work(&slot, |work| work.absorb(who.sidecar, report)).map_err(|error| match error {
-            LedgerError::Fault(Fault::Broken(why)) => Unabsorbed::Never(why),
-            other => Unabsorbed::Unavailable(other),
-        })?;
+        let worked =
+            self.work(&slot, |work| work.absorb(who.sidecar, report)).map_err(|error| match error {
+                LedgerError::Fault(Fault::Broken(why)) => Unabsorbed::Never(why),
+                other => Unabsorbed::Unavailable(other),
+            })?;
         slot.with(|state| {
             state.silent.remove(&who.sidecar);
             if answers {
@@ -121,7 +128,8 @@ enum Unabsorbed {
 
 /// Numbers rise, and no record comes from a start that has not been.
 fn rising(who: Sender, records: &[Reported]) -> Result<(), LedgerError> {
-    let invalid = |what: String| Err(LedgerError::Invalid { field: "records", reason: "INVALID_RECORDS", what });
+    let invalid =
+        |what: String| Err(LedgerError::Invalid { field: "records", reason: "INVALID_RECORDS", what });
     let mut last = 0;
     for record in records {
         if record.number <= last {

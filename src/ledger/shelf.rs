@@ -27,7 +27,11 @@ impl Shelf {
         let mut shelf = Self::default();
         for version in published {
             let playbook = playbook::load(&version.source).map_err(|report| {
-                format!("version {} of the playbook is refused by this build:\n{}", version.version, report.in_file("playbook"))
+                format!(
+                    "version {} of the playbook is refused by this build:\n{}",
+                    version.version,
+                    report.in_file("playbook")
+                )
             })?;
             shelf.put(playbook, version);
         }

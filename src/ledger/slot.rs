@@ -194,7 +194,10 @@ fn replay(account: &mut Account, entries: &[Entry], playbooks: &Playbooks) -> Re
             return Err(format!("entry {} follows entry {}", entry.number, account.number));
         }
         if !entry.follows(&account.link) {
-            return Err(format!("entry {} does not follow from the one before it: its hash link differs", entry.number));
+            return Err(format!(
+                "entry {} does not follow from the one before it: its hash link differs",
+                entry.number
+            ));
         }
         account.apply(entry, playbooks);
     }

@@ -51,7 +51,8 @@ fn idle_at_sidecars(account: &Account, at: Timestamp) -> Credits {
     let live = account.leases.values().filter(|lease| lease.ends_at > at);
     live.map(|lease| {
         let held: BTreeMap<_, _> = lease.totals.held.iter().copied().collect();
-        let idle = |(block, out): (&_, &Credits)| out.saturating_sub(held.get(block).copied().unwrap_or_default());
+        let idle =
+            |(block, out): (&_, &Credits)| out.saturating_sub(held.get(block).copied().unwrap_or_default());
         lease.out.iter().map(idle).sum::<Credits>()
     })
     .sum()
@@ -72,7 +73,8 @@ fn out_of_reach(account: &Account, at: Timestamp) -> Option<(Credits, Timestamp)
 /// The counters of windows that go on, with what runs used of them over all sidecars.
 fn caps(account: &Account, at: Timestamp) -> Vec<CapView> {
     let Some(contract) = &account.contract else { return Vec::new() };
-    let counters = account.book.counters.iter().filter(|(_, counter)| counter.ends_at.is_none_or(|end| end > at));
+    let counters =
+        account.book.counters.iter().filter(|(_, counter)| counter.ends_at.is_none_or(|end| end > at));
     counters
         .filter_map(|(key, counter)| {
             let cap = cap::named(&contract.plan, key.cap.as_str())?;

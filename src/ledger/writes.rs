@@ -147,7 +147,9 @@ fn fits(account: &Account, command: &Command) -> Result<(), LedgerError> {
     let credits = match command {
         Command::Grant(ask) => ask.credits,
         Command::SetOverageLimit { credits } => *credits,
-        Command::Subscribe { .. } | Command::Suspend | Command::Resume | Command::Void { .. } => Credits::ZERO,
+        Command::Subscribe { .. } | Command::Suspend | Command::Resume | Command::Void { .. } => {
+            Credits::ZERO
+        }
     };
     let Some(contract) = &account.contract else { return Ok(()) };
     let scale = contract.playbook.credit.scale;
