@@ -214,3 +214,90 @@ fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::engine::account::Command;
+    use crate::lease::terms::HandleKey;
+    use crate::ledger::Embedded;
+    use crate::playbook;
+    use crate::storage::{Engine, MemoryDisk};
+    use crate::types::Name;
+
+    const PLAYBOOK: &str = "{bursar: 1, playbook: p, version: 1, credit: {unit: output, price: 0.10, currency: USD}, \
+        actions: {draft: {weight: 1}}, plans: {basic: {allowance: {credits: 100, every: month}}}}";
+
+    fn at() -> Timestamp {
+        "2026-01-31T00:00:00Z".parse().unwrap()
+    }
+
+    fn subscribe(work: &mut Work<'_>) {
+        let plan = Name::parse("basic").unwrap();
+        let key = HandleKey { id: 1, secret: [3; 32] };
+        work.administer(&Command::Subscribe { plan, zone: "UTC".to_owned(), key }, None).unwrap();
+    }
+
+    /// An account's entries as the store has them, and what they rest on.
+    async fn stored(disk: &MemoryDisk) -> (AccountId, Vec<Entry>, Playbooks) {
+        let mut playbooks = Playbooks::default();
+        playbooks.publish(playbook::load(PLAYBOOK).unwrap());
+        let store = Embedded::open(Path::new("x"), Engine::Memory(disk.clone()), None).unwrap();
+        let id = AccountId::parse("acme").unwrap();
+        let entries = store.read(&id).await.unwrap();
+        store.close().await.unwrap();
+        (id, entries, playbooks)
+    }
+
+    #[tokio::test]
+    async fn a_panic_breaks_the_account_and_a_replay_mends_it() {
+        let disk = MemoryDisk::default();
+        let (id, _, playbooks) = stored(&disk).await;
+        let store = Embedded::open(Path::new("x"), Engine::Memory(disk.clone()), None).unwrap();
+        let slot = Slot::new(Account::new(id));
+        let opened = slot.work(&store, &playbooks, at, subscribe).unwrap();
+        store.durable(opened.ticket).await.unwrap();
+        let broken = slot.work(&store, &playbooks, at, |work| {
+            work.account.book.pools.clear();
+            panic!("a rule was broken")
+        });
+        let is_broken = |result: Result<Worked<()>, LedgerError>| match result {
+            Err(LedgerError::Fault(Fault::Broken(why))) => assert_eq!(why, "a rule was broken"),
+            other => panic!("{other:?}"),
+        };
+        is_broken(broken);
+        is_broken(slot.work(&store, &playbooks, at, |_| ()));
+        store.close().await.unwrap();
+
+        let (id, entries, playbooks) = stored(&disk).await;
+        let slot = Slot::replayed(id, &entries, &playbooks);
+        assert!(slot.with(|state| state.broken.is_none()));
+        let available = slot.with(|state| state.account.balance(at(), &BTreeMap::new()).available);
+        assert_eq!(available.to_string(), "100");
+    }
+
+    #[tokio::test]
+    async fn entries_that_do_not_follow_break_the_account() {
+        let disk = MemoryDisk::default();
+        let (id, _, playbooks) = stored(&disk).await;
+        let store = Embedded::open(Path::new("x"), Engine::Memory(disk.clone()), None).unwrap();
+        let slot = Slot::new(Account::new(id));
+        let ticket = slot.work(&store, &playbooks, at, subscribe).unwrap().ticket;
+        store.durable(ticket).await.unwrap();
+        store.close().await.unwrap();
+
+        let (id, entries, playbooks) = stored(&disk).await;
+        assert!(entries.len() > 1);
+        let why = |entries: &[Entry]| {
+            let slot = Slot::replayed(id.clone(), entries, &playbooks);
+            slot.with(|state| state.broken.as_ref().map(ToString::to_string)).unwrap_or_default()
+        };
+        assert_eq!(why(&entries), "");
+        assert!(why(&entries[1..]).contains("follows entry 0"));
+        let mut altered = entries.clone();
+        altered[0].at = altered[0].at.plus_micros(1);
+        assert!(why(&altered).contains("hash link"));
+    }
+}

@@ -62,8 +62,8 @@ mod tests {
         timers.set(&b, None, Some(at(3)));
         assert_eq!(timers.first(), Some(at(3)));
         timers.set(&a, Some(at(5)), Some(at(2)));
-        assert_eq!(timers.take(at(3), 1), [a.clone()]);
-        assert_eq!(timers.take(at(3), 9), [b.clone()]);
+        assert_eq!(timers.take(at(3), 1), std::slice::from_ref(&a));
+        assert_eq!(timers.take(at(3), 9), [b]);
         assert_eq!(timers.take(at(9), 9), []);
         timers.set(&a, Some(at(2)), Some(at(7)));
         timers.set(&a, Some(at(7)), None);
