@@ -14,6 +14,10 @@ const MARGIN_PART: i64 = 20;
 /// A lease is renewed once this part of it is left.
 const RENEW_PART: i64 = 3;
 
+/// A renewal that failed is tried again after this part of the time left, and no sooner than a tenth of a second.
+const RETRY_PART: i64 = 4;
+const RETRY_MICROS_MIN: i64 = 100_000;
+
 impl Wallet {
     /// What to ask for a need; `force` takes what there is, even where it is not enough.
     pub(super) fn ask(&mut self, short: &Short, force: bool) -> Ask {
@@ -108,10 +112,19 @@ impl Wallet {
         Some(self.emit(WalletEvent::Returned(idle), true, here, log))
     }
 
-    /// When the lease is to be renewed.
+    /// When the lease is to be renewed, or tried to be again; at its end at the latest.
     pub fn renew_at(&self) -> Option<Timestamp> {
         let lease = self.lease.as_ref()?;
-        Some(lease.until.plus_micros(-(lease.until.micros_since(lease.at) / RENEW_PART)))
+        let low_water = lease.until.plus_micros(-(lease.until.micros_since(lease.at) / RENEW_PART));
+        Some(low_water.max(self.renew_after).min(lease.until))
+    }
+
+    /// The ledger did not answer a renewal: the next try comes when a quarter of the time left has passed.
+    pub fn renewal_failed(&mut self, at: Timestamp) {
+        if let Some(lease) = &self.lease {
+            self.used = true;
+            self.renew_after = at.plus_micros(lease.until.micros_since(at) / RETRY_PART + RETRY_MICROS_MIN);
+        }
     }
 
     /// Counters that are over: their windows ended and nothing holds them.

@@ -282,7 +282,7 @@ impl Wallet {
     }
 
     /// Reports the family of a run, so that the account itself holds it.
-    pub(super) fn promote(&mut self, id: ReservationId, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+    pub fn promote(&mut self, id: ReservationId, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
         let root = self.book.runs.get(&id)?.root;
         if self.handing_roots.contains(&root) {
             return None;

@@ -11,7 +11,7 @@ impl Wallet {
     pub fn next_timer(&self) -> Option<Timestamp> {
         let deadline = self.book.deadlines.first().map(|(at, _)| *at);
         let young = self.young.front().map(|(at, _)| *at);
-        let lease = self.lease.as_ref().map(|lease| self.renew_at().unwrap_or(lease.until).min(lease.until));
+        let lease = self.renew_at();
         [deadline, young, lease].into_iter().flatten().min()
     }
 
