@@ -36,7 +36,8 @@ impl World {
     pub fn grant(&mut self, keys: &Keys<'_>) -> Done {
         let account = keys.account()?;
         let word = keys.text("species").unwrap_or("on_demand");
-        let species = Species::from_word(word).ok_or_else(|| format!("`species`: no species is called `{word}`"))?;
+        let species =
+            Species::from_word(word).ok_or_else(|| format!("`species`: no species is called `{word}`"))?;
         let pool = keys.text("pool").unwrap_or("account");
         let ask = GrantAsk {
             credits: keys.read("credits")?.ok_or_else(|| "`credits` is missing".to_owned())?,

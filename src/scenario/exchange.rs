@@ -1,5 +1,7 @@
 //! What sidecars and ledger say to each other, over a network that loses nothing but what a partition holds up.
 
+use std::collections::BTreeMap;
+
 use super::world::World;
 use crate::engine::account::{Leasing, Report};
 use crate::engine::wallet::Link;
@@ -41,15 +43,23 @@ impl World {
         }
         let skip = usize::try_from(from).unwrap_or(usize::MAX);
         let records: Vec<_> = (from + 1..).zip(node.disk.records.iter().skip(skip).cloned()).collect();
-        let mut said = false;
+        let mut by_account: BTreeMap<AccountId, Vec<Report>> = BTreeMap::new();
         for (number, record) in records {
             if record.event.is_reported() {
-                said = true;
                 self.promote_ahead_of(&record.event);
-                self.at_ledger(&record.account, |work| {
-                    work.absorb(id, Report { epoch, number, event: record.event.clone() });
-                });
+                let report = Report { epoch, number, event: record.event };
+                by_account.entry(record.account).or_default().push(report);
             }
+        }
+        let said = !by_account.is_empty();
+        for (account, reports) in by_account {
+            let totals = self.nodes.get(name).and_then(|node| Some(node.wallets.get(&account)?.totals()));
+            self.at_ledger(&account, |work| {
+                work.hear_totals(id, totals.unwrap_or_default());
+                for report in reports {
+                    work.absorb(id, report);
+                }
+            });
         }
         if let Some((node, here)) = self.node(name) {
             node.acknowledged = last;
@@ -178,7 +188,8 @@ impl World {
         let Some(node) = self.nodes.get(name).filter(|node| node.alive) else { return };
         let accounts: Vec<AccountId> = node.wallets.keys().cloned().collect();
         for account in accounts {
-            let ask = self.with_wallet(name, &account, |wallet, here, disk| wallet.tick(here, disk)).flatten();
+            let ask =
+                self.with_wallet(name, &account, |wallet, here, disk| wallet.tick(here, disk)).flatten();
             if let Some(ask) = ask
                 && self.ask(name, &account, &ask) == Link::Unreachable
             {
@@ -199,9 +210,7 @@ impl World {
                 .collect();
             self.at_ledger(&account, |work| {
                 for (sidecar, totals) in totals {
-                    if let Some(lease) = work.account.leases.get_mut(&sidecar) {
-                        lease.totals = totals;
-                    }
+                    work.hear_totals(sidecar, totals);
                 }
             });
         }

@@ -48,14 +48,15 @@ pub struct Malformed {
 }
 
 /// Reads the scenarios of a file; a document that is none is answered as what is wrong with it.
-pub fn read(source: &str, other: &dyn Fn(&str) -> Result<String, String>) -> Vec<Result<Scenario, Malformed>> {
+pub fn read(
+    source: &str,
+    other: &dyn Fn(&str) -> Result<String, String>,
+) -> Vec<Result<Scenario, Malformed>> {
     let (documents, faults) = tree::documents(source);
     let mut out: Vec<_> = documents.iter().map(|document| scenario(document, other)).collect();
-    out.extend(
-        faults
-            .into_iter()
-            .map(|fault| Err(Malformed { line: fault.mark.line, problem: format!("{}; {}", fault.problem, fault.help) })),
-    );
+    out.extend(faults.into_iter().map(|fault| {
+        Err(Malformed { line: fault.mark.line, problem: format!("{}; {}", fault.problem, fault.help) })
+    }));
     out
 }
 
@@ -72,10 +73,14 @@ fn scenario(node: &Node, other: &dyn Fn(&str) -> Result<String, String>) -> Resu
             return Err(Malformed { line: entry.mark.line, problem });
         }
     }
-    let name = get(entries, "scenario").and_then(text).ok_or_else(|| wrong("`scenario` is missing: its name".to_owned()))?;
-    let playbook = get(entries, "playbook").and_then(text).ok_or_else(|| wrong("`playbook` is missing".to_owned()))?;
+    let name = get(entries, "scenario")
+        .and_then(text)
+        .ok_or_else(|| wrong("`scenario` is missing: its name".to_owned()))?;
+    let playbook =
+        get(entries, "playbook").and_then(text).ok_or_else(|| wrong("`playbook` is missing".to_owned()))?;
     // One line is the path of a playbook; a playbook itself has many.
-    let playbook = if playbook.contains('\n') { playbook.to_owned() } else { other(playbook).map_err(wrong)? };
+    let playbook =
+        if playbook.contains('\n') { playbook.to_owned() } else { other(playbook).map_err(wrong)? };
     let start = get(entries, "start").and_then(text).unwrap_or(START);
     let start = start.parse().map_err(|error| wrong(format!("`start`: {error}")))?;
     let sidecars = match get(entries, "sidecars") {
@@ -97,7 +102,8 @@ fn step(node: &Node, sidecars: &[String]) -> Result<Step, Malformed> {
     let line = node.mark.line;
     let wrong = |problem: String| Malformed { line, problem };
     let entries = map(node).ok_or_else(|| wrong("a step is a map with one operation".to_owned()))?;
-    let mut operations = entries.iter().filter(|entry| !["at", "sidecar", "expect"].contains(&entry.key.as_str()));
+    let mut operations =
+        entries.iter().filter(|entry| !["at", "sidecar", "expect"].contains(&entry.key.as_str()));
     let (Some(operation), None) = (operations.next(), operations.next()) else {
         return Err(wrong("a step has one operation, and besides it only at, sidecar and expect".to_owned()));
     };

@@ -40,29 +40,66 @@ const OPERATIONS: &[(&str, &[&str], &[&str])] = &[
 ];
 
 const AUTHORIZE: &[&str] = &[
-    "as", "account", "team", "user", "agent", "action", "quantity", "quantities", "dimensions", "parent",
-    "retry_of", "run_id", "ttl", "request_id", "validate_only",
+    "as",
+    "account",
+    "team",
+    "user",
+    "agent",
+    "action",
+    "quantity",
+    "quantities",
+    "dimensions",
+    "parent",
+    "retry_of",
+    "run_id",
+    "ttl",
+    "request_id",
+    "validate_only",
 ];
 
 const AUTHORIZED: &[&str] = &[
-    "decision", "reason", "cap", "held", "charged", "paid_by", "final", "soft_caps_reached", "enforced",
-    "would_be_decision", "would_be_reason", "error",
+    "decision",
+    "reason",
+    "cap",
+    "held",
+    "charged",
+    "paid_by",
+    "final",
+    "soft_caps_reached",
+    "enforced",
+    "would_be_decision",
+    "would_be_reason",
+    "error",
 ];
 
 const COMMIT: &[&str] = &["run", "result", "quantity", "quantities", "completion", "verified", "request_id"];
 
 const RECORD: &[&str] = &[
-    "as", "account", "team", "user", "agent", "action", "quantity", "quantities", "dimensions", "parent",
-    "retry_of", "run_id", "ttl", "request_id", "result", "completion", "verified",
+    "as",
+    "account",
+    "team",
+    "user",
+    "agent",
+    "action",
+    "quantity",
+    "quantities",
+    "dimensions",
+    "parent",
+    "retry_of",
+    "run_id",
+    "ttl",
+    "request_id",
+    "result",
+    "completion",
+    "verified",
 ];
 
 /// Free to name anything.
 const ANY: &[&str] = &["*"];
 
 /// Operations that belong to parts of the language that are not in force yet.
-const LATER: &[&str] = &[
-    "change_plan", "set_seats", "cancel", "purchase", "award", "allocate", "transfer", "set_cap", "refund",
-];
+const LATER: &[&str] =
+    &["change_plan", "set_seats", "cancel", "purchase", "award", "allocate", "transfer", "set_cap", "refund"];
 
 /// Operations that take a text instead of a map of keys.
 pub fn takes_text(operation: &str) -> bool {

@@ -81,9 +81,7 @@ impl<'a> Keys<'a> {
         match self.node("ahead") {
             None => Ok(None),
             Some(node) if file::map(node).is_some() => meters(node).map(Some),
-            Some(node) => {
-                quantity(file::text(node).unwrap_or_default()).map(|q| Some(Quantities::Single(q)))
-            }
+            Some(node) => quantity(file::text(node).unwrap_or_default()).map(|q| Some(Quantities::Single(q))),
         }
     }
 }
@@ -129,7 +127,8 @@ impl World {
         let mut dimensions = BTreeMap::new();
         for entry in keys.node("dimensions").and_then(file::map).unwrap_or_default() {
             let value = file::text(&entry.value).unwrap_or_default();
-            let parse = |text| Name::parse(text).map_err(|error| format!("`dimensions.{}` {error}", entry.key));
+            let parse =
+                |text| Name::parse(text).map_err(|error| format!("`dimensions.{}` {error}", entry.key));
             dimensions.insert(parse(&entry.key)?, parse(value)?);
         }
         let id = match keys.request_id()? {
@@ -159,7 +158,9 @@ impl World {
     pub fn read_commit(&self, keys: &Keys<'_>, id: ReservationId) -> Result<Commit, Unread> {
         let result = match keys.text("result") {
             None => RunResult::Succeeded,
-            Some(word) => RunResult::from_word(word).ok_or_else(|| format!("`result`: no result is called `{word}`"))?,
+            Some(word) => {
+                RunResult::from_word(word).ok_or_else(|| format!("`result`: no result is called `{word}`"))?
+            }
         };
         let completion = match keys.text("completion") {
             None => None,
@@ -182,7 +183,10 @@ impl World {
     fn named(&self, keys: &Keys<'_>, key: &str) -> Result<Option<ReservationId>, Wrong> {
         keys.text(key)
             .map(|name| {
-                self.runs.get(name).map(|run| run.id).ok_or_else(|| format!("`{key}`: no step is named `{name}`"))
+                self.runs
+                    .get(name)
+                    .map(|run| run.id)
+                    .ok_or_else(|| format!("`{key}`: no step is named `{name}`"))
             })
             .transpose()
     }

@@ -72,8 +72,9 @@ fn unreadable(line: u32, problem: String) -> Failure {
 }
 
 fn run(scenario: &Scenario) -> Result<(), Failure> {
-    let playbook = load(&scenario.playbook)
-        .map_err(|report| unreadable(scenario.line, format!("the playbook is refused\n{}", report.in_file("playbook"))))?;
+    let playbook = load(&scenario.playbook).map_err(|report| {
+        unreadable(scenario.line, format!("the playbook is refused\n{}", report.in_file("playbook")))
+    })?;
     let mut world = World::new(scenario.start, playbook, &scenario.sidecars);
     for (index, step) in scenario.steps.iter().enumerate() {
         let failure = |expected: String, got: String| Failure {
@@ -107,7 +108,8 @@ fn take(world: &mut World, scenario: &Scenario, step: &Step) -> Result<(), (Stri
         }
         world.move_to(at);
     }
-    let node = step.sidecar.as_deref().or_else(|| scenario.sidecars.first().map(String::as_str)).unwrap_or_default();
+    let node =
+        step.sidecar.as_deref().or_else(|| scenario.sidecars.first().map(String::as_str)).unwrap_or_default();
     let done = operate(world, node, step);
     world.deliver();
     let wanted = value::expected_error(step.expect.as_ref());

@@ -137,7 +137,10 @@ impl World {
         let mut link = Link::Untried;
         for _ in 0..ASKS_MAX {
             let step = self.with_wallet(node, account, |wallet, here, disk| act(wallet, link, here, disk));
-            match step.ok_or_else(|| format!("no sidecar `{node}`"))?.map_err(|f| Unread::Error(f.reason()))? {
+            match step
+                .ok_or_else(|| format!("no sidecar `{node}`"))?
+                .map_err(|f| Unread::Error(f.reason()))?
+            {
                 Step::Done { answer, wait } => {
                     if let Some(node) = self.nodes.get_mut(node) {
                         node.flush(wait);

@@ -44,7 +44,11 @@ fn matches(expected: &Node, got: Option<&Value>, path: &str) -> Result<(), Diffe
     };
     match (&expected.kind, got) {
         (Kind::Scalar { text, .. }, Some(value)) => {
-            if scalar(text, value) { Ok(()) } else { differs() }
+            if scalar(text, value) {
+                Ok(())
+            } else {
+                differs()
+            }
         }
         (Kind::Scalar { text, .. }, None) => match text.parse::<Decimal>() {
             Ok(number) if number.is_zero() => Ok(()),
@@ -62,9 +66,9 @@ fn matches(expected: &Node, got: Option<&Value>, path: &str) -> Result<(), Diffe
             let inner = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
             matches(&entry.value, values.get(&entry.key), &inner)
         }),
-        (Kind::Map(entries), None) => entries
-            .iter()
-            .try_for_each(|entry| matches(&entry.value, None, &format!("{path}.{}", entry.key))),
+        (Kind::Map(entries), None) => {
+            entries.iter().try_for_each(|entry| matches(&entry.value, None, &format!("{path}.{}", entry.key)))
+        }
         (Kind::List(items), None) if items.is_empty() => Ok(()),
         _ => differs(),
     }

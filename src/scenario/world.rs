@@ -75,14 +75,12 @@ impl World {
         let playbooks = &self.playbooks;
         let ledger = self.accounts.values_mut().filter_map(|account| {
             let at = account.clock;
-            Work { account, playbooks, at, entries: Vec::new(), refresh: false }.next_timer()
+            Work { account, playbooks, at, entries: Vec::new(), refresh: false, owed: false }.next_timer()
         });
         let ledger = ledger.min();
         let nodes = self.nodes.values().filter(|node| node.alive);
         let sidecars = nodes
-            .flat_map(|node| {
-                node.wallets.values().filter_map(crate::engine::wallet::Wallet::next_timer)
-            })
+            .flat_map(|node| node.wallets.values().filter_map(crate::engine::wallet::Wallet::next_timer))
             .min();
         [ledger, sidecars].into_iter().flatten().min()
     }

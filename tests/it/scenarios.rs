@@ -27,7 +27,8 @@ fn every_scenario_passes() {
     for path in paths {
         let source = fs::read_to_string(&path).unwrap();
         let dir = path.parent().unwrap();
-        let other = |name: &str| fs::read_to_string(dir.join(name)).map_err(|error| format!("`{name}`: {error}"));
+        let other =
+            |name: &str| fs::read_to_string(dir.join(name)).map_err(|error| format!("`{name}`: {error}"));
         let name = path.strip_prefix(&root).unwrap().display().to_string();
         for outcome in run_source(&name, &source, &other) {
             if !outcome.scenario.contains(&only) {
@@ -39,6 +40,12 @@ fn every_scenario_passes() {
             }
         }
     }
-    assert!(failed.is_empty(), "{} scenarios passed, {} failed:\n{}", passed, failed.len(), failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} scenarios passed, {} failed:\n{}",
+        passed,
+        failed.len(),
+        failed.join("\n")
+    );
     assert!(passed > 0 || !only.is_empty(), "no scenario was found under {}", root.display());
 }

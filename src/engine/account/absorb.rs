@@ -8,7 +8,7 @@ use super::work::Work;
 use crate::credit::draw::{self, Limits};
 use crate::credit::hold::{self, Draw};
 use crate::credit::settle::PATH;
-use crate::credit::{Change, Column, Flow, Move, Place, Reservation, RunEvent, ScopeKey};
+use crate::credit::{Change, Column, Flow, Move, Place, Reservation, RunEvent, ScopeKey, State};
 use crate::lease::event::{PassedCall, Returned};
 use crate::lease::{Passed, WalletEvent};
 use crate::types::{BlockId, Credits, Epoch, SidecarId};
@@ -65,11 +65,49 @@ impl Work<'_> {
     }
 
     fn absorb_run(&self, sidecar: SidecarId, run: RunEvent) -> (WalletEvent, Effects) {
+        let (event, mut effects) = self.absorb_flows(sidecar, run);
+        let WalletEvent::Run(run) = &event else { return (event, effects) };
+        let Change::Ended(ended) = &run.change else { return (event, effects) };
+        let own = self.account.owners.get(&run.id) == Some(&sidecar);
+        if let Some(open) = self.account.book.runs.get(&run.id).filter(|_| !own) {
+            // Two sidecars held one request: the first commit is the run's, and the other hold goes back.
+            if ended.state == State::Settled {
+                for draw in &open.held {
+                    effects.moves.push(moved(draw, Column::Held, Column::Available));
+                }
+                for hold in &open.caps {
+                    effects.counters.push((hold.key.clone(), -hold.held, Credits::ZERO));
+                }
+            } else {
+                effects.ended = None;
+            }
+        } else if let Some(before) = self.account.book.finals.get(&run.id).filter(|_| !own) {
+            let recorded = run.flows.is_empty() && run.debt.is_zero() && before.charged() == ended.charged();
+            let late =
+                matches!(before.state, State::Lapsed | State::Released) && ended.state == State::Settled;
+            if late {
+                self.give_back_charge(&before.spent, before.debt, &mut effects);
+            } else if !recorded {
+                // The request was settled before, here or by another: that stands, and this is no charge.
+                self.give_back_charge(&ended.spent, ended.debt, &mut effects);
+                effects.ended = None;
+            }
+        }
+        (event, effects)
+    }
+
+    /// Undoes a charge that another replaces.
+    fn give_back_charge(&self, spent: &[Draw], debt: Credits, effects: &mut Effects) {
+        effects.moves.extend(spent.iter().map(|draw| moved(draw, Column::Spent, Column::Available)));
+        effects.debt -= debt;
+    }
+
+    fn absorb_flows(&self, sidecar: SidecarId, run: RunEvent) -> (WalletEvent, Effects) {
         let mut effects = Effects { debt: run.debt, ..Effects::default() };
         let mut late = Credits::ZERO;
         let mut left = self.out(sidecar);
         for flow in &run.flows {
-            let (from, to) = (self.holder(&run, flow.from), self.holder(&run, flow.to));
+            let (from, to) = (self.holder(sidecar, &run, flow.from), self.holder(sidecar, &run, flow.to));
             let column = |holder| match holder {
                 Holder::Lease | Holder::Run => Column::Held,
                 Holder::Spent => Column::Spent,
@@ -137,8 +175,9 @@ impl Work<'_> {
         }
     }
 
-    fn holder(&self, run: &RunEvent, place: Place) -> Holder {
-        let known = |id| if self.account.book.runs.contains_key(id) { Holder::Run } else { Holder::Lease };
+    fn holder(&self, sidecar: SidecarId, run: &RunEvent, place: Place) -> Holder {
+        let own = |id| self.account.owners.get(id) == Some(&sidecar);
+        let known = |id| if own(id) { Holder::Run } else { Holder::Lease };
         match place {
             Place::Free => Holder::Lease,
             Place::Held => known(&run.id),
@@ -152,7 +191,7 @@ impl Work<'_> {
     fn absorb_caps(&self, sidecar: SidecarId, run: &RunEvent, effects: &mut Effects) {
         let mut left = self.account.leases.get(&sidecar).map(|lease| lease.rooms.clone()).unwrap_or_default();
         for flow in &run.caps {
-            let (from, to) = (self.holder(run, flow.from), self.holder(run, flow.to));
+            let (from, to) = (self.holder(sidecar, run, flow.from), self.holder(sidecar, run, flow.to));
             let leased = !matches!(flow.key.scope, ScopeKey::Root(_));
             let mut held = Credits::ZERO;
             let mut spent = Credits::ZERO;
@@ -311,6 +350,10 @@ impl Work<'_> {
     fn out(&self, sidecar: SidecarId) -> BTreeMap<BlockId, Credits> {
         self.account.leases.get(&sidecar).map(|lease: &Lease| lease.out.clone()).unwrap_or_default()
     }
+}
+
+fn moved(draw: &Draw, from: Column, to: Column) -> Move {
+    Move { block: draw.block, from, to, amount: draw.amount }
 }
 
 /// Takes up to `amount` of what a map has left; answers how much.

@@ -5,7 +5,7 @@ use crate::credit::{CapKey, ScopeKey};
 use crate::engine::authorize::Short;
 use crate::lease::event::Leased;
 use crate::lease::exchange::{CapTotal, LeaseTotals};
-use crate::lease::{Ask, Grant, Mark, WalletEvent};
+use crate::lease::{Ask, Grant, Mark, Returned, WalletEvent};
 use crate::types::{Credits, Timestamp};
 
 /// The holder stops this part of a lease before the ledger does: it covers the drift of two clocks many times over.
@@ -84,7 +84,6 @@ impl Wallet {
             mark,
             at: here.at,
         };
-        self.used = true;
         self.emit(WalletEvent::Leased(Box::new(leased)), true, here, log)
     }
 
@@ -110,6 +109,26 @@ impl Wallet {
             return None;
         }
         Some(self.emit(WalletEvent::Returned(idle), true, here, log))
+    }
+
+    /// What came back to the slice must not stay there where nothing may be drawn on it (the lease is over) or where it
+    /// pays a debt first.
+    pub(super) fn tidy(&mut self, here: Here<'_>, log: &mut dyn Log) {
+        if self.lease.is_none() || self.terms.as_ref().is_some_and(|terms| terms.owes) {
+            self.give_back(here, log);
+        }
+    }
+
+    /// What blocks that have ended still have idle here goes back, to lapse.
+    pub(super) fn give_back_ended(&mut self, here: Here<'_>, log: &mut dyn Log) {
+        let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
+        let slices: Vec<_> = blocks
+            .filter(|block| block.has_ended(here.at) && block.available.is_positive())
+            .map(|block| (block.id, block.available))
+            .collect();
+        if !slices.is_empty() {
+            self.emit(WalletEvent::Returned(Returned { slices, rooms: Vec::new() }), false, here, log);
+        }
     }
 
     /// When the lease is to be renewed, or tried to be again; at its end at the latest.
