@@ -11,13 +11,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::chain::{self, LiveBatch, StoredBatch, Walk};
+use super::chain::{self, LiveBatch, Walk};
 use super::committer::panic_message;
 use super::durable;
 use super::generation::{Room, SetAside, sync_dir, sync_tree};
 use super::head::HeadFile;
 use super::journal::OpenError;
-use super::sled_store::{self, Key, Parts, SledStore};
+use super::sled_store::{self, Chunks, Key, Parts, SledStore};
 use super::store::{Finding, Head, Limits, LocalStore, StoreError, StoredRecord};
 
 const HEAD: &str = "head";
@@ -175,7 +175,7 @@ pub(super) fn load(generation: &Path, within: Duration) -> Result<Result<Loaded,
     {
         read = read_engine(&store, within);
     }
-    let (db, keys, batches) = match read {
+    let (db, (keys, batches)) = match read {
         Ok(read) => read,
         Err(Mishap::Damage(why)) => return Ok(Err(Damage { id: Some(id), ..why.into() })),
         Err(Mishap::Disk(error)) if speaks_of_lock(&error.to_string()) => {
@@ -190,21 +190,18 @@ pub(super) fn load(generation: &Path, within: Duration) -> Result<Result<Loaded,
     }
 }
 
-type Read = (sled::Db, Vec<Key>, Vec<StoredBatch>);
-
-fn read_engine(store: &Path, within: Duration) -> Result<Read, Mishap> {
-    let prepared = prepare(store);
-    prepared.map_err(Mishap::Disk)?;
+fn read_engine(store: &Path, within: Duration) -> Result<(sled::Db, Chunks), Mishap> {
+    prepare(store).map_err(Mishap::Disk)?;
     let path = store.to_owned();
     let (db, loaded) = contained(within, move || {
         let db = open_patiently(&path)?;
         let loaded = sled_store::load(&db)?;
         Ok((db, loaded))
     })?;
-    let (keys, batches) = loaded.map_err(Mishap::Damage)?;
+    let chunks = loaded.map_err(Mishap::Damage)?;
     // sled does not sync the name of the snapshot that it has just written.
     sync_dir(store).map_err(Mishap::Disk)?;
-    Ok((db, keys, batches))
+    Ok((db, chunks))
 }
 
 /// Before sled sees its files: a half-written snapshot makes it refuse them, and a log that is not yet on disk could
@@ -293,16 +290,16 @@ fn contained<T: Send + 'static>(
 
 /// Whether a panic's message blames what is no damage: sled unwraps some of its disk errors.
 fn speaks_of_disk(message: &str) -> bool {
-    [
+    const WORDS: [&str; 7] = [
         "StorageFull",
         "QuotaExceeded",
         "PermissionDenied",
         "ReadOnlyFilesystem",
         "No space left",
         "Too many open files",
-    ]
-    .iter()
-    .any(|words| message.contains(words))
+        "Input/output error",
+    ];
+    WORDS.iter().any(|words| message.contains(words))
 }
 
 impl OpenError {
