@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bursar::storage::{Engine, Journal, Journaled, Limits, Urgency, open};
-use rig::{Dice, Disk, Moment, Said, cuts, skip, write_until};
+use rig::{Dice, Disk, IMAGE_BYTES, Moment, Said, cuts, skip, write_until};
 
 /// Records that the writer keeps: older ones it trims, so that sled recycles its segments.
 const KEPT: u64 = 2_000;
@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         _ => {
             kill();
             cut();
+            fill();
         }
     }
     ExitCode::SUCCESS
@@ -183,4 +184,60 @@ fn cut() {
         disk.unplug().unwrap();
     }
     println!("{cuts} power cuts, {acknowledged} records acknowledged, none lost");
+}
+
+/// A full disk is an error, never damage: nothing is set aside, and with some space freed every acknowledged record is there.
+fn fill() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = match Disk::new(dir.path()) {
+        Ok(disk) => disk,
+        Err(why) => return skip("power_cut: the full disk", &why),
+    };
+    let (journal, ballast) = (disk.mount.join("journal"), disk.mount.join("ballast"));
+    let mut said = Said::default();
+    for round in 1..=3 {
+        // Some megabytes are left, and each round fills them at another point of sled's work.
+        let left = IMAGE_BYTES / 64 + round * 333_333;
+        let free = free_bytes(&disk.mount);
+        let blocks = vec![1; 1 << 16];
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&ballast).unwrap();
+        (0..free.saturating_sub(left) / blocks.len() as u64).for_each(|_| file.write_all(&blocks).unwrap());
+        file.sync_all().unwrap();
+        // A removed file keeps its space for as long as it is open.
+        drop(file);
+        said.acknowledged = said.acknowledged.max(append_until_full(&journal));
+        match open::<Tagged>(&journal, Limits::default(), Engine::Sled) {
+            Ok(opened) => assert!(opened.set_aside.is_none(), "full {round}: {:?}", opened.set_aside),
+            Err(error) => assert!(error.to_string().contains("is full"), "full {round}: {error}"),
+        }
+        std::fs::remove_file(&ballast).unwrap();
+        check(&journal, said, &format!("full {round}"));
+    }
+    println!("3 full disks, {} records acknowledged, none lost", said.acknowledged);
+}
+
+/// The last record that was acknowledged.
+fn append_until_full(dir: &Path) -> u64 {
+    let opened = open::<Tagged>(dir, Limits::default(), Engine::Sled).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        for tag in 0.. {
+            let number = match opened.journal.append(Tagged(tag), Urgency::Now) {
+                Ok(number) => number,
+                Err(_) => break,
+            };
+            if tag.is_multiple_of(16) && opened.journal.wait(number).await.is_err() {
+                break;
+            }
+        }
+    });
+    let ended = opened.journal.ended().unwrap().to_string();
+    assert!(ended.contains("full"), "{ended}");
+    opened.journal.durable()
+}
+
+fn free_bytes(mount: &Path) -> u64 {
+    let output =
+        std::process::Command::new("df").args(["-B1", "--output=avail"]).arg(mount).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().nth(1).unwrap().trim().parse().unwrap()
 }
