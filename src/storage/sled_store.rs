@@ -52,7 +52,7 @@ pub(super) struct SledStore {
     /// An error happened: nothing may be written through this handle again.
     broken: bool,
     /// Declared last, so that sled is gone before somebody else may come in.
-    _lock: File,
+    lock: Option<File>,
 }
 
 /// The key of a chunk.
@@ -167,14 +167,13 @@ pub(super) struct Parts {
     pub records: Vec<StoredRecord>,
     pub live: Vec<LiveBatch>,
     pub keys: Vec<Key>,
-    pub lock: File,
 }
 
 impl SledStore {
     /// Takes the store into use as start `head.start`, which is durable when this returns, as is the removal of what an
     /// interrupted commit left.
     pub(super) fn start(parts: Parts, head: Head) -> Result<Self, StoreError> {
-        let Parts { db, head: file, dir, records, live, keys, lock } = parts;
+        let Parts { db, head: file, dir, records, live, keys } = parts;
         let oldest = live.first().map_or(u64::MAX, |batch| batch.first);
         let newest = live.last().map_or(head.number, |batch| batch.last);
         let (removable, torn): (Vec<Key>, Vec<Key>) = keys
@@ -192,12 +191,17 @@ impl SledStore {
             removable: removable.into(),
             commits: 0,
             broken: false,
-            _lock: lock,
+            lock: None,
         };
         torn.into_iter().try_for_each(|key| this.db.remove(key.bytes()).map(drop)).map_err(store_error)?;
         this.probe().map_err(store_error)?;
         this.head.write(head)?;
         Ok(this)
+    }
+
+    /// The lock of the journal's directory, held for as long as the store is.
+    pub(super) fn keep(&mut self, lock: File) {
+        self.lock = Some(lock);
     }
 
     /// A write and a flush that can't be skipped.
