@@ -141,8 +141,11 @@ fn copy_tree(from: &Path, to: &Path) {
 
 /// Every `sampled`th of `all`, beginning at an odd place, or each one if the environment asks for it.
 fn sample(all: std::ops::Range<u64>, sampled: u64) -> impl Iterator<Item = u64> {
-    let step =
-        if std::env::var_os("BURSAR_DAMAGE").is_some_and(|value| value == "all") { 1 } else { sampled };
+    let step = match std::env::var("BURSAR_DAMAGE").as_deref() {
+        Ok("all") => 1,
+        Ok(step) => step.parse().unwrap(),
+        Err(_) => sampled,
+    };
     (all.start + (step / 3)..all.end).step_by(usize::try_from(step).unwrap())
 }
 
