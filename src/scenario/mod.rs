@@ -22,6 +22,8 @@ mod file;
 mod keys;
 mod node;
 mod operation;
+#[cfg(test)]
+mod random;
 mod runner;
 mod runs;
 mod value;

@@ -130,7 +130,7 @@ fn take(world: &mut World, scenario: &Scenario, step: &Step) -> Result<(), (Stri
     }
 }
 
-fn operate(world: &mut World, node: &str, step: &Step) -> Result<Value, Unread> {
+pub(super) fn operate(world: &mut World, node: &str, step: &Step) -> Result<Value, Unread> {
     let keys = Keys::of(&step.body);
     let text = file::text(&step.body).unwrap_or_default();
     let reply: Reply = match step.operation.as_str() {

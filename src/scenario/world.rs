@@ -110,10 +110,6 @@ impl World {
         answer
     }
 
-    pub fn here(&self) -> Here<'_> {
-        Here { playbooks: &self.playbooks, at: self.at }
-    }
-
     /// Splits the borrow: one node, and what it needs from the world.
     pub fn node(&mut self, name: &str) -> Option<(&mut Node, Here<'_>)> {
         let here = Here { playbooks: &self.playbooks, at: self.at };

@@ -14,7 +14,11 @@ use crate::types::{BlockId, Credits, SidecarId};
 
 impl Work<'_> {
     /// Promoted runs: what they hold moves from the lease to the account's own runs.
-    pub(super) fn absorb_promoted(&self, sidecar: SidecarId, runs: Vec<Reservation>) -> (WalletEvent, Effects) {
+    pub(super) fn absorb_promoted(
+        &self,
+        sidecar: SidecarId,
+        runs: Vec<Reservation>,
+    ) -> (WalletEvent, Effects) {
         let mut effects = Effects::default();
         let mut left = self.out(sidecar);
         let mut rooms =
@@ -60,6 +64,9 @@ impl Work<'_> {
                 hold::add(&mut held, draw);
             }
             run.held = held;
+            if let Some(spent) = self.account.booked.get(&(sidecar, run.id)) {
+                run.spent = spent.clone();
+            }
             for counter in &run.caps {
                 let leased = !matches!(counter.key.scope, ScopeKey::Root(_));
                 let part = if leased { take(&mut rooms, &counter.key, counter.held) } else { Credits::ZERO };

@@ -8,7 +8,7 @@ use super::work::Work;
 use crate::credit::draw::{self, Limits};
 use crate::credit::hold::{self, Draw};
 use crate::credit::settle::PATH;
-use crate::credit::{Change, Column, Flow, Move, Place, RunEvent, ScopeKey, State};
+use crate::credit::{Change, Column, Flow, Place, RunEvent, ScopeKey, State};
 use crate::lease::WalletEvent;
 use crate::types::{BlockId, Credits, ReservationId, SidecarId};
 
@@ -27,6 +27,8 @@ enum Holder {
 struct Purse {
     lease: BTreeMap<BlockId, Credits>,
     runs: BTreeMap<ReservationId, Vec<Draw>>,
+    /// What the run was charged so far, by the blocks that paid in fact.
+    spent: Vec<Draw>,
 }
 
 impl Purse {
@@ -34,24 +36,14 @@ impl Purse {
     fn take(&mut self, holder: Holder, flow: &Flow) -> Vec<Draw> {
         let whole = Draw { block: flow.block, species: flow.species, amount: flow.amount };
         match holder {
-            Holder::Spent | Holder::Lapsed => vec![whole],
+            Holder::Lapsed => vec![whole],
+            Holder::Spent => from(&mut self.spent, whole),
             Holder::Lease => {
                 let part = take(&mut self.lease, &flow.block, flow.amount);
                 if part.is_positive() { vec![Draw { amount: part, ..whole }] } else { Vec::new() }
             }
             Holder::Run(id) => {
-                let held = self.runs.entry(id).or_default();
-                let missing = hold::remove(held, &whole);
-                let mut parts = Vec::new();
-                if whole.amount > missing {
-                    parts.push(Draw { amount: whole.amount - missing, ..whole });
-                }
-                // Held anew after a reclaim, it may hold other blocks than its sidecar knows.
-                for other in hold::first(held, missing).0 {
-                    hold::remove(held, &other);
-                    parts.push(other);
-                }
-                parts
+                from(self.runs.entry(id).or_default(), whole)
             }
         }
     }
@@ -60,7 +52,8 @@ impl Purse {
         match holder {
             Holder::Lease => *self.lease.entry(draw.block).or_default() += draw.amount,
             Holder::Run(id) => hold::add(self.runs.entry(id).or_default(), draw),
-            Holder::Spent | Holder::Lapsed => {}
+            Holder::Spent => hold::add(&mut self.spent, draw),
+            Holder::Lapsed => {}
         }
     }
 }
@@ -106,7 +99,7 @@ impl Work<'_> {
 
     fn absorb_flows(&self, sidecar: SidecarId, mut run: RunEvent) -> (WalletEvent, Effects) {
         let mut effects = Effects { debt: run.debt, ..Effects::default() };
-        let mut purse = Purse { lease: self.out(sidecar), runs: BTreeMap::new() };
+        let mut purse = Purse { lease: self.out(sidecar), runs: BTreeMap::new(), spent: self.booked(sidecar, run.id) };
         for id in self.account.owners.iter().filter(|(_, owner)| **owner == sidecar).map(|(id, _)| *id) {
             let held = self.account.book.runs.get(&id).map(|run| run.held.clone());
             purse.runs.insert(id, held.unwrap_or_default());
@@ -144,9 +137,15 @@ impl Work<'_> {
         run.flows = flows;
         self.absorb_caps(sidecar, &run, &mut effects);
         if late.is_positive() {
-            self.draw_late(&mut run, late, &mut effects);
+            self.draw_late(late, &mut purse.spent, &mut effects);
         }
-        if let Change::Ended(ended) = &run.change {
+        if matches!(run.change, Change::Progressed { .. }) && !purse.spent.is_empty() {
+            effects.booked = Some((run.id, purse.spent.clone()));
+        }
+        if let Change::Ended(ended) = &mut run.change {
+            // The account's books say which blocks paid in fact.
+            ended.debt = (ended.charged() - hold::total(&purse.spent)).or_zero();
+            ended.spent = purse.spent;
             // What the account holds for it beyond what its sidecar knew goes back.
             for draw in purse.runs.remove(&run.id).unwrap_or_default() {
                 effects.moves.push(moved(&draw, Column::Held, Column::Available));
@@ -157,25 +156,22 @@ impl Work<'_> {
     }
 
     /// Use reported after its lease was reclaimed: drawn like a new reservation, as debt where it must be.
-    fn draw_late(&self, run: &mut RunEvent, late: Credits, effects: &mut Effects) {
+    fn draw_late(&self, late: Credits, spent: &mut Vec<Draw>, effects: &mut Effects) {
         let limits = Limits { at: self.at, basic: true, overage: None };
         let drawn = draw::draw(&self.account.book.pools, PATH, late, limits);
-        for part in &drawn.draws {
-            let step =
-                Move { block: part.block, from: Column::Available, to: Column::Spent, amount: part.amount };
-            effects.moves.push(step);
-        }
         effects.debt += drawn.missing;
-        if let Change::Ended(ended) = &mut run.change {
-            // The account's books say which blocks paid in fact.
-            let kept = hold::total(&ended.spent).saturating_sub(late);
-            let (mut spent, _) = hold::first(&ended.spent, kept);
-            for part in drawn.draws {
-                hold::add(&mut spent, part);
-            }
-            ended.spent = spent;
-            ended.debt += drawn.missing;
+        for part in drawn.draws {
+            effects.moves.push(moved(&part, Column::Available, Column::Spent));
+            hold::add(spent, part);
         }
+    }
+
+    /// What a run that this sidecar settles was charged so far.
+    fn booked(&self, sidecar: SidecarId, id: ReservationId) -> Vec<Draw> {
+        if self.account.owners.get(&id) == Some(&sidecar) {
+            return self.account.book.runs.get(&id).map(|run| run.spent.clone()).unwrap_or_default();
+        }
+        self.account.booked.get(&(sidecar, id)).cloned().unwrap_or_default()
     }
 
     fn holder(&self, sidecar: SidecarId, run: &RunEvent, place: Place) -> Holder {
@@ -225,7 +221,21 @@ impl Work<'_> {
             }
         }
     }
+}
 
+/// Takes a draw out, from its own block first: held anew after a reclaim, a run may hold and have spent other blocks than
+/// its sidecar knows.
+fn from(draws: &mut Vec<Draw>, whole: Draw) -> Vec<Draw> {
+    let missing = hold::remove(draws, &whole);
+    let mut parts = Vec::new();
+    if whole.amount > missing {
+        parts.push(Draw { amount: whole.amount - missing, ..whole });
+    }
+    for other in hold::last(draws, missing).0 {
+        hold::remove(draws, &other);
+        parts.push(other);
+    }
+    parts
 }
 
 fn column(holder: Holder) -> Column {

@@ -214,6 +214,21 @@ impl Account {
             }),
             _ => {}
         }
+        match &effects.booked {
+            Some((id, draws)) => {
+                self.booked.insert((*sidecar, *id), draws.clone());
+            }
+            None => {
+                if let WalletEvent::Run(run) = event {
+                    self.booked.remove(&(*sidecar, run.id));
+                }
+            }
+        }
+        if let WalletEvent::Promoted(runs) = event {
+            for run in runs {
+                self.booked.remove(&(*sidecar, run.id));
+            }
+        }
         for step in &effects.moves {
             self.shift(*step);
         }

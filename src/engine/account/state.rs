@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::{Alarm, Answered};
+use crate::credit::hold::Draw;
 use crate::credit::price::PeriodOverage;
 use crate::credit::{Book, CapKey};
 use crate::engine::contract::Contract;
@@ -36,6 +37,8 @@ pub struct Account {
     pub raised: BTreeSet<Alarm>,
     /// Which sidecar reported each promoted run.
     pub owners: BTreeMap<ReservationId, SidecarId>,
+    /// What was booked for runs that are open at a sidecar alone: the blocks that paid in fact.
+    pub booked: BTreeMap<(SidecarId, ReservationId), Vec<Draw>>,
     /// What was raised so far, in order.
     pub alerts: Vec<(Timestamp, Alarm)>,
     pub next_block: u64,
@@ -98,6 +101,7 @@ impl Account {
             overage: Vec::new(),
             raised: BTreeSet::new(),
             owners: BTreeMap::new(),
+            booked: BTreeMap::new(),
             alerts: Vec::new(),
             next_block: 1,
             next_lease: 1,
