@@ -42,9 +42,7 @@ impl Purse {
                 let part = take(&mut self.lease, &flow.block, flow.amount);
                 if part.is_positive() { vec![Draw { amount: part, ..whole }] } else { Vec::new() }
             }
-            Holder::Run(id) => {
-                from(self.runs.entry(id).or_default(), whole)
-            }
+            Holder::Run(id) => from(self.runs.entry(id).or_default(), whole),
         }
     }
 
@@ -78,8 +76,12 @@ impl Work<'_> {
             }
         } else if let Some(before) = self.account.book.finals.get(&run.id).filter(|_| !own) {
             let recorded = run.flows.is_empty() && run.debt.is_zero() && before.charged() == ended.charged();
-            let late =
-                matches!(before.state, State::Lapsed | State::Released) && ended.state == State::Settled;
+            let own_word = before.provisional == Some(sidecar);
+            let late = match before.state {
+                State::Released if own_word => true,
+                State::Lapsed | State::Released => ended.state == State::Settled,
+                _ => own_word && ended.state == State::Settled,
+            };
             if late {
                 self.give_back_charge(&before.spent, before.debt, &mut effects);
             } else if !recorded {
@@ -99,7 +101,8 @@ impl Work<'_> {
 
     fn absorb_flows(&self, sidecar: SidecarId, mut run: RunEvent) -> (WalletEvent, Effects) {
         let mut effects = Effects { debt: run.debt, ..Effects::default() };
-        let mut purse = Purse { lease: self.out(sidecar), runs: BTreeMap::new(), spent: self.booked(sidecar, run.id) };
+        let mut purse =
+            Purse { lease: self.out(sidecar), runs: BTreeMap::new(), spent: self.booked(sidecar, run.id) };
         for id in self.account.owners.iter().filter(|(_, owner)| **owner == sidecar).map(|(id, _)| *id) {
             let held = self.account.book.runs.get(&id).map(|run| run.held.clone());
             purse.runs.insert(id, held.unwrap_or_default());
@@ -139,7 +142,8 @@ impl Work<'_> {
         if late.is_positive() {
             self.draw_late(late, &mut purse.spent, &mut effects);
         }
-        if matches!(run.change, Change::Progressed { .. }) && !purse.spent.is_empty() {
+        let own = self.account.owners.get(&run.id) == Some(&sidecar);
+        if matches!(run.change, Change::Progressed { .. }) && !own && !purse.spent.is_empty() {
             effects.booked = Some((run.id, purse.spent.clone()));
         }
         if let Change::Ended(ended) = &mut run.change {

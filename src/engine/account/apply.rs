@@ -51,7 +51,7 @@ impl Account {
                 self.start_period(*start, *end, *version, playbooks)
             }
             What::Granted { block, source } => self.grant(block, *source),
-            What::Lapsed(moves) | What::Voided(moves) => self.shift_all(moves),
+            What::Lapsed(moves) | What::Voided(moves) | What::Unpaid(moves) => self.shift_all(moves),
             What::Repaid { pool, paid, moves } => {
                 self.shift_all(moves);
                 self.book.pool_mut(pool).debt -= *paid;
@@ -335,6 +335,7 @@ impl Account {
         self.book.apply(&event, keep);
         if !self.book.runs.contains_key(&event.id) {
             self.owners.remove(&event.id);
+            self.booked.retain(|(_, id), _| *id != event.id);
         }
         if let (Some(run), false) = (self.book.runs.get_mut(&event.id), debt.is_zero()) {
             run.debt += debt;

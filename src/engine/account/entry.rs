@@ -142,6 +142,9 @@ pub enum What {
     Raised(#[n(0)] Alarm),
     #[n(17)]
     Cleared(#[n(0)] Alarm),
+    /// A lowered charge cancels debt that was repaid: it goes back to blocks that paid.
+    #[n(18)]
+    Unpaid(#[n(0)] Vec<Move>),
 }
 
 /// Where a granted block comes from.
