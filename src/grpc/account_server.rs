@@ -83,7 +83,10 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         Ok(Response::new(wire::GrantResponse { grant: block.0, expires_at }))
     }
 
-    async fn void(&self, request: Request<wire::VoidRequest>) -> Result<Response<wire::VoidResponse>, Status> {
+    async fn void(
+        &self,
+        request: Request<wire::VoidRequest>,
+    ) -> Result<Response<wire::VoidResponse>, Status> {
         let _admitted = self.admission.enter()?;
         let request = request.into_inner();
         let command = Command::Void { block: crate::types::BlockId(request.grant) };

@@ -4,9 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tonic::Status;
 
+use super::lease_wire::{instant, timestamp};
 use super::ledger_api::{AccountView, Alert, BalanceView, CapView, InvoiceLine};
 use super::ledger_status::invalid;
-use super::lease_wire::{instant, timestamp};
 use super::proto::{ledger_v1 as wire, v1};
 use crate::credit::{PoolId, ScopeKey};
 use crate::engine::account::{AdminRefusal, Command, GrantAsk};
@@ -14,7 +14,7 @@ use crate::engine::answer::Next;
 use crate::lease::terms::HandleKey;
 use crate::playbook::cap::Scope;
 use crate::playbook::draw_order::Species;
-use crate::types::{AccountId, Credits, Length, Money, Name, RequestId, Timestamp};
+use crate::types::{Credits, Length, Money, Name, RequestId, Timestamp};
 
 /// Items on a page where nothing else is asked, and at most.
 const PAGE_USUAL: usize = 100;
@@ -23,7 +23,6 @@ const PAGE_MAX: usize = 1000;
 /// No grant starts later, or lasts longer, than a hundred years: sums with any instant of this era stay in range.
 const LENGTH_SECONDS_MAX: i64 = 100 * 366 * 24 * 3600;
 
-/// Decimal places of a price: those of an amount.
 pub(super) use super::lease_wire::account;
 
 pub(super) fn request_id(text: &str) -> Result<RequestId, Status> {
@@ -48,8 +47,9 @@ pub(super) fn subscribe(request: &wire::SubscribeRequest) -> Result<Command, Sta
     if !request.overrides.is_empty() {
         return unsupported("INVALID_OVERRIDES", "overrides");
     }
-    let plan = Name::parse(&request.plan)
-        .map_err(|what| invalid("INVALID_PLAN", "plan", format!("`plan` {what}; name a plan of the playbook")))?;
+    let plan = Name::parse(&request.plan).map_err(|what| {
+        invalid("INVALID_PLAN", "plan", format!("`plan` {what}; name a plan of the playbook"))
+    })?;
     let zone = if request.time_zone.is_empty() { "UTC" } else { &request.time_zone };
     Ok(Command::Subscribe { plan, zone: zone.to_owned(), key: NO_KEY })
 }
@@ -87,7 +87,8 @@ pub(super) fn grant(request: &wire::GrantRequest) -> Result<Command, Status> {
 
 pub(super) fn overage_limit(text: Option<&str>) -> Result<Credits, Status> {
     let bad = |what: String| invalid("INVALID_CREDITS", "credits", what);
-    let text = text.ok_or_else(|| bad("`credits` is missing; give the limit, `0` for no overage".to_owned()))?;
+    let text =
+        text.ok_or_else(|| bad("`credits` is missing; give the limit, `0` for no overage".to_owned()))?;
     let credits: Credits = text.parse().map_err(|what| bad(format!("{what}")))?;
     if credits.is_negative() { Err(bad(format!("`{credits}` is negative"))) } else { Ok(credits) }
 }
@@ -106,7 +107,11 @@ fn length(field: &str, length: &prost_types::Duration, least_micros: i64) -> Res
         .map(|length| length.seconds * 1_000_000 + i64::from(length.nanos) / 1000)
         .filter(|micros| *micros >= least_micros);
     micros.map(Length::Exact).ok_or_else(|| {
-        invalid("INVALID_TIME", field, format!("`{field}` is not a length of time between 0 and a hundred years"))
+        invalid(
+            "INVALID_TIME",
+            field,
+            format!("`{field}` is not a length of time between 0 and a hundred years"),
+        )
     })
 }
 
@@ -128,8 +133,9 @@ pub(super) fn whole_account(text: &str) -> Result<(), Status> {
 }
 
 pub(super) fn page_size(size: i32) -> Result<usize, Status> {
-    let size = usize::try_from(size)
-        .map_err(|_| invalid("INVALID_PAGE", "page_size", format!("`{size}` is negative; give 0 for the usual")))?;
+    let size = usize::try_from(size).map_err(|_| {
+        invalid("INVALID_PAGE", "page_size", format!("`{size}` is negative; give 0 for the usual"))
+    })?;
     Ok(if size == 0 { PAGE_USUAL } else { size.min(PAGE_MAX) })
 }
 

@@ -13,8 +13,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
-pub use super::ledger_api::{Attached, Leased, Reported, Sender, Told};
 use super::lease_wire::{self, decoded, encoded, instant, wire_duration, wire_sender};
+pub use super::ledger_api::{Attached, Leased, Reported, Sender, Told};
 use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::lease_service_client::LeaseServiceClient;
 use crate::engine::account::{RunAsk, RunReply};
@@ -84,7 +84,9 @@ impl LeaseClient {
     /// `endpoint`: `http://host:port` or `unix:///path`. Must be called within a tokio runtime; nothing is connected yet.
     pub fn new(endpoint: &str) -> Result<Self, LinkError> {
         let wrong = |error: tonic::transport::Error| {
-            LinkError::Refused(format!("`{endpoint}` is not an endpoint such as `http://127.0.0.1:7400`: {error}"))
+            LinkError::Refused(format!(
+                "`{endpoint}` is not an endpoint such as `http://127.0.0.1:7400`: {error}"
+            ))
         };
         let channel = Endpoint::from_shared(endpoint.to_owned())
             .map_err(wrong)?
@@ -105,7 +107,8 @@ impl LeaseClient {
         let sidecar = Bytes::copy_from_slice(&sidecar.0);
         let mut client = self.client.clone();
         let request = Request::new(wire::AttachRequest { sidecar, start });
-        let answer = within(ATTACH_WITHIN, client.attach(request)).await.map_err(|status| link_error(&status))?;
+        let answer =
+            within(ATTACH_WITHIN, client.attach(request)).await.map_err(|status| link_error(&status))?;
         let missing = |what: &str| LinkError::Unreachable(format!("its answer has no {what}"));
         let epoch: Epoch = lease_wire::epoch(answer.epoch.as_ref().ok_or_else(|| missing("epoch"))?);
         let now = instant(answer.now.as_ref().ok_or_else(|| missing("clock"))?);
@@ -138,7 +141,8 @@ impl LeaseClient {
         let mut client = self.client.clone();
         let answer = within(wait, client.lease(request)).await.map_err(|status| link_error(&status))?;
         let Some(grant) = answer.grant else { return Ok(Leased::Unknown) };
-        let grant = decoded(&grant).map_err(|what| LinkError::Unreachable(format!("its grant can't be read: {what}")))?;
+        let grant = decoded(&grant)
+            .map_err(|what| LinkError::Unreachable(format!("its grant can't be read: {what}")))?;
         Ok(Leased::Granted(Box::new(grant)))
     }
 
@@ -194,7 +198,8 @@ impl LeaseClient {
         let request = wire::WatchRequest { sender: wire_sender(who), playbook_version };
         // The headers of the answer come at once, the stream stays.
         let mut client = self.client.clone();
-        let stream = within(ATTACH_WITHIN, client.watch(request)).await.map_err(|status| link_error(&status))?;
+        let stream =
+            within(ATTACH_WITHIN, client.watch(request)).await.map_err(|status| link_error(&status))?;
         Ok(Watching { stream, heard: Arc::clone(&self.heard) })
     }
 }
@@ -267,7 +272,11 @@ async fn within<T>(
 /// The reason that the ledger gave; empty where the status is not of its making.
 fn reason(status: &Status) -> String {
     let details = status.get_error_details();
-    details.error_info().filter(|info| info.domain == "bursar").map(|info| info.reason.clone()).unwrap_or_default()
+    details
+        .error_info()
+        .filter(|info| info.domain == "bursar")
+        .map(|info| info.reason.clone())
+        .unwrap_or_default()
 }
 
 fn link_error(status: &Status) -> LinkError {
@@ -314,7 +323,9 @@ mod tests {
 
     #[test]
     fn a_status_that_the_ledger_did_not_make_is_silence() {
-        for status in [Status::unknown("transport error"), Status::deadline_exceeded("late"), Status::unimplemented("")] {
+        for status in
+            [Status::unknown("transport error"), Status::deadline_exceeded("late"), Status::unimplemented("")]
+        {
             assert!(matches!(link_error(&status), LinkError::Unreachable(_)), "{status:?}");
             assert!(matches!(decide_error(status), DecideError::Unreachable(_)));
         }
@@ -329,7 +340,10 @@ mod tests {
         let fault = status::of_fault(&Fault::InvalidTtl);
         match decide_error(fault) {
             DecideError::Fault(status) => {
-                assert_eq!((status.code(), reason(&status)), (Code::InvalidArgument, "INVALID_TTL".to_owned()));
+                assert_eq!(
+                    (status.code(), reason(&status)),
+                    (Code::InvalidArgument, "INVALID_TTL".to_owned())
+                );
             }
             other => panic!("{other:?}"),
         }

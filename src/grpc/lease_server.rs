@@ -7,9 +7,9 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::admission::Admission;
+use super::lease_wire::{self, decoded, encoded};
 use super::ledger_api::LedgerApi;
 use super::ledger_status::{self, invalid};
-use super::lease_wire::{self, decoded, encoded};
 use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::lease_service_server::LeaseService;
 use crate::runtime::Shutdown;
@@ -55,8 +55,7 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
         let account = lease_wire::account(&request.account)?;
         let ask = decoded(&request.ask).map_err(bad_ask)?;
         let wait = lease_wire::wait(request.wait.as_ref());
-        let leased =
-            self.ledger.lease(who, &account, &ask, wait).await.map_err(|e| ledger_status::of(&e))?;
+        let leased = self.ledger.lease(who, &account, &ask, wait).await.map_err(|e| ledger_status::of(&e))?;
         let grant = match leased {
             super::ledger_api::Leased::Granted(grant) => Some(encoded(&*grant)),
             super::ledger_api::Leased::Unknown => None,
@@ -74,8 +73,7 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
         let account = lease_wire::account(&request.account)?;
         let ask = decoded(&request.ask).map_err(bad_ask)?;
         let wait = lease_wire::wait(request.wait.as_ref());
-        let reply =
-            self.ledger.decide(who, &account, &ask, wait).await.map_err(|e| ledger_status::of(&e))?;
+        let reply = self.ledger.decide(who, &account, &ask, wait).await.map_err(|e| ledger_status::of(&e))?;
         Ok(Response::new(wire::DecideResponse { reply: encoded(&reply) }))
     }
 
@@ -87,7 +85,8 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
         let request = request.into_inner();
         let who = lease_wire::sender(request.sender.as_ref())?;
         if request.records.len() > RECORDS_MAX || request.totals.len() > TOTALS_MAX {
-            let what = format!("a report has at most {RECORDS_MAX} records and {TOTALS_MAX} totals; send several");
+            let what =
+                format!("a report has at most {RECORDS_MAX} records and {TOTALS_MAX} totals; send several");
             return Err(invalid("INVALID_RECORDS", "records", what));
         }
         let batch = lease_wire::batch(request)?;
@@ -101,8 +100,7 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let request = request.into_inner();
         let who = lease_wire::sender(request.sender.as_ref())?;
-        let changes =
-            self.ledger.watch(who, request.playbook_version).map_err(|e| ledger_status::of(&e))?;
+        let changes = self.ledger.watch(who, request.playbook_version).map_err(|e| ledger_status::of(&e))?;
         let changes = ReceiverStream::new(changes).map(|change| Ok(lease_wire::wire_change(change)));
         Ok(Response::new(Box::pin(until(changes, self.shutdown.clone()))))
     }

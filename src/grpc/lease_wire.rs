@@ -39,8 +39,9 @@ pub(super) fn account(text: &str) -> Result<AccountId, Status> {
 }
 
 pub(super) fn sender(sender: Option<&wire::Sender>) -> Result<Sender, Status> {
-    let missing =
-        || invalid("INVALID_SIDECAR", "sender", "`sender` is missing; say who speaks, with its epoch".to_owned());
+    let missing = || {
+        invalid("INVALID_SIDECAR", "sender", "`sender` is missing; say who speaks, with its epoch".to_owned())
+    };
     let sender = sender.ok_or_else(missing)?;
     let said = sender.epoch.as_ref().ok_or_else(missing)?;
     Ok(Sender { sidecar: sidecar(&sender.sidecar)?, epoch: epoch(said) })
@@ -104,8 +105,8 @@ pub(super) fn batch(request: wire::ReportRequest) -> Result<Batch, Status> {
     }
     let mut totals = Vec::with_capacity(request.totals.len());
     for total in request.totals {
-        let read =
-            decoded(&total.totals).map_err(|what| invalid("INVALID_TOTALS", "totals", format!("`totals`: {what}")))?;
+        let read = decoded(&total.totals)
+            .map_err(|what| invalid("INVALID_TOTALS", "totals", format!("`totals`: {what}")))?;
         totals.push((account(&total.account)?, read));
     }
     Ok(Batch { records, totals, recalls_seen: request.recalls_seen })

@@ -14,8 +14,8 @@ use tonic::transport::server::{Connected, TcpIncoming};
 
 use super::account_server::AccountServer;
 use super::admission::Admission;
-use super::ledger_api::LedgerApi;
 use super::lease_server::LeaseServer;
+use super::ledger_api::LedgerApi;
 use super::playbook_server::{DOCUMENT_BYTES_MAX, PlaybookServer};
 use super::proto::DESCRIPTORS;
 use super::proto::ledger_v1::account_service_server::AccountServiceServer;

@@ -24,7 +24,9 @@ const MESSAGE_MAX: usize = 2000;
 
 pub(super) fn invalid(reason: &str, field: &str, what: String) -> Status {
     let mut details = ErrorDetails::new();
-    details.set_error_info(reason, DOMAIN, [] as [(String, String); 0]).add_bad_request_violation(field, &what);
+    details
+        .set_error_info(reason, DOMAIN, [] as [(String, String); 0])
+        .add_bad_request_violation(field, &what);
     Status::with_error_details(Code::InvalidArgument, what, details)
 }
 

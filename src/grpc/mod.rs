@@ -46,4 +46,4 @@ pub mod status;
 
 pub use lease_client::LeaseClient;
 pub use ledger_api::LedgerApi;
-pub use ledger_server::{Bounds, Listeners, serve, serve_on};
+pub use ledger_server::serve;

@@ -4,9 +4,9 @@ use tonic::{Request, Response, Status};
 
 use super::account_wire::{Page, request_id};
 use super::admission::Admission;
+use super::lease_wire::timestamp;
 use super::ledger_api::{LedgerApi, LedgerError, Version};
 use super::ledger_status::{self, invalid};
-use super::lease_wire::timestamp;
 use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::playbook_service_server::PlaybookService;
 use crate::playbook::Finding;
@@ -50,7 +50,10 @@ impl<L: LedgerApi> PlaybookService for PlaybookServer<L> {
     ) -> Result<Response<wire::PlaybookServiceGetResponse>, Status> {
         let _admitted = self.admission.enter()?;
         let (version, document) = self.ledger.playbook(request.into_inner().version).map_err(status)?;
-        Ok(Response::new(wire::PlaybookServiceGetResponse { version: Some(wire_version(&version)), document }))
+        Ok(Response::new(wire::PlaybookServiceGetResponse {
+            version: Some(wire_version(&version)),
+            document,
+        }))
     }
 
     async fn list(

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::calls::{Away, take_in};
 use super::core::Core;
 use super::upstream::Upstream;
-use crate::runtime::{Backoff, Shutdown};
+use crate::runtime::Shutdown;
 use crate::types::AccountId;
 
 /// How exactly time is kept where no call looks: a lapse may be noticed so much later.
@@ -19,9 +19,6 @@ const RENEWALS_MAX: usize = 64;
 
 /// A renewal that takes longer is tried again.
 const RENEW_WITHIN: Duration = Duration::from_secs(5);
-
-const AGAIN_FIRST: Duration = Duration::from_millis(200);
-const AGAIN_MOST: Duration = Duration::from_secs(8);
 
 impl<U: Upstream> Core<U> {
     /// Watches the clock until the shutdown.
@@ -59,26 +56,19 @@ impl<U: Upstream> Core<U> {
         }
     }
 
-    /// Asks for more time until it is given, or the lease is over.
+    /// Asks for more time, once; where that fails, the wallet says when it is tried again.
     async fn renew(&self, account: &AccountId, room: &Semaphore) {
-        let mut backoff = Backoff::new(AGAIN_FIRST, AGAIN_MOST);
-        loop {
-            let renewed = async {
-                let _room = room.acquire().await;
-                self.renew_once(account).await
-            };
-            if let Ok(Ok(())) = tokio::time::timeout(RENEW_WITHIN, renewed).await {
-                break;
+        let renewed = async {
+            let _room = room.acquire().await;
+            self.renew_once(account).await
+        };
+        let renewed = matches!(tokio::time::timeout(RENEW_WITHIN, renewed).await, Ok(Ok(())));
+        let _known = self.shards.visit(account, |desk| {
+            desk.slot.renewing = false;
+            if !renewed {
+                desk.slot.wallet.renewal_failed(desk.here.at);
             }
-            tokio::time::sleep(backoff.next_wait()).await;
-            let live = self.shards.visit(account, |desk| {
-                desk.slot.wallet.lease.as_ref().is_some_and(|lease| lease.until > desk.here.at)
-            });
-            if !matches!(live, Some(Ok(true))) {
-                break;
-            }
-        }
-        let _known = self.shards.visit(account, |desk| desk.slot.renewing = false);
+        });
     }
 
     async fn renew_once(&self, account: &AccountId) -> Result<(), Away> {
