@@ -211,6 +211,8 @@ fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
     let needs = cap::needs(&contract.plan, &quote.run, quote.budget, amount, &frame.windows(frame.at));
     let mut short = Short { basic, ..Short::default() };
     let mut soft = Vec::new();
+    // Room that the ledger has but did not lease, because something else was lacking: not what refuses the run.
+    let mut unleased = None;
     for need in &needs {
         let fresh = fresh_room(quote.parent, need);
         match frame.room(need) {
@@ -225,8 +227,13 @@ fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
                 }
             }
             known => {
-                refusals.push(cap_refusal(frame, need, fresh, known));
-                if fresh <= need.limit {
+                let refusal = cap_refusal(frame, need, fresh, known);
+                if frame.asked() && known.unwrap_or_default() + frame.rest_of(&need.key) >= fresh {
+                    unleased = unleased.or(Some(refusal));
+                } else {
+                    refusals.push(refusal);
+                }
+                if fresh <= need.limit && !matches!(need.key.scope, ScopeKey::Root(_)) {
                     short.caps.push(lacking(need, fresh, known));
                 }
             }
@@ -242,7 +249,7 @@ fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
         }
     }
     // The first cap in the plan's order, and then the first reason by precedence.
-    let refusal = refusals.into_iter().min_by_key(|refusal| refusal.reason);
+    let refusal = refusals.into_iter().min_by_key(|refusal| refusal.reason).or(unleased);
     let drawn = if free { Drawn::default() } else { drawn };
     Judged { refusal, short, needs, drawn, soft, free }
 }

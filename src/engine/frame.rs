@@ -57,6 +57,11 @@ impl<'a> Frame<'a> {
         matches!(self.beyond, Beyond::Ledger(_))
     }
 
+    /// Whether the ledger has just said what it has.
+    pub fn asked(&self) -> bool {
+        matches!(self.beyond, Beyond::Asked(_))
+    }
+
     pub fn unreachable(&self) -> bool {
         matches!(self.beyond, Beyond::Unreachable(_))
     }

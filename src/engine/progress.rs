@@ -60,7 +60,7 @@ pub fn progress(frame: &Frame<'_>, call: &Progress) -> Result<Outcome<ProgressAn
         }
         _ => kept.total,
     };
-    let growth = resize(frame, run, &kept, wanted, terms);
+    let growth = resize(frame, run, &kept, wanted, terms, &settlement.flows);
     let missing = settlement.debt.or_zero() + growth.missing;
     if frame.may_ask() && missing.is_positive() && run.run.parent.is_none() {
         return Ok(Outcome::Short(missing));
@@ -106,7 +106,14 @@ fn kept(run: &Reservation, flows: &[Flow]) -> Kept {
     Kept { draws, total }
 }
 
-fn resize(frame: &Frame<'_>, run: &Reservation, kept: &Kept, wanted: Credits, terms: &Terms) -> Growth {
+fn resize(
+    frame: &Frame<'_>,
+    run: &Reservation,
+    kept: &Kept,
+    wanted: Credits,
+    terms: &Terms,
+    charged: &[Flow],
+) -> Growth {
     if wanted <= kept.total {
         return shrink(frame, run, kept, kept.total - wanted);
     }
@@ -133,12 +140,19 @@ fn resize(frame: &Frame<'_>, run: &Reservation, kept: &Kept, wanted: Credits, te
     }
     let (draws, missing, source) = match parent {
         Some(parent) => {
-            let (draws, missing) = hold::first(&parent.held, more);
+            let mut left = parent.held.clone();
+            take_off(&mut left, charged, Place::Other(parent.id));
+            let (draws, missing) = hold::first(&left, more);
             (draws, missing, Place::Other(parent.id))
         }
         None => {
-            let drawn = draw::draw(&frame.book.pools, PATH, more, frame.limits(terms.basic));
-            (drawn.draws, drawn.missing, Place::Free)
+            // The charge may have drawn on the blocks already: what it took is passed over.
+            let taken: Credits = charged.iter().filter(|f| f.from == Place::Free).map(|f| f.amount).sum();
+            let drawn = draw::draw(&frame.book.pools, PATH, more + taken, frame.limits(terms.basic));
+            let mut left = drawn.draws;
+            take_off(&mut left, charged, Place::Free);
+            let (draws, missing) = hold::first(&left, more);
+            (draws, missing, Place::Free)
         }
     };
     if missing.is_positive() {
@@ -157,6 +171,13 @@ fn resize(frame: &Frame<'_>, run: &Reservation, kept: &Kept, wanted: Credits, te
         growth.caps.clear();
     }
     growth
+}
+
+/// Takes off what the charge's flows draw from the same place.
+fn take_off(draws: &mut Vec<Draw>, charged: &[Flow], from: Place) {
+    for flow in charged.iter().filter(|flow| flow.from == from) {
+        hold::remove(draws, &Draw { block: flow.block, species: flow.species, amount: flow.amount });
+    }
 }
 
 /// Holds less: the last of what it drew goes back first.

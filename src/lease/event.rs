@@ -135,12 +135,12 @@ impl WalletEvent {
     pub fn is_reported(&self) -> bool {
         match self {
             Self::Run(event) => matches!(event.change, Change::Progressed { .. } | Change::Ended(_)),
-            Self::Returned(_) | Self::Promoted(_) | Self::PassedOn(_) | Self::Sealed(_) => true,
-            Self::Terms(_)
-            | Self::Leased(_)
-            | Self::HandedOver(_)
-            | Self::LeaseOver(_)
-            | Self::Snapshot(_) => false,
+            Self::Returned(_)
+            | Self::Promoted(_)
+            | Self::PassedOn(_)
+            | Self::Sealed(_)
+            | Self::LeaseOver(_) => true,
+            Self::Terms(_) | Self::Leased(_) | Self::HandedOver(_) | Self::Snapshot(_) => false,
         }
     }
 }

@@ -30,6 +30,13 @@ pub struct Ask {
     pub totals: LeaseTotals,
 }
 
+impl Ask {
+    /// Nothing is needed but to know the account: once it is known, the call that waits has still to be tried.
+    pub fn is_introduction(&self) -> bool {
+        self.lease.is_none() && self.credits.is_zero() && self.caps.is_empty()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Grant {
     #[n(0)]

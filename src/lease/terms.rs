@@ -25,6 +25,9 @@ pub struct AccountTerms {
     /// Authenticates the account's handles.
     #[n(7)]
     pub key: HandleKey,
+    /// The account has debt: what comes back to it pays that first, so nothing stays idle at a sidecar.
+    #[n(8)]
+    pub owes: bool,
 }
 
 /// A key of the account's ring.

@@ -4,8 +4,9 @@
 //! a damaged one, kept for people to look at. A generation is built beside the present one and becomes it by one
 //! rename, so a crash at any step leaves either the old or the new one whole.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::journal::OpenError;
@@ -43,7 +44,9 @@ impl Room {
     /// Makes the directory if need be, locks it, and clears what an interrupted build left.
     pub(super) fn enter(dir: &Path) -> Result<Self, OpenError> {
         let created = !dir.exists();
-        fs::create_dir_all(dir).map_err(OpenError::io("create", dir))?;
+        // Who ran what, and what it cost, is nobody else's business.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(OpenError::io("create", dir))?;
         if created && let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_dir(parent).map_err(OpenError::io("sync", parent))?;
         }

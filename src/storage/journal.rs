@@ -53,7 +53,8 @@ pub enum JournalError {
     /// A retry helps once records are acknowledged and trimmed.
     #[error("the journal is full: the ledger must acknowledge records first")]
     Full,
-    /// Nothing after the last durable record is safe. Drop the journal and open it again.
+    /// Nothing after the last durable record is safe, though some of it may still be found. Drop the journal and open
+    /// it again.
     #[error("the journal has failed: {0}")]
     Failed(Arc<str>),
     #[error("the journal is closed")]
@@ -228,9 +229,7 @@ pub fn open<R: Journaled>(dir: &Path, limits: Limits, engine: Engine) -> Result<
         Engine::Memory(disk) => disk.open()?,
     };
     let mut records = Vec::new();
-    let head = store
-        .replay(&mut |record| records.push(record))
-        .map_err(|error| OpenError::store("read", dir, error))?;
+    let head = store.replay(&mut |record| records.push(record)).map_err(OpenError::store("read", dir))?;
     let queue = Arc::new(Queue::new(head.number, head.trimmed, store.stats(), limits));
     let progress = Arc::new(Progress::new(head.number));
     let committer = Committer::new(Arc::clone(&queue), Arc::clone(&progress), store, &head);

@@ -3,7 +3,7 @@
 //! sled can panic, hang or silently lose a suffix on damaged files, so it is opened on a thread of its own, with a
 //! deadline, and nothing that it returns is believed before the chain is checked.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::chain::{self, LiveBatch, StoredBatch, Walk};
+use super::chain::{self, LiveBatch, Walk};
 use super::committer::panic_message;
 use super::durable;
 use super::generation::{Room, SetAside, sync_dir, sync_tree};
 use super::head::HeadFile;
 use super::journal::OpenError;
-use super::sled_store::{self, Key, Parts, SledStore};
+use super::sled_store::{self, Chunks, Key, Parts, SledStore};
 use super::store::{Finding, Head, Limits, LocalStore, StoreError, StoredRecord};
 
 const HEAD: &str = "head";
@@ -64,48 +64,70 @@ impl From<Finding> for Damage {
 /// Opens the journal in `dir`, made if need be.
 pub(super) fn open(dir: &Path, limits: &Limits) -> Result<Found, OpenError> {
     let room = Room::enter(dir)?;
-    let within = limits.open_within;
-    let mut number = match room.current()? {
+    let number = match room.current()? {
         Some(number) => number,
-        None => fresh(&room, 1, within)?,
+        None => fresh(&room, 1, limits)?,
     };
-    let mut set_aside = None;
-    let mut loaded = match load(&room.generation(number), within)? {
-        Ok(loaded) => loaded,
+    let (taken, set_aside) = match take_into_use(&room, number, limits)? {
+        Ok(taken) => (taken, None),
         Err(Damage { why, id, salvaged }) => {
             let path = room.set_aside(number, &why)?;
-            set_aside = Some(SetAside { path, why, id, salvaged });
-            number = fresh(&room, number + 1, within)?;
-            sound(load(&room.generation(number), within)?)?
+            let number = fresh(&room, number + 1, limits)?;
+            let taken = sound(take_into_use(&room, number, limits)?, &room.generation(number))?;
+            (taken, Some(SetAside { path, why, id, salvaged }))
         }
     };
-    let clean = loaded.walk.head.clean;
-    if is_oversized(&room.generation(number), &loaded.walk.live, limits)? {
-        number = rewrite(&room, number + 1, loaded, within)?;
-        loaded = sound(load(&room.generation(number), within)?)?;
-        room.current()?;
-    }
-    let store = start(&room.generation(number), loaded, room.lock)?;
+    let (mut store, clean) = taken;
+    store.keep(room.lock);
     Ok(Found { store: Box::new(store), clean, set_aside })
 }
 
-fn start(generation: &Path, loaded: Loaded, lock: File) -> Result<SledStore, OpenError> {
+/// Loads a generation, rewrites it if it is bloated, and begins a new start in it. Says also whether the last one stopped
+/// cleanly.
+fn take_into_use(
+    room: &Room,
+    mut number: u64,
+    limits: &Limits,
+) -> Result<Result<(SledStore, bool), Damage>, OpenError> {
+    let mut loaded = match load(&room.generation(number), limits.open_within)? {
+        Ok(loaded) => loaded,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    let clean = loaded.walk.head.clean;
+    if is_oversized(&room.generation(number), &loaded.walk.live, limits)? {
+        number = rewrite(room, number + 1, loaded, limits)?;
+        loaded = sound(load(&room.generation(number), limits.open_within)?, &room.generation(number))?;
+        room.current()?;
+    }
+    let id = loaded.walk.head.id;
+    match start(&room.generation(number), loaded, limits) {
+        Ok(store) => Ok(Ok((store, clean))),
+        Err(StoreError::Corrupt(why)) => Ok(Err(Damage { id: Some(id), ..why.into() })),
+        Err(error) => Err(OpenError::store("start", room.generation(number))(error)),
+    }
+}
+
+fn start(generation: &Path, loaded: Loaded, limits: &Limits) -> Result<SledStore, StoreError> {
     let Loaded { db, head: file, keys, walk: Walk { head, records, live, .. } } = loaded;
     let head = Head { start: head.start + 1, clean: false, ..head };
-    let parts = Parts { db, head: file, dir: generation.join(STORE), records, live, keys, lock };
+    let parts = Parts { db, head: file, dir: generation.join(STORE), records, live, keys };
     let before = durable::syncs();
-    let store =
-        SledStore::start(parts, head).map_err(|error| OpenError::store("start", generation, error))?;
-    // The opening wrote and flushed; if that did not come through our replacement, no acknowledgement would be true.
+    let started = contained(limits.open_within, move || Ok(SledStore::start(parts, head)));
+    let store = started.unwrap_or_else(|mishap| match mishap {
+        Mishap::Disk(error) => Err(error.into()),
+        Mishap::Damage(why) => Err(StoreError::Corrupt(why)),
+    })?;
+    // The start wrote and flushed; if that did not come through our replacement, no acknowledgement would be true.
     if durable::REPLACES_SYNC && durable::syncs() == before {
-        return Err(OpenError::NotDurable);
+        return Err(StoreError::NotDurable);
     }
     Ok(store)
 }
 
 /// Builds an empty generation with an id of its own.
-fn fresh(room: &Room, number: u64, within: Duration) -> Result<u64, OpenError> {
-    build(room, number, first_head(&room.generation(number))?, within, |_| Ok(()))?;
+fn fresh(room: &Room, number: u64, limits: &Limits) -> Result<u64, OpenError> {
+    let head = first_head(&room.generation(number))?;
+    room.build(number, |dir| fill(dir, head, limits, |_| Ok(())))?;
     Ok(number)
 }
 
@@ -117,39 +139,41 @@ pub(super) fn first_head(path: &Path) -> Result<Head, OpenError> {
     Ok(Head::new(id))
 }
 
-/// Copies what is live into a new generation, and gives the old files up.
-fn rewrite(room: &Room, number: u64, loaded: Loaded, within: Duration) -> Result<u64, OpenError> {
+/// Copies what is live into a new generation. It takes the old one's place only after it was read back and found whole.
+fn rewrite(room: &Room, number: u64, loaded: Loaded, limits: &Limits) -> Result<u64, OpenError> {
     let Loaded { db, walk: Walk { head, live, .. }, .. } = loaded;
-    build(room, number, head, within, move |to| sled_store::copy_live(&db, to, &live))?;
+    room.build(number, |dir| {
+        fill(dir, head, limits, move |to| sled_store::copy_live(&db, to, &live))?;
+        sound(load(dir, limits.open_within)?, dir)?.dismiss();
+        Ok(())
+    })?;
     Ok(number)
 }
 
-fn build(
-    room: &Room,
-    number: u64,
+/// Writes the files of a generation into an empty directory.
+fn fill(
+    dir: &Path,
     head: Head,
-    within: Duration,
-    fill: impl FnOnce(&sled::Db) -> Result<(), sled::Error> + Send + 'static,
+    limits: &Limits,
+    content: impl FnOnce(&sled::Db) -> Result<(), sled::Error> + Send + 'static,
 ) -> Result<(), OpenError> {
-    room.build(number, |dir| {
-        HeadFile::create(&dir.join(HEAD), head).map_err(OpenError::io("write", dir.join(HEAD)))?;
-        let store = dir.join(STORE);
-        let built = contained(within, move || {
-            let db = sled_store::open_engine(&store)?;
-            fill(&db)?;
-            db.flush()?;
-            Ok(())
-        });
-        built.map_err(|mishap| match mishap {
-            Mishap::Disk(error) => OpenError::io("build", dir)(error),
-            Mishap::Damage(why) => OpenError::Fresh { path: dir.to_owned(), why },
-        })
+    HeadFile::create(&dir.join(HEAD), head).map_err(OpenError::io("write", dir.join(HEAD)))?;
+    let store = dir.join(STORE);
+    let built = contained(limits.open_within, move || {
+        let db = sled_store::open_engine(&store)?;
+        content(&db)?;
+        db.flush()?;
+        Ok(())
+    });
+    built.map_err(|mishap| match mishap {
+        Mishap::Disk(error) => OpenError::io("build", dir)(error),
+        Mishap::Damage(why) => OpenError::Fresh { path: dir.to_owned(), why },
     })
 }
 
 /// Just built: damage here is no damage but a disk or a build that does not work.
-fn sound(loaded: Result<Loaded, Damage>) -> Result<Loaded, OpenError> {
-    loaded.map_err(|damage| OpenError::Fresh { path: PathBuf::from(STORE), why: damage.why })
+fn sound<T>(loaded: Result<T, Damage>, path: &Path) -> Result<T, OpenError> {
+    loaded.map_err(|damage| OpenError::Fresh { path: path.to_owned(), why: damage.why })
 }
 
 fn is_oversized(generation: &Path, live: &[LiveBatch], limits: &Limits) -> Result<bool, OpenError> {
@@ -175,7 +199,7 @@ pub(super) fn load(generation: &Path, within: Duration) -> Result<Result<Loaded,
     {
         read = read_engine(&store, within);
     }
-    let (db, keys, batches) = match read {
+    let (db, (keys, batches)) = match read {
         Ok(read) => read,
         Err(Mishap::Damage(why)) => return Ok(Err(Damage { id: Some(id), ..why.into() })),
         Err(Mishap::Disk(error)) if speaks_of_lock(&error.to_string()) => {
@@ -186,25 +210,39 @@ pub(super) fn load(generation: &Path, within: Duration) -> Result<Result<Loaded,
     let mut walk = chain::walk(*head.head(), batches);
     match walk.damage.take() {
         None => Ok(Ok(Loaded { db, head, keys, walk })),
-        Some(why) => Ok(Err(Damage { why, id: Some(id), salvaged: walk.records })),
+        Some(why) => {
+            dismiss(db);
+            Ok(Err(Damage { why, id: Some(id), salvaged: walk.records }))
+        }
     }
 }
 
-type Read = (sled::Db, Vec<Key>, Vec<StoredBatch>);
+impl Loaded {
+    /// Closes the engine.
+    pub(super) fn dismiss(self) -> Walk {
+        dismiss(self.db);
+        self.walk
+    }
+}
 
-fn read_engine(store: &Path, within: Duration) -> Result<Read, Mishap> {
-    let prepared = prepare(store);
-    prepared.map_err(Mishap::Disk)?;
+/// sled syncs as it goes, and panics where it can't.
+fn dismiss(db: sled::Db) {
+    // Whatever it says, this handle is not used again, and nothing hangs on that last sync.
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(db)));
+}
+
+fn read_engine(store: &Path, within: Duration) -> Result<(sled::Db, Chunks), Mishap> {
+    prepare(store).map_err(Mishap::Disk)?;
     let path = store.to_owned();
     let (db, loaded) = contained(within, move || {
         let db = open_patiently(&path)?;
         let loaded = sled_store::load(&db)?;
         Ok((db, loaded))
     })?;
-    let (keys, batches) = loaded.map_err(Mishap::Damage)?;
+    let chunks = loaded.map_err(Mishap::Damage)?;
     // sled does not sync the name of the snapshot that it has just written.
     sync_dir(store).map_err(Mishap::Disk)?;
-    Ok((db, keys, batches))
+    Ok((db, chunks))
 }
 
 /// Before sled sees its files: a half-written snapshot makes it refuse them, and a log that is not yet on disk could
@@ -293,16 +331,16 @@ fn contained<T: Send + 'static>(
 
 /// Whether a panic's message blames what is no damage: sled unwraps some of its disk errors.
 fn speaks_of_disk(message: &str) -> bool {
-    [
+    const WORDS: [&str; 7] = [
         "StorageFull",
         "QuotaExceeded",
         "PermissionDenied",
         "ReadOnlyFilesystem",
         "No space left",
         "Too many open files",
-    ]
-    .iter()
-    .any(|words| message.contains(words))
+        "Input/output error",
+    ];
+    WORDS.iter().any(|words| message.contains(words))
 }
 
 impl OpenError {
@@ -315,12 +353,56 @@ impl OpenError {
         }
     }
 
-    pub(super) fn store(what: &'static str, path: &Path, error: StoreError) -> Self {
-        match error {
+    /// The same for a store's error.
+    pub(super) fn store(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(StoreError) -> Self {
+        let path = path.into();
+        move |error| match error {
             StoreError::Io(source) => Self::io(what, path)(source),
-            StoreError::Full => Self::Full { path: path.to_owned() },
-            StoreError::Locked => Self::Locked { dir: path.to_owned() },
-            StoreError::Corrupt(why) => Self::Fresh { path: path.to_owned(), why },
+            StoreError::Full => Self::Full { path },
+            StoreError::Corrupt(why) => Self::Fresh { path, why },
+            StoreError::NotDurable => Self::NotDurable,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WITHIN: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_panic_is_damage_unless_it_blames_the_disk() {
+        let panicked = contained::<()>(WITHIN, || panic!("tried to serialize Uninitialized"));
+        let Err(Mishap::Damage(why)) = panicked else { panic!("{panicked:?}") };
+        assert_eq!(why, Finding::Panic("tried to serialize Uninitialized".to_owned()));
+        let full = contained::<()>(WITHIN, || panic!("Os {{ code: 28, kind: StorageFull }}"));
+        assert!(matches!(full, Err(Mishap::Disk(_))), "{full:?}");
+    }
+
+    #[test]
+    fn an_engine_that_hangs_is_left_behind() {
+        let (release, held) = mpsc::channel::<()>();
+        let slow = contained(Duration::from_millis(10), move || Ok(held.recv().is_ok()));
+        assert!(matches!(slow, Err(Mishap::Damage(Finding::TooSlow(_)))), "{slow:?}");
+        drop(release);
+    }
+
+    #[test]
+    fn errors_of_the_disk_are_no_damage() {
+        use io::ErrorKind::{NotFound, PermissionDenied, StorageFull, UnexpectedEof};
+        for (kind, damage) in
+            [(UnexpectedEof, true), (NotFound, true), (StorageFull, false), (PermissionDenied, false)]
+        {
+            let mishap = Mishap::from(sled::Error::Io(kind.into()));
+            assert_eq!(matches!(mishap, Mishap::Damage(_)), damage, "{kind}");
+        }
+        let eio = Mishap::from(sled::Error::Io(io::Error::from_raw_os_error(libc::EIO)));
+        assert!(
+            matches!(eio, Mishap::Disk(_)),
+            "an unreadable disk may be read again after it was plugged in again"
+        );
+        let conf = Mishap::from(sled::Error::Unsupported("another segment size".to_owned()));
+        assert!(matches!(conf, Mishap::Damage(Finding::Engine(_))));
     }
 }

@@ -34,8 +34,8 @@ const REMOVALS_MAX: usize = 256;
 const COMMITS_PER_MEASURE: u64 = 512;
 
 const KEY_LEN: usize = 20;
-/// Holds the start; written at each opening, as the probe of the self-test.
-const START_KEY: &[u8] = b"start";
+/// Counts the openings: the probe of the self-test. Always another value, because sled skips a write that changes nothing.
+const PROBE_KEY: &[u8] = b"opened";
 
 /// The open engine with its head file.
 pub(super) struct SledStore {
@@ -52,7 +52,7 @@ pub(super) struct SledStore {
     /// An error happened: nothing may be written through this handle again.
     broken: bool,
     /// Declared last, so that sled is gone before somebody else may come in.
-    _lock: File,
+    lock: Option<File>,
 }
 
 /// The key of a chunk.
@@ -100,14 +100,17 @@ pub(super) fn open_engine(dir: &Path) -> Result<sled::Db, sled::Error> {
         .open()
 }
 
+/// Every key, and the batches that their chunks make.
+pub(super) type Chunks = (Vec<Key>, Vec<StoredBatch>);
+
 /// All chunks, put together to batches. As [`open_engine`], it may panic on damaged files.
-pub(super) fn load(db: &sled::Db) -> Result<Result<(Vec<Key>, Vec<StoredBatch>), Finding>, sled::Error> {
+pub(super) fn load(db: &sled::Db) -> Result<Result<Chunks, Finding>, sled::Error> {
     let mut keys: Vec<Key> = Vec::new();
     let mut batches: Vec<StoredBatch> = Vec::new();
     let mut parts = 0;
     for entry in db.iter() {
         let (key, value) = entry?;
-        if key == START_KEY {
+        if key == PROBE_KEY {
             continue;
         }
         let Some(key) = Key::parse(&key) else {
@@ -164,14 +167,13 @@ pub(super) struct Parts {
     pub records: Vec<StoredRecord>,
     pub live: Vec<LiveBatch>,
     pub keys: Vec<Key>,
-    pub lock: File,
 }
 
 impl SledStore {
     /// Takes the store into use as start `head.start`, which is durable when this returns, as is the removal of what an
     /// interrupted commit left.
     pub(super) fn start(parts: Parts, head: Head) -> Result<Self, StoreError> {
-        let Parts { db, head: file, dir, records, live, keys, lock } = parts;
+        let Parts { db, head: file, dir, records, live, keys } = parts;
         let oldest = live.first().map_or(u64::MAX, |batch| batch.first);
         let newest = live.last().map_or(head.number, |batch| batch.last);
         let (removable, torn): (Vec<Key>, Vec<Key>) = keys
@@ -189,13 +191,27 @@ impl SledStore {
             removable: removable.into(),
             commits: 0,
             broken: false,
-            _lock: lock,
+            lock: None,
         };
         torn.into_iter().try_for_each(|key| this.db.remove(key.bytes()).map(drop)).map_err(store_error)?;
-        this.db.insert(START_KEY, &head.start.to_be_bytes()).map_err(store_error)?;
-        this.db.flush().map_err(store_error)?;
+        this.probe().map_err(store_error)?;
         this.head.write(head)?;
         Ok(this)
+    }
+
+    /// The lock of the journal's directory, held for as long as the store is.
+    pub(super) fn keep(&mut self, lock: File) {
+        self.lock = Some(lock);
+    }
+
+    /// A write and a flush that can't be skipped.
+    fn probe(&mut self) -> Result<(), sled::Error> {
+        self.db.update_and_fetch(PROBE_KEY, |old| {
+            let count = old.and_then(|mut bytes| take(&mut bytes)).map_or(0, u64::from_be_bytes);
+            Some(count.wrapping_add(1).to_be_bytes().to_vec())
+        })?;
+        self.db.flush()?;
+        Ok(())
     }
 
     fn insert(&mut self, batch: &Batch) -> Result<(), StoreError> {
@@ -237,7 +253,7 @@ impl SledStore {
         self.live.push_back(LiveBatch { first: batch.first(), last: batch.last(), bytes });
         self.live_bytes += bytes;
         self.commits += 1;
-        if self.commits % COMMITS_PER_MEASURE == 0 {
+        if self.commits.is_multiple_of(COMMITS_PER_MEASURE) {
             self.disk_bytes = bytes_below(&self.dir)?;
         }
         Ok(())

@@ -160,8 +160,8 @@ pub enum StoreError {
     Full,
     #[error("the journal is damaged: {0}")]
     Corrupt(Finding),
-    #[error("the journal is in use by another process")]
-    Locked,
+    #[error("the flush does not reach `fdatasync`, so a power cut would lose what was written")]
+    NotDurable,
     #[error("the disk refuses: {0}")]
     Io(#[source] io::Error),
 }

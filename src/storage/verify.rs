@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
+use super::chain::Walk;
 use super::frame::Link;
 use super::generation;
 use super::journal::OpenError;
@@ -71,7 +72,10 @@ pub fn read(dir: &Path, limits: Limits) -> Result<Contents, VerifyError> {
     let disk_bytes = bytes_below(&stored).map_err(OpenError::io("measure", &stored))?;
     let copy = Copy::of(&stored).map_err(OpenError::io("copy", &stored))?;
     let (mut report, records) = match recovery::load(&copy.0, limits.open_within)? {
-        Ok(loaded) => (sound(&loaded), loaded.walk.records),
+        Ok(loaded) => {
+            let walk = loaded.dismiss();
+            (sound(&walk), walk.records)
+        }
         Err(Damage { why, id, salvaged }) => (damaged(why, id, &salvaged), salvaged),
     };
     report.records = records.len() as u64;
@@ -80,8 +84,8 @@ pub fn read(dir: &Path, limits: Limits) -> Result<Contents, VerifyError> {
     Ok(Contents { report, records })
 }
 
-fn sound(loaded: &recovery::Loaded) -> Report {
-    let head = loaded.walk.head;
+fn sound(walk: &Walk) -> Report {
+    let head = walk.head;
     let newest = (head.number > 0).then_some((head.number, head.link));
     let (start, clean, trimmed) = (Some(head.start), Some(head.clean), Some(head.trimmed));
     Report { id: Some(head.id), start, clean, trimmed, newest, ..nothing() }

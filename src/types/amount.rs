@@ -88,11 +88,6 @@ macro_rules! amount {
                 within(value, &value.to_string()).map(Self)
             }
 
-            /// A value that the core computed from amounts already accepted.
-            pub(crate) fn computed(value: Decimal) -> Self {
-                Self(value)
-            }
-
             pub fn decimal(self) -> Decimal {
                 self.0
             }
@@ -141,13 +136,10 @@ macro_rules! amount {
             }
         }
 
+        // Amounts are bounded at every door: an overflow is a bug, contained to the account.
         impl Add for $name {
             type Output = Self;
 
-            #[expect(
-                clippy::expect_used,
-                reason = "amounts are bounded at every door; an overflow is a bug, contained to the account"
-            )]
             fn add(self, other: Self) -> Self {
                 Self(self.0.checked_add(other.0).expect("amount out of range"))
             }
@@ -156,10 +148,6 @@ macro_rules! amount {
         impl Sub for $name {
             type Output = Self;
 
-            #[expect(
-                clippy::expect_used,
-                reason = "amounts are bounded at every door; an overflow is a bug, contained to the account"
-            )]
             fn sub(self, other: Self) -> Self {
                 Self(self.0.checked_sub(other.0).expect("amount out of range"))
             }
@@ -212,6 +200,20 @@ macro_rules! amount {
 amount!(Credits);
 amount!(Money);
 amount!(Quantity);
+
+impl Credits {
+    /// A value that the core computed from amounts already accepted.
+    pub(crate) fn computed(value: Decimal) -> Self {
+        Self(value)
+    }
+}
+
+impl Money {
+    /// A value that the core computed from amounts already accepted.
+    pub(crate) fn computed(value: Decimal) -> Self {
+        Self(value)
+    }
+}
 
 /// On disk a decimal is a whole number where it is one that fits 64 bits, else its 16 bytes.
 fn encode_decimal<W: minicbor::encode::Write>(

@@ -1,4 +1,5 @@
 //! The one integration binary: fast, ports 0, no sleeping. One module per thing that is tested.
 
 #[cfg(test)]
+mod scenarios;
 mod tidy;

@@ -4,6 +4,14 @@
 //! This program uses nothing of bursar, so bursar's `sync_file_range` is not linked into it and sled's calls reach the C
 //! library.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a program that is a test: a panic is how it fails"
+)]
+
 mod rig;
 
 use std::io::Write;

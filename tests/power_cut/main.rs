@@ -3,6 +3,14 @@
 //! `BURSAR_POWER_CUTS=300 cargo test --test power_cut` cuts more often than the 20 times of every day. The control, which
 //! must lose records, is `as_shipped.rs`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a program that is a test: a panic is how it fails"
+)]
+
 mod rig;
 
 use std::io::Write;
@@ -11,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bursar::storage::{Engine, Journal, Journaled, Limits, Urgency, open};
-use rig::{Dice, Disk, Moment, Said, cuts, skip, write_until};
+use rig::{Dice, Disk, IMAGE_BYTES, Moment, Said, cuts, skip, write_until};
 
 /// Records that the writer keeps: older ones it trims, so that sled recycles its segments.
 const KEPT: u64 = 2_000;
@@ -29,6 +37,7 @@ fn main() -> ExitCode {
         _ => {
             kill();
             cut();
+            fill();
         }
     }
     ExitCode::SUCCESS
@@ -57,8 +66,13 @@ impl Journaled for Tagged {
 /// The child: writes until somebody takes its power or its life.
 fn write(dir: &Path, seed: u64) {
     // Every other writer rewrites its files into a new generation first, so that this is interrupted too.
-    let disk_bytes_floor = if seed % 2 == 0 { 1 } else { u64::MAX };
-    let opened = open::<Tagged>(dir, Limits { disk_bytes_floor, ..Limits::default() }, Engine::Sled).unwrap();
+    let disk_bytes_floor = if seed.is_multiple_of(2) { 1 } else { u64::MAX };
+    let limits = Limits { disk_bytes_floor, ..Limits::default() };
+    let opened = match open::<Tagged>(dir, limits, Engine::Sled) {
+        Ok(opened) => opened,
+        // The cut came while it opened. Whatever else was wrong, the check finds it too.
+        Err(error) => return eprintln!("the writer: {error}"),
+    };
     let (journal, tags) = (opened.journal, AtomicU64::new(seed << 32));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     std::thread::scope(|scope| {
@@ -72,7 +86,7 @@ fn write(dir: &Path, seed: u64) {
 async fn one(journal: &Journal<Tagged>, tags: &AtomicU64, caller: u64) -> Option<()> {
     let tag = tags.fetch_add(1, Ordering::Relaxed);
     // Some records nobody waits for.
-    if tag % 3 == 0 {
+    if tag.is_multiple_of(3) {
         journal.append(Tagged(tag), Urgency::Soon).ok()?;
     }
     let number = journal.append(Tagged(tag), Urgency::Now).ok()?;
@@ -170,4 +184,60 @@ fn cut() {
         disk.unplug().unwrap();
     }
     println!("{cuts} power cuts, {acknowledged} records acknowledged, none lost");
+}
+
+/// A full disk is an error, never damage: nothing is set aside, and with some space freed every acknowledged record is there.
+fn fill() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = match Disk::new(dir.path()) {
+        Ok(disk) => disk,
+        Err(why) => return skip("power_cut: the full disk", &why),
+    };
+    let (journal, ballast) = (disk.mount.join("journal"), disk.mount.join("ballast"));
+    let mut said = Said::default();
+    for round in 1..=3 {
+        // Some megabytes are left, and each round fills them at another point of sled's work.
+        let left = IMAGE_BYTES / 64 + round * 333_333;
+        let free = free_bytes(&disk.mount);
+        let blocks = vec![1; 1 << 16];
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&ballast).unwrap();
+        (0..free.saturating_sub(left) / blocks.len() as u64).for_each(|_| file.write_all(&blocks).unwrap());
+        file.sync_all().unwrap();
+        // A removed file keeps its space for as long as it is open.
+        drop(file);
+        said.acknowledged = said.acknowledged.max(append_until_full(&journal));
+        match open::<Tagged>(&journal, Limits::default(), Engine::Sled) {
+            Ok(opened) => assert!(opened.set_aside.is_none(), "full {round}: {:?}", opened.set_aside),
+            Err(error) => assert!(error.to_string().contains("is full"), "full {round}: {error}"),
+        }
+        std::fs::remove_file(&ballast).unwrap();
+        check(&journal, said, &format!("full {round}"));
+    }
+    println!("3 full disks, {} records acknowledged, none lost", said.acknowledged);
+}
+
+/// The last record that was acknowledged.
+fn append_until_full(dir: &Path) -> u64 {
+    let opened = open::<Tagged>(dir, Limits::default(), Engine::Sled).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        for tag in 0.. {
+            let number = match opened.journal.append(Tagged(tag), Urgency::Now) {
+                Ok(number) => number,
+                Err(_) => break,
+            };
+            if tag.is_multiple_of(16) && opened.journal.wait(number).await.is_err() {
+                break;
+            }
+        }
+    });
+    let ended = opened.journal.ended().unwrap().to_string();
+    assert!(ended.contains("full"), "{ended}");
+    opened.journal.durable()
+}
+
+fn free_bytes(mount: &Path) -> u64 {
+    let output =
+        std::process::Command::new("df").args(["-B1", "--output=avail"]).arg(mount).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().nth(1).unwrap().trim().parse().unwrap()
 }

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// Large enough for sled's files of a whole round, small enough to be made in a blink.
-const IMAGE_BYTES: u64 = 256 << 20;
+/// Large enough for the files of a whole round, small enough to be made in a blink.
+pub const IMAGE_BYTES: u64 = 256 << 20;
 
 /// `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`: the way the kernel's own tests cut the power.
 const SHUTDOWN: libc::c_ulong = 0x8004_587d;

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use super::entry::{Absorbed, Effects, What};
 use super::state::Lease;
 use super::work::Work;
-use crate::credit::draw::{self, Limits};
-use crate::credit::hold::{self, Draw};
-use crate::credit::settle::PATH;
-use crate::credit::{Change, Column, Flow, Move, Place, Reservation, RunEvent, ScopeKey};
+use crate::credit::hold::Draw;
+use crate::credit::{Column, Move};
 use crate::lease::event::{PassedCall, Returned};
 use crate::lease::{Passed, WalletEvent};
 use crate::types::{BlockId, Credits, Epoch, SidecarId};
@@ -19,17 +17,6 @@ pub struct Report {
     pub epoch: Epoch,
     pub number: u64,
     pub event: WalletEvent,
-}
-
-/// Who holds credits of a flow, seen from the account.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Holder {
-    /// The lease: idle there, or in a run that only the sidecar knows.
-    Lease,
-    /// A run that the account holds: a promoted one.
-    Run,
-    Spent,
-    Lapsed,
 }
 
 impl Work<'_> {
@@ -62,126 +49,6 @@ impl Work<'_> {
         }
         self.lapse_ended();
         self.repay();
-    }
-
-    fn absorb_run(&self, sidecar: SidecarId, run: RunEvent) -> (WalletEvent, Effects) {
-        let mut effects = Effects { debt: run.debt, ..Effects::default() };
-        let mut late = Credits::ZERO;
-        let mut left = self.out(sidecar);
-        for flow in &run.flows {
-            let (from, to) = (self.holder(&run, flow.from), self.holder(&run, flow.to));
-            let column = |holder| match holder {
-                Holder::Lease | Holder::Run => Column::Held,
-                Holder::Spent => Column::Spent,
-                Holder::Lapsed => Column::Lapsed,
-            };
-            let mut amount = flow.amount;
-            if from == Holder::Lease && to != Holder::Lease {
-                // A lease that was reclaimed holds nothing any more: what was used of it is drawn anew.
-                let have = left.get(&flow.block).copied().unwrap_or_default();
-                let part = have.min(amount);
-                if to == Holder::Spent {
-                    late += amount - part;
-                }
-                amount = part;
-                left.insert(flow.block, have - part);
-                effects.lease.push((flow.block, -part));
-            }
-            if to == Holder::Lease && from != Holder::Lease {
-                if self.account.leases.contains_key(&sidecar) {
-                    effects.lease.push((flow.block, amount));
-                    *left.entry(flow.block).or_default() += amount;
-                } else {
-                    self.shift(&mut effects, flow, column(from), Column::Available, amount);
-                    continue;
-                }
-            }
-            self.shift(&mut effects, flow, column(from), column(to), amount);
-        }
-        self.absorb_caps(sidecar, &run, &mut effects);
-        let mut run = run;
-        if late.is_positive() {
-            self.draw_late(&mut run, late, &mut effects);
-        }
-        if let Change::Ended(ended) = &run.change {
-            effects.ended = Some((run.id, ended.clone()));
-        }
-        (WalletEvent::Run(run), effects)
-    }
-
-    /// Use reported after its lease was reclaimed: drawn like a new reservation, as debt where it must be.
-    fn draw_late(&self, run: &mut RunEvent, late: Credits, effects: &mut Effects) {
-        let limits = Limits { at: self.at, basic: true, overage: None };
-        let drawn = draw::draw(&self.account.book.pools, PATH, late, limits);
-        for part in &drawn.draws {
-            let step =
-                Move { block: part.block, from: Column::Available, to: Column::Spent, amount: part.amount };
-            effects.moves.push(step);
-        }
-        effects.debt += drawn.missing;
-        if let Change::Ended(ended) = &mut run.change {
-            // The account's books say which blocks paid in fact.
-            let kept = hold::total(&ended.spent).saturating_sub(late);
-            let (mut spent, _) = hold::first(&ended.spent, kept);
-            for part in drawn.draws {
-                hold::add(&mut spent, part);
-            }
-            ended.spent = spent;
-            ended.debt += drawn.missing;
-        }
-    }
-
-    fn shift(&self, effects: &mut Effects, flow: &Flow, from: Column, to: Column, amount: Credits) {
-        if from != to && amount.is_positive() {
-            effects.moves.push(Move { block: flow.block, from, to, amount });
-        }
-    }
-
-    fn holder(&self, run: &RunEvent, place: Place) -> Holder {
-        let known = |id| if self.account.book.runs.contains_key(id) { Holder::Run } else { Holder::Lease };
-        match place {
-            Place::Free => Holder::Lease,
-            Place::Held => known(&run.id),
-            Place::Other(id) => known(&id),
-            Place::Spent => Holder::Spent,
-            Place::Lapsed => Holder::Lapsed,
-        }
-    }
-
-    /// Room: what a run used of leased room is used at the account; what was used past it counts there too.
-    fn absorb_caps(&self, sidecar: SidecarId, run: &RunEvent, effects: &mut Effects) {
-        let mut left = self.account.leases.get(&sidecar).map(|lease| lease.rooms.clone()).unwrap_or_default();
-        for flow in &run.caps {
-            let (from, to) = (self.holder(run, flow.from), self.holder(run, flow.to));
-            let leased = !matches!(flow.key.scope, ScopeKey::Root(_));
-            let mut held = Credits::ZERO;
-            let mut spent = Credits::ZERO;
-            match from {
-                Holder::Lease if leased && to != Holder::Lease => {
-                    let part = take(&mut left, &flow.key, flow.amount);
-                    effects.room.push((flow.key.clone(), -part));
-                    held -= part;
-                }
-                Holder::Run => held -= flow.amount,
-                Holder::Spent => spent -= flow.amount,
-                _ => {}
-            }
-            match to {
-                Holder::Lease if leased && from != Holder::Lease => {
-                    if self.account.leases.contains_key(&sidecar) {
-                        effects.room.push((flow.key.clone(), flow.amount));
-                        *left.entry(flow.key.clone()).or_default() += flow.amount;
-                        held += flow.amount;
-                    }
-                }
-                Holder::Run => held += flow.amount,
-                Holder::Spent => spent += flow.amount,
-                _ => {}
-            }
-            if !held.is_zero() || !spent.is_zero() {
-                effects.counters.push((flow.key.clone(), held, spent));
-            }
-        }
     }
 
     fn absorb_returned(&self, sidecar: SidecarId, returned: &Returned) -> Effects {
@@ -222,73 +89,6 @@ impl Work<'_> {
         effects
     }
 
-    /// Promoted runs: what they hold moves from the lease to the account's own runs.
-    fn absorb_promoted(&self, sidecar: SidecarId, runs: Vec<Reservation>) -> (WalletEvent, Effects) {
-        let mut effects = Effects::default();
-        let mut left = self.out(sidecar);
-        let mut rooms =
-            self.account.leases.get(&sidecar).map(|lease| lease.rooms.clone()).unwrap_or_default();
-        let mut taken: BTreeMap<BlockId, Credits> = BTreeMap::new();
-        let mut promoted = Vec::new();
-        for mut run in runs {
-            if self.account.book.runs.contains_key(&run.id) || self.account.book.finals.contains_key(&run.id)
-            {
-                continue;
-            }
-            let mut missing = Credits::ZERO;
-            let mut held: Vec<Draw> = Vec::new();
-            for draw in &run.held {
-                let part = take(&mut left, &draw.block, draw.amount);
-                effects.lease.push((draw.block, -part));
-                missing += draw.amount - part;
-                if part.is_positive() {
-                    held.push(Draw { amount: part, ..*draw });
-                }
-            }
-            // The lease was reclaimed meanwhile: the run is held anew, as far as there are credits.
-            for draw in self.hold_anew(missing, &mut taken) {
-                let step = Move {
-                    block: draw.block,
-                    from: Column::Available,
-                    to: Column::Held,
-                    amount: draw.amount,
-                };
-                effects.moves.push(step);
-                hold::add(&mut held, draw);
-            }
-            run.held = held;
-            for counter in &run.caps {
-                let leased = !matches!(counter.key.scope, ScopeKey::Root(_));
-                let part = if leased { take(&mut rooms, &counter.key, counter.held) } else { Credits::ZERO };
-                if part.is_positive() {
-                    effects.room.push((counter.key.clone(), -part));
-                }
-                // Room that no lease held (a root's own budget) is held from here on.
-                effects.counters.push((counter.key.clone(), counter.held - part, Credits::ZERO));
-            }
-            promoted.push(run);
-        }
-        (WalletEvent::Promoted(promoted), effects)
-    }
-
-    fn hold_anew(&self, amount: Credits, taken: &mut BTreeMap<BlockId, Credits>) -> Vec<Draw> {
-        if !amount.is_positive() {
-            return Vec::new();
-        }
-        let already: Credits = taken.values().copied().sum();
-        let limits = Limits { at: self.at, basic: true, overage: None };
-        let all = draw::draw(&self.account.book.pools, PATH, amount + already, limits).draws;
-        let (before, _) = hold::first(&all, already);
-        let mut rest = all;
-        for draw in &before {
-            hold::remove(&mut rest, draw);
-        }
-        for draw in &rest {
-            *taken.entry(draw.block).or_default() += draw.amount;
-        }
-        rest
-    }
-
     /// A call that was answered `ACCEPTED`: settled now. Where the run was settled meanwhile, the settler's word stands.
     fn passed_on(&mut self, passed: &Passed) {
         let Some(handle) = self.open_handle(&passed.handle) else { return };
@@ -308,13 +108,17 @@ impl Work<'_> {
         };
     }
 
-    fn out(&self, sidecar: SidecarId) -> BTreeMap<BlockId, Credits> {
+    pub(super) fn out(&self, sidecar: SidecarId) -> BTreeMap<BlockId, Credits> {
         self.account.leases.get(&sidecar).map(|lease: &Lease| lease.out.clone()).unwrap_or_default()
     }
 }
 
+pub(super) fn moved(draw: &Draw, from: Column, to: Column) -> Move {
+    Move { block: draw.block, from, to, amount: draw.amount }
+}
+
 /// Takes up to `amount` of what a map has left; answers how much.
-fn take<K: Ord + Clone>(left: &mut BTreeMap<K, Credits>, key: &K, amount: Credits) -> Credits {
+pub(super) fn take<K: Ord + Clone>(left: &mut BTreeMap<K, Credits>, key: &K, amount: Credits) -> Credits {
     let have = left.get(key).copied().unwrap_or_default();
     let part = have.min(amount);
     if part.is_positive() {

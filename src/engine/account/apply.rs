@@ -13,7 +13,7 @@ use crate::playbook::allowance::Recurs;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overage::{Link, Prices};
 use crate::types::calendar::{self, Stretch};
-use crate::types::{BlockId, Credits, Length, SidecarId, Timestamp};
+use crate::types::{BlockId, Credits, LeaseId, Length, SidecarId, Timestamp};
 
 /// How long after the last time at which it could be committed a run's final answer is kept: a week for late commits and
 /// a day more.
@@ -158,6 +158,16 @@ impl Account {
         lease.last = (entry.slices.clone(), entry.rooms.clone());
     }
 
+    /// Its holder has ended a lease: what is out of it are the runs that it still knows.
+    fn lease_over(&mut self, sidecar: SidecarId, over: LeaseId) {
+        if let Some(lease) = self.leases.get_mut(&sidecar).filter(|lease| lease.id == over) {
+            lease.last = Default::default();
+            if lease.out.is_empty() && lease.rooms.is_empty() {
+                self.leases.remove(&sidecar);
+            }
+        }
+    }
+
     fn grant_lost(&mut self, sidecar: SidecarId) {
         let Some(lease) = self.leases.get_mut(&sidecar) else { return };
         let (slices, rooms) = std::mem::take(&mut lease.last);
@@ -188,9 +198,11 @@ impl Account {
         seen.number = *number;
         seen.epoch = seen.epoch.max(*epoch);
         match event {
-            WalletEvent::Run(run) => self.follow(run),
+            WalletEvent::Run(run) if self.owners.get(&run.id) == Some(sidecar) => self.follow(run),
+            WalletEvent::LeaseOver(lease) => self.lease_over(*sidecar, *lease),
             WalletEvent::Promoted(runs) => {
                 for run in runs {
+                    self.owners.insert(run.id, *sidecar);
                     self.book.open(run.clone());
                 }
             }
@@ -201,6 +213,21 @@ impl Account {
                 until: at.plus_micros(SEAL.approximate_micros()),
             }),
             _ => {}
+        }
+        match &effects.booked {
+            Some((id, draws)) => {
+                self.booked.insert((*sidecar, *id), draws.clone());
+            }
+            None => {
+                if let WalletEvent::Run(run) = event {
+                    self.booked.remove(&(*sidecar, run.id));
+                }
+            }
+        }
+        if let WalletEvent::Promoted(runs) = event {
+            for run in runs {
+                self.booked.remove(&(*sidecar, run.id));
+            }
         }
         for step in &effects.moves {
             self.shift(*step);
@@ -214,6 +241,7 @@ impl Account {
         }
         if let Some((id, ended)) = &effects.ended {
             self.book.close(*id);
+            self.owners.remove(id);
             self.remember(*id, ended);
         }
         if !effects.debt.is_zero() {
@@ -305,6 +333,9 @@ impl Account {
             _ => self.book.runs.get(&event.id).is_some_and(|run| run.observed),
         };
         self.book.apply(&event, keep);
+        if !self.book.runs.contains_key(&event.id) {
+            self.owners.remove(&event.id);
+        }
         if let (Some(run), false) = (self.book.runs.get_mut(&event.id), debt.is_zero()) {
             run.debt += debt;
         }

@@ -2,6 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::credit::hold::Draw;
 use crate::credit::{Block, CapKey, Final, Move, PoolId, RunEvent};
 use crate::lease::WalletEvent;
 use crate::lease::terms::HandleKey;
@@ -218,6 +219,9 @@ pub struct Effects {
     /// How the run ended, as the account remembers it.
     #[n(5)]
     pub ended: Option<(ReservationId, Box<Final>)>,
+    /// What the account booked so far for a run that only its sidecar knows: the blocks that paid in fact.
+    #[n(6)]
+    pub booked: Option<(ReservationId, Vec<Draw>)>,
 }
 
 impl Entry {

@@ -7,7 +7,7 @@ use crate::credit::draw::{self, Drawn, Limits};
 use crate::credit::hold::Draw;
 use crate::credit::settle::PATH;
 use crate::credit::{Block, CapKey};
-use crate::lease::{AccountTerms, Ask, Grant, Room, sizing};
+use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals, Room, sizing};
 use crate::playbook::draw_order::Species;
 use crate::types::amount::AMOUNT_MAX;
 use crate::types::{BlockId, Credits, Epoch, LeaseId, SidecarId, Timestamp};
@@ -32,6 +32,13 @@ impl Work<'_> {
         }
     }
 
+    /// Running totals of a lease; they come with the records that they take into account.
+    pub fn hear_totals(&mut self, sidecar: SidecarId, totals: LeaseTotals) {
+        if let Some(lease) = self.account.leases.get_mut(&sidecar) {
+            lease.totals = totals;
+        }
+    }
+
     /// Issues what is asked. With `recalled`, nothing more comes from other sidecars.
     pub fn lease(&mut self, sidecar: SidecarId, epoch: Epoch, ask: &Ask, recalled: bool) -> Leasing {
         let Some(terms) = self.account.terms() else { return Leasing::Unknown };
@@ -40,9 +47,7 @@ impl Work<'_> {
         }
         self.start(sidecar, epoch);
         self.account_for_lost_grant(sidecar, ask);
-        if let Some(lease) = self.account.leases.get_mut(&sidecar) {
-            lease.totals = ask.totals.clone();
-        }
+        self.hear_totals(sidecar, ask.totals.clone());
         let drawn = self.credits_for(ask);
         let rooms = self.rooms_for(&ask.caps);
         let lacking = drawn.missing.is_positive() || rooms.is_none();
@@ -88,9 +93,7 @@ impl Work<'_> {
                 ends_at: self.at.plus_micros(lasts + lasts / 2),
             })));
         }
-        if let Some(lease) = self.account.leases.get_mut(&sidecar) {
-            lease.totals = ask.totals.clone();
-        }
+        self.hear_totals(sidecar, ask.totals.clone());
         let rooms = rooms
             .into_iter()
             .map(|(key, amount)| {

@@ -8,7 +8,9 @@
 //! | `work` | one command at work: entries are emitted and applied one by one |
 //! | `administer` | what administrators do: subscribe, suspend, grant, void, lower the overage |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
-//! | `absorb` | what sidecars report |
+//! | `absorb` | what sidecars report, each record once |
+//! | `absorb_run` | a record of a run |
+//! | `absorb_promoted` | runs that the account itself holds from now on |
 //! | `decide` | runs that the account itself settles |
 //! | `tick` | what time does |
 //! | `balance` | the truth over ledger and sidecars together |
@@ -16,6 +18,8 @@
 //! | `verify` | the invariants of the whole |
 
 mod absorb;
+mod absorb_promoted;
+mod absorb_run;
 mod administer;
 mod alert;
 mod apply;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::{Alarm, Answered};
+use crate::credit::hold::Draw;
 use crate::credit::price::PeriodOverage;
 use crate::credit::{Book, CapKey};
 use crate::engine::contract::Contract;
@@ -10,7 +11,9 @@ use crate::lease::AccountTerms;
 use crate::lease::exchange::LeaseTotals;
 use crate::lease::terms::HandleKey;
 use crate::types::calendar::Stretch;
-use crate::types::{AccountId, BlockId, Credits, Epoch, LeaseId, Name, RequestId, SidecarId, Timestamp};
+use crate::types::{
+    AccountId, BlockId, Credits, Epoch, LeaseId, Name, RequestId, ReservationId, SidecarId, Timestamp,
+};
 
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -32,6 +35,10 @@ pub struct Account {
     pub overage: Vec<PeriodOverage>,
     /// Conditions that hold now.
     pub raised: BTreeSet<Alarm>,
+    /// Which sidecar reported each promoted run.
+    pub owners: BTreeMap<ReservationId, SidecarId>,
+    /// What was booked for runs that are open at a sidecar alone: the blocks that paid in fact.
+    pub booked: BTreeMap<(SidecarId, ReservationId), Vec<Draw>>,
     /// What was raised so far, in order.
     pub alerts: Vec<(Timestamp, Alarm)>,
     pub next_block: u64,
@@ -93,6 +100,8 @@ impl Account {
             requests: BTreeMap::new(),
             overage: Vec::new(),
             raised: BTreeSet::new(),
+            owners: BTreeMap::new(),
+            booked: BTreeMap::new(),
             alerts: Vec::new(),
             next_block: 1,
             next_lease: 1,
@@ -114,7 +123,13 @@ impl Account {
             overage_limit: contract.overage_limit,
             period_ends: self.period.end,
             key: self.key,
+            owes: self.owes(),
         })
+    }
+
+    /// Whether there is debt that credits coming back would pay.
+    pub fn owes(&self) -> bool {
+        self.book.pools.iter().any(|pool| pool.debt > pool.observed_debt)
     }
 
     /// Names of the alerts raised so far, in order.

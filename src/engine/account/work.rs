@@ -15,14 +15,16 @@ pub struct Work<'a> {
     pub entries: Vec<Entry>,
     /// Sidecars must hear of new terms, and give back what is idle.
     pub refresh: bool,
+    /// Whether the account had debt when the command began.
+    pub owed: bool,
 }
 
 impl<'a> Work<'a> {
     /// Starts a command: what time has done until `at` comes first.
     pub fn begin(account: &'a mut Account, playbooks: &'a Playbooks, at: Timestamp) -> Self {
         // What time has done since the account was last looked at is done first.
-        let clock = account.clock.min(at);
-        let mut work = Self { account, playbooks, at: clock, entries: Vec::new(), refresh: false };
+        let (clock, owed) = (account.clock.min(at), account.owes());
+        let mut work = Self { account, playbooks, at: clock, entries: Vec::new(), refresh: false, owed };
         work.pass_time(at);
         work
     }
@@ -61,6 +63,8 @@ impl<'a> Work<'a> {
     /// Ends a command: debt is repaid, alerts are raised, what happened is handed out.
     pub fn finish(mut self) -> (Vec<Entry>, bool) {
         self.repay();
+        // Sidecars hear of a debt that arose or was paid: what they hold idle depends on it.
+        self.refresh |= self.owed != self.account.owes();
         self.raise_alerts();
         (self.entries, self.refresh)
     }

@@ -5,7 +5,7 @@ use crate::credit::{CapKey, ScopeKey};
 use crate::engine::authorize::Short;
 use crate::lease::event::Leased;
 use crate::lease::exchange::{CapTotal, LeaseTotals};
-use crate::lease::{Ask, Grant, Mark, WalletEvent};
+use crate::lease::{Ask, Grant, Mark, Returned, WalletEvent};
 use crate::types::{Credits, Timestamp};
 
 /// The holder stops this part of a lease before the ledger does: it covers the drift of two clocks many times over.
@@ -13,6 +13,10 @@ const MARGIN_PART: i64 = 20;
 
 /// A lease is renewed once this part of it is left.
 const RENEW_PART: i64 = 3;
+
+/// A renewal that failed is tried again after this part of the time left, and no sooner than a tenth of a second.
+const RETRY_PART: i64 = 4;
+const RETRY_MICROS_MIN: i64 = 100_000;
 
 impl Wallet {
     /// What to ask for a need; `force` takes what there is, even where it is not enough.
@@ -80,7 +84,6 @@ impl Wallet {
             mark,
             at: here.at,
         };
-        self.used = true;
         self.emit(WalletEvent::Leased(Box::new(leased)), true, here, log)
     }
 
@@ -108,10 +111,39 @@ impl Wallet {
         Some(self.emit(WalletEvent::Returned(idle), true, here, log))
     }
 
-    /// When the lease is to be renewed.
+    /// What came back to the slice must not stay there where nothing may be drawn on it (the lease is over) or where it
+    /// pays a debt first.
+    pub(super) fn tidy(&mut self, here: Here<'_>, log: &mut dyn Log) {
+        if self.lease.is_none() || self.terms.as_ref().is_some_and(|terms| terms.owes) {
+            self.give_back(here, log);
+        }
+    }
+
+    /// What blocks that have ended still have idle here goes back, to lapse.
+    pub(super) fn give_back_ended(&mut self, here: Here<'_>, log: &mut dyn Log) {
+        let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
+        let slices: Vec<_> = blocks
+            .filter(|block| block.has_ended(here.at) && block.available.is_positive())
+            .map(|block| (block.id, block.available))
+            .collect();
+        if !slices.is_empty() {
+            self.emit(WalletEvent::Returned(Returned { slices, rooms: Vec::new() }), false, here, log);
+        }
+    }
+
+    /// When the lease is to be renewed, or tried to be again; at its end at the latest.
     pub fn renew_at(&self) -> Option<Timestamp> {
         let lease = self.lease.as_ref()?;
-        Some(lease.until.plus_micros(-(lease.until.micros_since(lease.at) / RENEW_PART)))
+        let low_water = lease.until.plus_micros(-(lease.until.micros_since(lease.at) / RENEW_PART));
+        Some(low_water.max(self.renew_after).min(lease.until))
+    }
+
+    /// The ledger did not answer a renewal: the next try comes when a quarter of the time left has passed.
+    pub fn renewal_failed(&mut self, at: Timestamp) {
+        if let Some(lease) = &self.lease {
+            self.used = true;
+            self.renew_after = at.plus_micros(lease.until.micros_since(at) / RETRY_PART + RETRY_MICROS_MIN);
+        }
     }
 
     /// Counters that are over: their windows ended and nothing holds them.

@@ -13,8 +13,7 @@ impl Wallet {
         if let Some(lease) = self.lease.as_ref().map(|lease| lease.lease)
             && !usable
         {
-            self.give_back(here, log);
-            self.emit(WalletEvent::LeaseOver(lease), false, here, log);
+            self.over(lease, here, log);
         }
     }
 

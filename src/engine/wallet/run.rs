@@ -7,13 +7,15 @@ use crate::engine::Fault;
 use crate::engine::answer::{AuthorizeAnswer, Next, ProgressAnswer, RunAnswer};
 use crate::engine::authorize::{Short, Verdict, authorize};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
-use crate::engine::commit::{Outcome, commit};
+use crate::engine::commit::{Outcome, commit, used};
 use crate::engine::frame::{Beyond, Frame};
+use crate::engine::handle::Handle;
 use crate::engine::progress::progress;
 use crate::engine::record;
 use crate::engine::release::release;
 use crate::lease::event::PassedCall;
 use crate::lease::{Ask, Passed, WalletEvent, promotion};
+use crate::playbook::action::Trigger;
 use crate::types::{Credits, Length, ReservationId};
 
 /// A reservation that lives longer than this is answered once it is on disk.
@@ -128,7 +130,8 @@ impl Wallet {
                     verified: call.verified,
                     request_id: call.request_id.clone(),
                 };
-                Ok(self.pass_on(call.id, handle, passed, here, log))
+                let charged = self.provisional(call, handle, here)?;
+                Ok(self.pass_on(call.id, handle, passed, charged, here, log))
             }
             other => Ok(self.settle(other, here, log)),
         }
@@ -148,7 +151,7 @@ impl Wallet {
         };
         match outcome {
             Outcome::Elsewhere if link != Link::Untried => {
-                Ok(self.pass_on(call.id, handle, PassedCall::Release, here, log))
+                Ok(self.pass_on(call.id, handle, PassedCall::Release, Credits::ZERO, here, log))
             }
             other => Ok(self.settle(other, here, log)),
         }
@@ -239,6 +242,7 @@ impl Wallet {
             Outcome::Done(answer, Some(event)) => {
                 self.used = true;
                 let mut wait = self.emit(WalletEvent::Run(*event), true, here, log);
+                self.tidy(here, log);
                 if answer.state == State::AwaitingOutcome
                     && let Some(number) = self.promote(answer.id, here, log)
                 {
@@ -256,12 +260,29 @@ impl Wallet {
         }
     }
 
+    /// What this sidecar makes of a commit that another settles: from the handle, without the chain that it may be in.
+    fn provisional(&self, call: &Commit, handle: &str, here: Here<'_>) -> Result<Credits, Fault> {
+        let Ok(handle) = Handle::peek(handle) else { return Err(Fault::ReservationUnknown(call.id)) };
+        let known = handle.as_final(here.at);
+        let Some((playbook, terms)) =
+            here.playbooks.terms(known.version, &known.run.action, &known.run.dimensions)
+        else {
+            return Ok(Credits::ZERO);
+        };
+        if call.verified && terms.trigger != Trigger::Outcome {
+            return Err(Fault::WrongResultForTrigger(known.run.action));
+        }
+        let used = used(call, None, &known.run.quantities, terms);
+        Ok(terms.charge(&playbook.credit, &used, call.result, call.completion)?)
+    }
+
     /// Keeps a call on disk for a settler out of reach.
     fn pass_on(
         &mut self,
         id: ReservationId,
         handle: &str,
         commit: PassedCall,
+        charged: Credits,
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> Step<RunAnswer> {
@@ -271,7 +292,7 @@ impl Wallet {
             id,
             state: State::Accepted,
             held: Credits::ZERO,
-            charged: Credits::ZERO,
+            charged,
             paid_by: Vec::new(),
             debt: Credits::ZERO,
             expires_at: None,
@@ -282,7 +303,7 @@ impl Wallet {
     }
 
     /// Reports the family of a run, so that the account itself holds it.
-    pub(super) fn promote(&mut self, id: ReservationId, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+    pub fn promote(&mut self, id: ReservationId, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
         let root = self.book.runs.get(&id)?.root;
         if self.handing_roots.contains(&root) {
             return None;

@@ -48,6 +48,8 @@ pub struct Wallet {
     pub(super) burn: Credits,
     /// Whether the lease served anything since it was last renewed.
     pub(super) used: bool,
+    /// A renewal failed: the next try is not before this instant.
+    pub(super) renew_after: Timestamp,
     /// Reservations answered before they were on disk: record number and credits.
     pub(super) unflushed: VecDeque<(u64, Credits)>,
     pub(super) unflushed_sum: Credits,
@@ -73,6 +75,7 @@ impl Wallet {
             largest: Credits::ZERO,
             burn: Credits::ZERO,
             used: false,
+            renew_after: Timestamp::default(),
             unflushed: VecDeque::new(),
             unflushed_sum: Credits::ZERO,
             young: VecDeque::new(),

@@ -4,21 +4,24 @@ use super::state::{FINALS_MAX, Here, Log, Wallet};
 use crate::engine::frame::Beyond;
 use crate::engine::lapse::lapse;
 use crate::lease::{Ask, WalletEvent};
-use crate::types::Timestamp;
+use crate::types::{LeaseId, Timestamp};
 
 impl Wallet {
     /// The next instant at which time does something here.
     pub fn next_timer(&self) -> Option<Timestamp> {
         let deadline = self.book.deadlines.first().map(|(at, _)| *at);
         let young = self.young.front().map(|(at, _)| *at);
-        let lease = self.lease.as_ref().map(|lease| self.renew_at().unwrap_or(lease.until).min(lease.until));
-        [deadline, young, lease].into_iter().flatten().min()
+        let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
+        let ends =
+            blocks.filter(|block| block.available.is_positive()).filter_map(|block| block.expires_at).min();
+        [deadline, young, self.renew_at(), ends].into_iter().flatten().min()
     }
 
     /// Does what is due at `here.at`; answers a request for more time where the lease is worth keeping.
     pub fn tick(&mut self, here: Here<'_>, log: &mut dyn Log) -> Option<Ask> {
         self.lapse_due(here, log);
         self.promote_due(here, log);
+        self.give_back_ended(here, log);
         self.book.forget(here.at, FINALS_MAX);
         self.handed.retain(|_, until| *until > here.at);
         self.drop_counters(here.at);
@@ -26,8 +29,7 @@ impl Wallet {
         let lease = self.lease.as_ref()?;
         let (id, until) = (lease.lease, lease.until);
         if until <= here.at {
-            self.give_back(here, log);
-            self.emit(WalletEvent::LeaseOver(id), false, here, log);
+            self.over(id, here, log);
             return None;
         }
         if self.renew_at().is_none_or(|renew| renew > here.at) {
@@ -37,9 +39,14 @@ impl Wallet {
             return Some(self.renewal());
         }
         // Nobody used it: it goes back, and the lease ends here.
-        self.give_back(here, log);
-        self.emit(WalletEvent::LeaseOver(id), false, here, log);
+        self.over(id, here, log);
         None
+    }
+
+    /// The lease ends here: what is idle goes back.
+    pub(super) fn over(&mut self, lease: LeaseId, here: Here<'_>, log: &mut dyn Log) {
+        self.give_back(here, log);
+        self.emit(WalletEvent::LeaseOver(lease), false, here, log);
     }
 
     /// Reports every open run, so that the account itself holds it: done before a clean stop.
@@ -74,6 +81,7 @@ impl Wallet {
                 return;
             };
             self.emit(WalletEvent::Run(event), false, here, log);
+            self.tidy(here, log);
         }
     }
 

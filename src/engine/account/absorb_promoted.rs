@@ -1,0 +1,101 @@
+//! Promoted runs: from the acknowledgement on the account itself holds them.
+
+use std::collections::BTreeMap;
+
+use super::absorb::{moved, take};
+use super::entry::Effects;
+use super::work::Work;
+use crate::credit::draw::{self, Limits};
+use crate::credit::hold::{self, Draw};
+use crate::credit::settle::PATH;
+use crate::credit::{Column, Move, Reservation, ScopeKey};
+use crate::lease::WalletEvent;
+use crate::types::{BlockId, Credits, SidecarId};
+
+impl Work<'_> {
+    /// Promoted runs: what they hold moves from the lease to the account's own runs.
+    pub(super) fn absorb_promoted(
+        &self,
+        sidecar: SidecarId,
+        runs: Vec<Reservation>,
+    ) -> (WalletEvent, Effects) {
+        let mut effects = Effects::default();
+        let mut left = self.out(sidecar);
+        let mut rooms =
+            self.account.leases.get(&sidecar).map(|lease| lease.rooms.clone()).unwrap_or_default();
+        let mut taken: BTreeMap<BlockId, Credits> = BTreeMap::new();
+        let mut promoted = Vec::new();
+        for mut run in runs {
+            if self.account.book.runs.contains_key(&run.id) || self.account.book.finals.contains_key(&run.id)
+            {
+                // Of two holds under one id the account keeps one; the other goes back.
+                for draw in &run.held {
+                    let part = take(&mut left, &draw.block, draw.amount);
+                    effects.lease.push((draw.block, -part));
+                    let given = Draw { amount: part, ..*draw };
+                    effects.moves.push(moved(&given, Column::Held, Column::Available));
+                }
+                for counter in &run.caps {
+                    let part = take(&mut rooms, &counter.key, counter.held);
+                    effects.room.push((counter.key.clone(), -part));
+                    effects.counters.push((counter.key.clone(), -part, Credits::ZERO));
+                }
+                continue;
+            }
+            let mut missing = Credits::ZERO;
+            let mut held: Vec<Draw> = Vec::new();
+            for draw in &run.held {
+                let part = take(&mut left, &draw.block, draw.amount);
+                effects.lease.push((draw.block, -part));
+                missing += draw.amount - part;
+                if part.is_positive() {
+                    held.push(Draw { amount: part, ..*draw });
+                }
+            }
+            // The lease was reclaimed meanwhile: the run is held anew, as far as there are credits.
+            for draw in self.hold_anew(missing, &mut taken) {
+                let step = Move {
+                    block: draw.block,
+                    from: Column::Available,
+                    to: Column::Held,
+                    amount: draw.amount,
+                };
+                effects.moves.push(step);
+                hold::add(&mut held, draw);
+            }
+            run.held = held;
+            if let Some(spent) = self.account.booked.get(&(sidecar, run.id)) {
+                run.spent = spent.clone();
+            }
+            for counter in &run.caps {
+                let leased = !matches!(counter.key.scope, ScopeKey::Root(_));
+                let part = if leased { take(&mut rooms, &counter.key, counter.held) } else { Credits::ZERO };
+                if part.is_positive() {
+                    effects.room.push((counter.key.clone(), -part));
+                }
+                // Room that no lease held (a root's own budget) is held from here on.
+                effects.counters.push((counter.key.clone(), counter.held - part, Credits::ZERO));
+            }
+            promoted.push(run);
+        }
+        (WalletEvent::Promoted(promoted), effects)
+    }
+
+    fn hold_anew(&self, amount: Credits, taken: &mut BTreeMap<BlockId, Credits>) -> Vec<Draw> {
+        if !amount.is_positive() {
+            return Vec::new();
+        }
+        let already: Credits = taken.values().copied().sum();
+        let limits = Limits { at: self.at, basic: true, overage: None };
+        let all = draw::draw(&self.account.book.pools, PATH, amount + already, limits).draws;
+        let (before, _) = hold::first(&all, already);
+        let mut rest = all;
+        for draw in &before {
+            hold::remove(&mut rest, draw);
+        }
+        for draw in &rest {
+            *taken.entry(draw.block).or_default() += draw.amount;
+        }
+        rest
+    }
+}

@@ -1,0 +1,247 @@
+//! A sidecar's record of a run: what it spent of its lease is spent here, what it could not have from there is drawn anew.
+
+use std::collections::BTreeMap;
+
+use super::absorb::{moved, take};
+use super::entry::Effects;
+use super::work::Work;
+use crate::credit::draw::{self, Limits};
+use crate::credit::hold::{self, Draw};
+use crate::credit::settle::PATH;
+use crate::credit::{Change, Column, Flow, Place, RunEvent, ScopeKey, State};
+use crate::lease::WalletEvent;
+use crate::types::{BlockId, Credits, ReservationId, SidecarId};
+
+/// Who holds credits of a flow, seen from the account.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// The lease: idle there, or in a run that only the sidecar knows.
+    Lease,
+    /// A run that this sidecar promoted.
+    Run(ReservationId),
+    Spent,
+    Lapsed,
+}
+
+/// What the lease and the promoted runs still hold while the flows of one record are read.
+struct Purse {
+    lease: BTreeMap<BlockId, Credits>,
+    runs: BTreeMap<ReservationId, Vec<Draw>>,
+    /// What the run was charged so far, by the blocks that paid in fact.
+    spent: Vec<Draw>,
+}
+
+impl Purse {
+    /// Takes what there is of a flow's amount, from its own block first; answers the parts.
+    fn take(&mut self, holder: Holder, flow: &Flow) -> Vec<Draw> {
+        let whole = Draw { block: flow.block, species: flow.species, amount: flow.amount };
+        match holder {
+            Holder::Lapsed => vec![whole],
+            Holder::Spent => from(&mut self.spent, whole),
+            Holder::Lease => {
+                let part = take(&mut self.lease, &flow.block, flow.amount);
+                if part.is_positive() { vec![Draw { amount: part, ..whole }] } else { Vec::new() }
+            }
+            Holder::Run(id) => {
+                from(self.runs.entry(id).or_default(), whole)
+            }
+        }
+    }
+
+    fn give(&mut self, holder: Holder, draw: Draw) {
+        match holder {
+            Holder::Lease => *self.lease.entry(draw.block).or_default() += draw.amount,
+            Holder::Run(id) => hold::add(self.runs.entry(id).or_default(), draw),
+            Holder::Spent => hold::add(&mut self.spent, draw),
+            Holder::Lapsed => {}
+        }
+    }
+}
+
+impl Work<'_> {
+    pub(super) fn absorb_run(&self, sidecar: SidecarId, run: RunEvent) -> (WalletEvent, Effects) {
+        let (event, mut effects) = self.absorb_flows(sidecar, run);
+        let WalletEvent::Run(run) = &event else { return (event, effects) };
+        let Change::Ended(ended) = &run.change else { return (event, effects) };
+        let own = self.account.owners.get(&run.id) == Some(&sidecar);
+        if let Some(open) = self.account.book.runs.get(&run.id).filter(|_| !own) {
+            // Two sidecars held one request: the first commit is the run's, and the other hold goes back.
+            if ended.state == State::Settled {
+                for draw in &open.held {
+                    effects.moves.push(moved(draw, Column::Held, Column::Available));
+                }
+                for hold in &open.caps {
+                    effects.counters.push((hold.key.clone(), -hold.held, Credits::ZERO));
+                }
+            } else {
+                effects.ended = None;
+            }
+        } else if let Some(before) = self.account.book.finals.get(&run.id).filter(|_| !own) {
+            let recorded = run.flows.is_empty() && run.debt.is_zero() && before.charged() == ended.charged();
+            let late =
+                matches!(before.state, State::Lapsed | State::Released) && ended.state == State::Settled;
+            if late {
+                self.give_back_charge(&before.spent, before.debt, &mut effects);
+            } else if !recorded {
+                // The request was settled before, here or by another: that stands, and this is no charge.
+                self.give_back_charge(&ended.spent, ended.debt, &mut effects);
+                effects.ended = None;
+            }
+        }
+        (event, effects)
+    }
+
+    /// Undoes a charge that another replaces.
+    fn give_back_charge(&self, spent: &[Draw], debt: Credits, effects: &mut Effects) {
+        effects.moves.extend(spent.iter().map(|draw| moved(draw, Column::Spent, Column::Available)));
+        effects.debt -= debt;
+    }
+
+    fn absorb_flows(&self, sidecar: SidecarId, mut run: RunEvent) -> (WalletEvent, Effects) {
+        let mut effects = Effects { debt: run.debt, ..Effects::default() };
+        let mut purse = Purse { lease: self.out(sidecar), runs: BTreeMap::new(), spent: self.booked(sidecar, run.id) };
+        for id in self.account.owners.iter().filter(|(_, owner)| **owner == sidecar).map(|(id, _)| *id) {
+            let held = self.account.book.runs.get(&id).map(|run| run.held.clone());
+            purse.runs.insert(id, held.unwrap_or_default());
+        }
+        let leased = self.account.leases.contains_key(&sidecar);
+        let mut late = Credits::ZERO;
+        let mut flows = Vec::with_capacity(run.flows.len());
+        for flow in &run.flows {
+            let (from, to) = (self.holder(sidecar, &run, flow.from), self.holder(sidecar, &run, flow.to));
+            if from == to {
+                continue;
+            }
+            let parts = purse.take(from, flow);
+            if to == Holder::Spent {
+                late += flow.amount - hold::total(&parts);
+            }
+            for part in parts {
+                if from == Holder::Lease {
+                    effects.lease.push((part.block, -part.amount));
+                }
+                let column = match to {
+                    Holder::Lease if !leased => Column::Available,
+                    to => column(to),
+                };
+                if to == Holder::Lease && leased {
+                    effects.lease.push((part.block, part.amount));
+                }
+                if column != self::column(from) {
+                    effects.moves.push(moved(&part, self::column(from), column));
+                }
+                purse.give(to, part);
+                flows.push(Flow { block: part.block, species: part.species, amount: part.amount, ..*flow });
+            }
+        }
+        run.flows = flows;
+        self.absorb_caps(sidecar, &run, &mut effects);
+        if late.is_positive() {
+            self.draw_late(late, &mut purse.spent, &mut effects);
+        }
+        if matches!(run.change, Change::Progressed { .. }) && !purse.spent.is_empty() {
+            effects.booked = Some((run.id, purse.spent.clone()));
+        }
+        if let Change::Ended(ended) = &mut run.change {
+            // The account's books say which blocks paid in fact.
+            ended.debt = (ended.charged() - hold::total(&purse.spent)).or_zero();
+            ended.spent = purse.spent;
+            // What the account holds for it beyond what its sidecar knew goes back.
+            for draw in purse.runs.remove(&run.id).unwrap_or_default() {
+                effects.moves.push(moved(&draw, Column::Held, Column::Available));
+            }
+            effects.ended = Some((run.id, ended.clone()));
+        }
+        (WalletEvent::Run(run), effects)
+    }
+
+    /// Use reported after its lease was reclaimed: drawn like a new reservation, as debt where it must be.
+    fn draw_late(&self, late: Credits, spent: &mut Vec<Draw>, effects: &mut Effects) {
+        let limits = Limits { at: self.at, basic: true, overage: None };
+        let drawn = draw::draw(&self.account.book.pools, PATH, late, limits);
+        effects.debt += drawn.missing;
+        for part in drawn.draws {
+            effects.moves.push(moved(&part, Column::Available, Column::Spent));
+            hold::add(spent, part);
+        }
+    }
+
+    /// What a run that this sidecar settles was charged so far.
+    fn booked(&self, sidecar: SidecarId, id: ReservationId) -> Vec<Draw> {
+        if self.account.owners.get(&id) == Some(&sidecar) {
+            return self.account.book.runs.get(&id).map(|run| run.spent.clone()).unwrap_or_default();
+        }
+        self.account.booked.get(&(sidecar, id)).cloned().unwrap_or_default()
+    }
+
+    fn holder(&self, sidecar: SidecarId, run: &RunEvent, place: Place) -> Holder {
+        let own = |id| self.account.owners.get(id) == Some(&sidecar);
+        let known = |id| if own(id) { Holder::Run(*id) } else { Holder::Lease };
+        match place {
+            Place::Free => Holder::Lease,
+            Place::Held => known(&run.id),
+            Place::Other(id) => known(&id),
+            Place::Spent => Holder::Spent,
+            Place::Lapsed => Holder::Lapsed,
+        }
+    }
+
+    /// Room: what a run used of leased room is used at the account; what was used past it counts there too.
+    fn absorb_caps(&self, sidecar: SidecarId, run: &RunEvent, effects: &mut Effects) {
+        let mut left = self.account.leases.get(&sidecar).map(|lease| lease.rooms.clone()).unwrap_or_default();
+        for flow in &run.caps {
+            let (from, to) = (self.holder(sidecar, run, flow.from), self.holder(sidecar, run, flow.to));
+            let leased = !matches!(flow.key.scope, ScopeKey::Root(_));
+            let mut held = Credits::ZERO;
+            let mut spent = Credits::ZERO;
+            match from {
+                Holder::Lease if leased && to != Holder::Lease => {
+                    let part = take(&mut left, &flow.key, flow.amount);
+                    effects.room.push((flow.key.clone(), -part));
+                    held -= part;
+                }
+                Holder::Run(_) => held -= flow.amount,
+                Holder::Spent => spent -= flow.amount,
+                _ => {}
+            }
+            match to {
+                Holder::Lease if leased && from != Holder::Lease => {
+                    if self.account.leases.contains_key(&sidecar) {
+                        effects.room.push((flow.key.clone(), flow.amount));
+                        *left.entry(flow.key.clone()).or_default() += flow.amount;
+                        held += flow.amount;
+                    }
+                }
+                Holder::Run(_) => held += flow.amount,
+                Holder::Spent => spent += flow.amount,
+                _ => {}
+            }
+            if !held.is_zero() || !spent.is_zero() {
+                effects.counters.push((flow.key.clone(), held, spent));
+            }
+        }
+    }
+}
+
+/// Takes a draw out, from its own block first: held anew after a reclaim, a run may hold and have spent other blocks than
+/// its sidecar knows.
+fn from(draws: &mut Vec<Draw>, whole: Draw) -> Vec<Draw> {
+    let missing = hold::remove(draws, &whole);
+    let mut parts = Vec::new();
+    if whole.amount > missing {
+        parts.push(Draw { amount: whole.amount - missing, ..whole });
+    }
+    for other in hold::last(draws, missing).0 {
+        hold::remove(draws, &other);
+        parts.push(other);
+    }
+    parts
+}
+
+fn column(holder: Holder) -> Column {
+    match holder {
+        Holder::Lease | Holder::Run(_) => Column::Held,
+        Holder::Spent => Column::Spent,
+        Holder::Lapsed => Column::Lapsed,
+    }
+}

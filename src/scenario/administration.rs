@@ -1,0 +1,165 @@
+//! Operations about accounts.
+
+use super::operation::{Keys, Unread};
+use super::runs::{Done, by_species};
+use super::value::{Reply, Value};
+use super::world::{World, key};
+use crate::credit::PoolId;
+use crate::engine::account::{Command, GrantAsk, Reply as Written};
+use crate::playbook::Feature;
+use crate::playbook::draw_order::Species;
+use crate::playbook::{Severity, check, load};
+use crate::types::{AccountId, Credits, Length, Money};
+
+impl World {
+    pub fn subscribe(&mut self, keys: &Keys<'_>) -> Done {
+        for part in ["seats", "addons", "overrides"] {
+            if keys.node(part).is_some() {
+                return Err(Unread::Wrong(format!("`{part}` is not supported yet")));
+            }
+        }
+        let account = keys.account()?;
+        let plan = keys.name("plan")?.ok_or_else(|| "`plan` is missing".to_owned())?;
+        let command = Command::Subscribe { plan, zone: "UTC".to_owned(), key: key(&account) };
+        self.administer(&account, &command).map(|_| Reply::new())
+    }
+
+    pub fn switch(&mut self, keys: &Keys<'_>, command: &Command) -> Done {
+        self.administer(&keys.account()?, command).map(|_| Reply::new())
+    }
+
+    pub fn set_overage_limit(&mut self, keys: &Keys<'_>) -> Done {
+        let credits = keys.read::<Credits>("credits")?.ok_or_else(|| "`credits` is missing".to_owned())?;
+        self.switch(keys, &Command::SetOverageLimit { credits })
+    }
+
+    pub fn grant(&mut self, keys: &Keys<'_>) -> Done {
+        let account = keys.account()?;
+        let word = keys.text("species").unwrap_or("on_demand");
+        let species =
+            Species::from_word(word).ok_or_else(|| format!("`species`: no species is called `{word}`"))?;
+        let pool = keys.text("pool").unwrap_or("account");
+        let ask = GrantAsk {
+            credits: keys.read("credits")?.ok_or_else(|| "`credits` is missing".to_owned())?,
+            species,
+            starts: keys.read::<Length>("starts")?,
+            lasts: keys.read::<Length>("lasts")?,
+            priority: keys.read("priority")?.unwrap_or(0),
+            price: keys.read::<Money>("price")?,
+            pool: PoolId::parse(pool).ok_or_else(|| format!("`pool`: `{pool}` is not a pool"))?,
+        };
+        let written = self.administer(&account, &Command::Grant(Box::new(ask)))?;
+        if let (Written::Granted(block), Some(name)) = (written, keys.text("as")) {
+            self.grants.insert(name.to_owned(), block);
+        }
+        Ok(Reply::new())
+    }
+
+    pub fn void(&mut self, keys: &Keys<'_>) -> Done {
+        let name = keys.wanted("grant")?;
+        let block = *self.grants.get(name).ok_or_else(|| format!("no grant is named `{name}`"))?;
+        let written = self.administer(&keys.account()?, &Command::Void { block })?;
+        let mut reply = Reply::new();
+        if let Written::Withdrawn(credits) = written {
+            reply.insert("credits".to_owned(), credits.into());
+        }
+        Ok(reply)
+    }
+
+    /// An administrator's write; what is idle at sidecars comes back first.
+    fn administer(&mut self, account: &AccountId, command: &Command) -> Result<Written, Unread> {
+        self.recall_all(account);
+        self.at_ledger(account, |work| work.administer(command, None))
+            .map_err(|refusal| Unread::Error(refusal.reason()))
+    }
+
+    pub fn publish(&mut self, source: &str) -> Done {
+        let playbook = load(source).map_err(|_| Unread::Error("PLAYBOOK_INVALID"))?;
+        if self.playbooks.latest().is_some_and(|latest| latest.version >= playbook.version) {
+            return Err(Unread::Error("VERSION_NOT_HIGHER"));
+        }
+        self.playbooks.publish(playbook);
+        Ok(Reply::new())
+    }
+
+    pub fn balance(&mut self, keys: &Keys<'_>) -> Done {
+        let account = keys.account()?;
+        if keys.text("pool").is_some_and(|pool| PoolId::parse(pool) != Some(PoolId::Account)) {
+            return Err(Unread::Error("POOL_UNKNOWN"));
+        }
+        let fresh = self.fresh_totals(&account);
+        let state = self.accounts.get(&account).filter(|account| account.contract.is_some());
+        let balance = state.ok_or(Unread::Error("ACCOUNT_UNKNOWN"))?.balance(self.at, &fresh);
+        let by: Vec<(Species, Credits)> = balance.by.into_iter().collect();
+        Ok(Reply::from([
+            ("available".to_owned(), balance.available.into()),
+            ("held".to_owned(), balance.held.into()),
+            ("spent".to_owned(), balance.spent.into()),
+            ("lapsed".to_owned(), balance.lapsed.into()),
+            ("debt".to_owned(), balance.debt.into()),
+            ("by".to_owned(), by_species(&by)),
+            ("overage".to_owned(), balance.overage.into()),
+            ("period_ends".to_owned(), balance.period_ends.to_string().into()),
+        ]))
+    }
+
+    pub fn features(&mut self, keys: &Keys<'_>) -> Done {
+        let account = keys.account()?;
+        let contract = self.accounts.get(&account).and_then(|account| account.contract.as_ref());
+        let features = &contract.ok_or(Unread::Error("ACCOUNT_UNKNOWN"))?.plan.features;
+        Ok(features.iter().map(|(name, feature)| (name.clone(), value(feature))).collect())
+    }
+
+    /// The alerts raised since the last look.
+    pub fn alerts(&mut self, keys: &Keys<'_>) -> Result<Value, Unread> {
+        let account = keys.account()?;
+        let state = self.accounts.get(&account).ok_or(Unread::Error("ACCOUNT_UNKNOWN"))?;
+        let looked = self.looked.entry(account).or_default();
+        let names = state.alert_names().skip(looked.0).map(|name| name.as_str().into()).collect();
+        looked.0 = state.alerts.len();
+        Ok(Value::List(names))
+    }
+
+    /// The billing lines since the last look; overage since then is one line.
+    pub fn invoice(&mut self, keys: &Keys<'_>) -> Done {
+        let account = keys.account()?;
+        let state = self.accounts.get(&account).ok_or(Unread::Error("ACCOUNT_UNKNOWN"))?;
+        let (credits, amount) = state.overage_total();
+        let looked = self.looked.entry(account).or_default();
+        let (more, cost) = (credits - looked.1, amount - looked.2);
+        (looked.1, looked.2) = (credits, amount);
+        let mut lines = Vec::new();
+        if !more.is_zero() || !cost.is_zero() {
+            lines.push(Value::Map(Reply::from([
+                ("kind".to_owned(), "overage".into()),
+                ("credits".to_owned(), more.into()),
+                ("amount".to_owned(), cost.into()),
+            ])));
+        }
+        Ok(Reply::from([("lines".to_owned(), Value::List(lines))]))
+    }
+
+    /// What `playbook check` says of a text, by the choices' numbers.
+    pub fn check(source: &str) -> Reply {
+        let report = check(source);
+        let list = |severity| {
+            let mut choices = report.choices(severity);
+            choices.sort();
+            Value::List(choices.into_iter().map(Value::from).collect())
+        };
+        Reply::from([
+            ("errors".to_owned(), list(Severity::Error)),
+            ("warnings".to_owned(), list(Severity::Warning)),
+        ])
+    }
+}
+
+fn value(feature: &Feature) -> Value {
+    match feature {
+        Feature::Bool(flag) => (*flag).into(),
+        Feature::Number(text) => text.parse().map_or_else(|_| text.as_str().into(), Value::Number),
+        Feature::Text(text) => text.as_str().into(),
+        Feature::List(items) => Value::List(items.iter().map(value).collect()),
+        Feature::Map(items) => Value::Map(items.iter().map(|(k, v)| (k.clone(), value(v))).collect()),
+    }
+}
