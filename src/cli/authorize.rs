@@ -63,7 +63,8 @@ impl AuthorizeArgs {
             (false, _) => screen.answer_as(&answer, |value| {
                 let mut value = value.clone();
                 let trail = value.as_object_mut().and_then(|fields| fields.remove("explanation"));
-                let steps = trail.as_ref().and_then(|trail| trail.as_array()).filter(|steps| !steps.is_empty());
+                let steps =
+                    trail.as_ref().and_then(|trail| trail.as_array()).filter(|steps| !steps.is_empty());
                 match steps {
                     Some(steps) => {
                         format!("{}\n\n{}", table::fields(&value), table::rows(&["rule", "finding"], steps))
@@ -97,5 +98,9 @@ impl AuthorizeArgs {
 /// Why, in one line.
 fn refusal(answer: &v1::AuthorizeResponse) -> String {
     let reason = answer.reason().as_str_name().trim_start_matches("REASON_").to_owned();
-    if answer.cap.is_empty() { format!("denied: {reason}") } else { format!("denied: {reason} ({})", answer.cap) }
+    if answer.cap.is_empty() {
+        format!("denied: {reason}")
+    } else {
+        format!("denied: {reason} ({})", answer.cap)
+    }
 }

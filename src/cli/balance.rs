@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn figures_come_before_caps() {
-        let value = json!({"available": "9", "caps": [{"cap": "daily", "limit": "10", "used": "1", "left": "9"}]});
+        let value =
+            json!({"available": "9", "caps": [{"cap": "daily", "limit": "10", "used": "1", "left": "9"}]});
         let shown = people(&value);
         assert!(shown.starts_with("available  9\n\nCAP"), "{shown}");
         assert!(shown.contains("daily"));

@@ -112,15 +112,15 @@ impl Cli {
             Command::Dev(args) => dev::run(&args, screen),
             Command::Sidecar(args) => sidecar::run(&args, screen),
             Command::Ledger(args) => ledger::run(&args, screen),
-            Command::Authorize(args) => now(args.run(screen)),
-            Command::Progress(args) => now(args.run(screen)),
-            Command::Commit(args) => now(args.run(screen)),
-            Command::Release(args) => now(args.run(screen)),
-            Command::Record(args) => now(args.run(screen)),
-            Command::Reservation(command) => now(command.run(screen)),
-            Command::Balance(args) => now(args.run(screen)),
-            Command::Features(args) => now(args.run(screen)),
-            Command::Account(command) => now(command.run(screen)),
+            Command::Authorize(args) => wait(args.run(screen)),
+            Command::Progress(args) => wait(args.run(screen)),
+            Command::Commit(args) => wait(args.run(screen)),
+            Command::Release(args) => wait(args.run(screen)),
+            Command::Record(args) => wait(args.run(screen)),
+            Command::Reservation(command) => wait(command.run(screen)),
+            Command::Balance(args) => wait(args.run(screen)),
+            Command::Features(args) => wait(args.run(screen)),
+            Command::Account(command) => wait(command.run(screen)),
             Command::Playbook(command) => command.run(screen),
             Command::Journal(command) => command.run(screen),
             Command::Config(command) => command.run(screen),
@@ -131,7 +131,7 @@ impl Cli {
 }
 
 /// Waits for a command that makes calls.
-pub fn now(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+pub fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::new(format!("cannot start: {error}")))?.block_on(command)
 }

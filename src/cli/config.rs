@@ -55,7 +55,10 @@ impl ConfigCommand {
         for (position, one) in all.iter().enumerate() {
             if all.len() > 1 {
                 let space = if position == 0 { "" } else { "\n" };
-                screen.print(&format!("{space}# bursar {}", one.get("process").map(table::words).unwrap_or_default()))?;
+                screen.print(&format!(
+                    "{space}# bursar {}",
+                    one.get("process").map(table::words).unwrap_or_default()
+                ))?;
             }
             screen.print(&table::rows(&COLUMNS, table::list(one, "settings")))?;
             for name in table::list(one, "unused") {

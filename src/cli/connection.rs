@@ -1,6 +1,6 @@
 //! Which server a command speaks to, and how long it waits for it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -82,7 +82,8 @@ pub async fn connect_ledger(named: Option<&Endpoint>, patience: Patience) -> Res
         if failure.reason() != Some(UNREACHABLE) {
             return failure;
         }
-        failure.help(format!("`bursar dev` starts one; `--ledger http://HOST:PORT` (or {LEDGER_ENV}) names one"))
+        failure
+            .help(format!("`bursar dev` starts one; `--ledger http://HOST:PORT` (or {LEDGER_ENV}) names one"))
     })
 }
 
@@ -90,12 +91,13 @@ pub async fn connect_ledger(named: Option<&Endpoint>, patience: Patience) -> Res
 fn usual_sidecar() -> Result<Endpoint, Failure> {
     let dev = Path::new(default_of::<DevConfig>("socket"));
     let usual = if dev.exists() { dev } else { Path::new(default_of::<SidecarConfig>("socket")) };
-    socket(usual).map_err(|error| Failure::new(format!("cannot tell where `{}` is: {error}", usual.display())))
+    socket(usual)
+        .map_err(|error| Failure::new(format!("cannot tell where `{}` is: {error}", usual.display())))
 }
 
 /// The endpoint of a socket, wherever the process goes from here.
 pub fn socket(path: &Path) -> std::io::Result<Endpoint> {
-    std::path::absolute::<PathBuf>(path.to_owned()).map(Endpoint::Unix)
+    std::path::absolute(path).map(Endpoint::Unix)
 }
 
 /// What holds for an option of a process where nothing is said.

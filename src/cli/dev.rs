@@ -12,10 +12,10 @@ use super::greeting;
 use super::process;
 use super::sample::{self, Sample};
 use super::screen::Screen;
-use crate::config::{Checked, ConfigArgs, DevConfig, Origin, dev};
 use super::seam::ledger;
-use crate::runtime::{Shutdown, Stopper};
 use super::seam::sidecar::{self, Listening};
+use crate::config::{Checked, ConfigArgs, DevConfig, Origin, dev};
+use crate::runtime::{Shutdown, Stopper};
 
 /// The longest path of a Unix socket, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
@@ -61,7 +61,10 @@ async fn start_ledger(config: &DevConfig) -> anyhow::Result<(Running, SocketAddr
     let (say, ready) = oneshot::channel();
     let task = spawn_local(async move {
         // Nobody waits any more only where `dev` itself is stopping.
-        ledger::run(&config, |address| drop(say.send(address)), shutdown).await
+        let ready = |address| {
+            let _ = say.send(address);
+        };
+        ledger::run(&config, ready, shutdown).await
     });
     started(Running { task, stopper }, ready).await
 }
@@ -70,7 +73,10 @@ async fn start_sidecar(config: &DevConfig, ledger: SocketAddr) -> anyhow::Result
     let (config, (stopper, shutdown)) = (config.sidecar(ledger), Shutdown::new());
     let (say, ready) = oneshot::channel();
     let task = spawn_local(async move {
-        sidecar::run(&config, |listening| drop(say.send(listening)), shutdown).await
+        let ready = |listening| {
+            let _ = say.send(listening);
+        };
+        sidecar::run(&config, ready, shutdown).await
     });
     started(Running { task, stopper }, ready).await
 }
@@ -106,7 +112,8 @@ fn places(checked: Checked<DevConfig>, screen: Screen) -> Result<DevConfig, Fail
     config.socket = config.socket.map(std::path::absolute).transpose()?;
     let length = config.socket.as_ref().map_or(0, |path| path.as_os_str().len());
     if length > SOCKET_PATH_MAX {
-        let what = format!("the socket's path has {length} bytes, and a socket's has at most {SOCKET_PATH_MAX}");
+        let what =
+            format!("the socket's path has {length} bytes, and a socket's has at most {SOCKET_PATH_MAX}");
         if !usual_socket {
             return Err(Failure::usage(what).help("`--socket PATH` names a shorter one"));
         }

@@ -25,9 +25,10 @@ impl FeaturesArgs {
         screen.answer_as(&answer, |value| {
             let features = value.get("features").and_then(|features| features.as_object());
             // Here a `false` is an answer, so every feature is shown.
-            let lines = features.into_iter().flatten().map(|(name, value)| {
-                serde_json::json!({ "feature": name, "value": table::words(value) })
-            });
+            let lines = features
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| serde_json::json!({ "feature": name, "value": table::words(value) }));
             table::rows(&["feature", "value"], &lines.collect::<Vec<_>>())
         })?;
         Ok(Exit::Success)

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::sample::Sample;
+use super::seam::sidecar::Listening;
 use crate::config::DevConfig;
 use crate::grpc::proto::ledger_v1::Account;
-use super::seam::sidecar::Listening;
 
 /// Everything is up.
 #[derive(Debug)]
@@ -44,7 +44,9 @@ impl Ready<'_> {
         if let (Some(address), Some(_)) = (self.listening.address, &self.listening.socket) {
             text += &format!("         http://{address}\n");
         }
-        text += &format!("ledger   http://{ledger}\naccount  {account}, on plan {plan} of playbook version {version}\n\n");
+        text += &format!(
+            "ledger   http://{ledger}\naccount  {account}, on plan {plan} of playbook version {version}\n\n"
+        );
         text += &format!(
             "In a second terminal, a first run:\n\n  \
              export BURSAR_SIDECAR={endpoint} BURSAR_LEDGER=http://{ledger}\n  \

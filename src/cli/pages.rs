@@ -49,7 +49,10 @@ impl Pages {
     /// The token of what is left; says so where something is.
     pub fn rest(self, screen: Screen) -> String {
         if !self.ended && !screen.json {
-            screen.say(&format!("there are more: `--page-token {}` shows them, `--limit` shows more at once", self.token));
+            screen.say(&format!(
+                "there are more: `--page-token {}` shows them, `--limit` shows more at once",
+                self.token
+            ));
         }
         if self.ended { String::new() } else { self.token }
     }

@@ -44,7 +44,9 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 /// Text, or with `@FILE` what is in the file.
 pub fn text_or_file(text: &str) -> Result<String, String> {
     match text.strip_prefix('@') {
-        Some(path) => std::fs::read_to_string(Path::new(path)).map_err(|error| format!("cannot be read: {error}")),
+        Some(path) => {
+            std::fs::read_to_string(Path::new(path)).map_err(|error| format!("cannot be read: {error}"))
+        }
         None => Ok(text.to_owned()),
     }
 }

@@ -13,14 +13,19 @@ pub struct RequestIdArgs {
 
 impl RequestIdArgs {
     /// Calls `write` with the id. A call that may have happened unseen fails with the id under which to repeat it.
-    pub async fn write<T, F: AsyncFnOnce(String) -> Result<T, Failure>>(&self, write: F) -> Result<T, Failure> {
+    pub async fn write<T, F: AsyncFnOnce(String) -> Result<T, Failure>>(
+        &self,
+        write: F,
+    ) -> Result<T, Failure> {
         let id = match &self.request_id {
             Some(id) => id.clone(),
             None => drawn()?,
         };
         write(id.clone()).await.map_err(|failure| {
             if failure.may_have_happened() {
-                failure.help(format!("it may have been done: repeat it with `--request-id {id}`, it is done once"))
+                failure.help(format!(
+                    "it may have been done: repeat it with `--request-id {id}`, it is done once"
+                ))
             } else {
                 failure
             }
@@ -31,8 +36,9 @@ impl RequestIdArgs {
 /// 128 random bits: never drawn twice.
 fn drawn() -> Result<String, Failure> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::new(format!("cannot draw a request id: {error}")).help("give a `--request-id`"))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Failure::new(format!("cannot draw a request id: {error}")).help("give a `--request-id`")
+    })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

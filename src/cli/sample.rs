@@ -62,7 +62,8 @@ impl Sample {
             })
         };
         let actions = first("actions");
-        let action = actions.iter().find(|name| charged(name)).or(actions.first()).cloned().unwrap_or_default();
+        let action =
+            actions.iter().find(|name| charged(name)).or(actions.first()).cloned().unwrap_or_default();
         Ok(Self { text, named: config.playbook.is_some(), plan, action, playbook })
     }
 }

@@ -6,8 +6,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::process;
 use super::screen::Screen;
-use crate::config::{ConfigArgs, SidecarConfig, sidecar};
 use super::seam::sidecar::{Listening, run as serve};
+use crate::config::{ConfigArgs, SidecarConfig, sidecar};
 
 pub fn run(args: &ConfigArgs<SidecarConfig>, screen: Screen) -> Result<Exit, Failure> {
     let config = process::load(args, sidecar::USUAL_FILE, screen)?.config;

@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn rows_have_the_columns_that_were_asked_for() {
-        let value = json!({"accounts": [{"account": "acme", "plan": "team"}, {"account": "b", "suspended": true}]});
+        let value =
+            json!({"accounts": [{"account": "acme", "plan": "team"}, {"account": "b", "suspended": true}]});
         assert_eq!(
             rows(&["account", "plan", "suspended"], list(&value, "accounts")),
             "ACCOUNT  PLAN  SUSPENDED\nacme     team\nb              yes"

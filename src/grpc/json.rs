@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 
 use prost::Message;
 use prost_reflect::{
-    Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage, Value as Field,
+    Cardinality, DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage,
+    Value as Field,
 };
 use serde_json::{Map, Number, Value};
 

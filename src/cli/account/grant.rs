@@ -101,7 +101,8 @@ impl VoidArgs {
     pub async fn run(self, screen: Screen) -> Result<Exit, Failure> {
         let mut ledger = self.to.connect().await?;
         let (account, grant, note) = (self.account, self.grant, self.note);
-        let write = async |request_id| Ok(ledger.void(VoidRequest { account, grant, note, request_id }).await?);
+        let write =
+            async |request_id| Ok(ledger.void(VoidRequest { account, grant, note, request_id }).await?);
         screen.answer(&self.id.write(write).await?)?;
         Ok(Exit::Success)
     }

@@ -54,7 +54,8 @@ impl SubscribeArgs {
             overrides: self.overrides,
             request_id: String::new(),
         };
-        let write = async |request_id| Ok(ledger.subscribe(SubscribeRequest { request_id, ..request }).await?);
+        let write =
+            async |request_id| Ok(ledger.subscribe(SubscribeRequest { request_id, ..request }).await?);
         screen.answer_as(&self.id.write(write).await?, account)?;
         Ok(Exit::Success)
     }

@@ -50,7 +50,8 @@ fn summary(name: &str, report: &Report) -> String {
     let warnings = count(report.of(Severity::Warning).count(), "warning");
     match &report.playbook {
         Some(playbook) => {
-            let (actions, plans) = (count(playbook.actions.len(), "action"), count(playbook.plans.len(), "plan"));
+            let (actions, plans) =
+                (count(playbook.actions.len(), "action"), count(playbook.plans.len(), "plan"));
             format!(
                 "{name}: ok, playbook `{}` version {}, {actions}, {plans}, {warnings}",
                 playbook.name, playbook.version

@@ -6,7 +6,7 @@ use super::check::CheckArgs;
 use super::publish::PublishArgs;
 use super::show::{GetArgs, ListArgs};
 use super::test::TestArgs;
-use crate::cli::command::now;
+use crate::cli::command::wait;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::screen::Screen;
@@ -30,9 +30,9 @@ impl PlaybookCommand {
         match self {
             Self::Check(args) => args.run(screen),
             Self::Test(args) => args.run(screen),
-            Self::Publish(args) => now(args.run(screen)),
-            Self::Get(args) => now(args.run(screen)),
-            Self::List(args) => now(args.run(screen)),
+            Self::Publish(args) => wait(args.run(screen)),
+            Self::Get(args) => wait(args.run(screen)),
+            Self::List(args) => wait(args.run(screen)),
         }
     }
 }

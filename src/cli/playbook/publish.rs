@@ -41,7 +41,12 @@ impl PublishArgs {
         let answer = self.id.write(write).await?;
         if !screen.json {
             for warning in &answer.warnings {
-                screen.say(&format!("{}:{}: warning: {}", self.file.display(), warning.line, warning.message));
+                screen.say(&format!(
+                    "{}:{}: warning: {}",
+                    self.file.display(),
+                    warning.line,
+                    warning.message
+                ));
             }
         }
         screen.answer_as(&answer, |value| value.get("version").map(table::fields).unwrap_or_default())?;

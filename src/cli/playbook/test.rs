@@ -53,7 +53,8 @@ fn play(file: &ScenarioFile) -> Vec<Outcome> {
     let beside = file.path.parent().unwrap_or_else(|| Path::new(""));
     let read = |path: &str| {
         let path = beside.join(path);
-        std::fs::read_to_string(&path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
+        std::fs::read_to_string(&path)
+            .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
     };
     run_source(&file.path.display().to_string(), &file.source, &read)
 }
