@@ -226,7 +226,14 @@ fn run(seed: u64, steps: usize) {
     for number in 0..steps {
         let at = world.at.plus_micros(wait(&mut case.dice));
         world.move_to(at);
-        world.verify().unwrap_or_else(|problem| panic!("seed {seed}, before step {number}: {problem}"));
+        world.verify().unwrap_or_else(|problem| {
+            if std::env::var("BURSAR_SHOW").is_ok() {
+                for (account, entries) in &world.journals {
+                    entries.iter().for_each(|entry| eprintln!("{account}: {entry:?}"));
+                }
+            }
+            panic!("seed {seed}, before step {number}: {problem}")
+        });
         for sidecar in SIDECARS {
             if case.down.get(sidecar) == Some(&true) && case.dice.roll(4) == 0 {
                 carry_out(&mut world, &mut case, &format!("restart: {sidecar}"), sidecar, seed);
