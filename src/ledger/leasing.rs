@@ -76,11 +76,11 @@ impl<S: LedgerStore> Ledger<S> {
             }
             _ => None,
         };
-        let mut worked = self.work(&slot, |work| work.decide(ask))?;
+        let mut worked = self.work(&slot, |work| work.decide(ask, who.sidecar))?;
         if lacks(&worked.answer) {
             let holders = slot.with(|state| state.holders(self.clock.now()));
             if self.recall(&slot, &holders, patience).await {
-                worked = self.work(&slot, |work| work.decide(ask))?;
+                worked = self.work(&slot, |work| work.decide(ask, who.sidecar))?;
             }
         }
         drop(turn);
