@@ -10,7 +10,7 @@ use super::hold::{self, Draw};
 use super::refusal::Decision;
 use super::retry::ChainLink;
 use crate::playbook::charge::{Quantities, RunResult};
-use crate::types::{Credits, Name, Quantity, RequestId, ReservationId, Timestamp};
+use crate::types::{Credits, Name, Quantity, RequestId, ReservationId, SidecarId, Timestamp};
 
 /// Who causes a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -172,6 +172,10 @@ pub struct Final {
     /// See `Reservation::budget`.
     #[n(15)]
     pub budget: ReservationId,
+    /// Settled from its handle alone, while the sidecar that authorised it was silent: its word, if it comes, replaces
+    /// this.
+    #[n(16)]
+    pub provisional: Option<SidecarId>,
 }
 
 impl Reservation {

@@ -142,7 +142,7 @@ impl RunAnswer {
             paid_by: paid_by(&ended.spent),
             debt: ended.debt,
             expires_at: None,
-            provisional: false,
+            provisional: ended.provisional.is_some(),
             would_be: None,
         }
     }

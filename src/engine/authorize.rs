@@ -389,6 +389,7 @@ fn event(
             observed,
             used: Some(quote.run.quantities.clone()),
             budget: quote.budget,
+            provisional: None,
         }))
     } else {
         Change::Reserved(Box::new(Reservation {

@@ -129,6 +129,10 @@ pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<R
     if call.verified && terms.trigger != Trigger::Outcome {
         return Err(Fault::WrongResultForTrigger(ended.run.action.clone()));
     }
+    if terms.trigger == Trigger::Outcome && !call.verified && call.result != RunResult::Failed {
+        // Nothing is held for it any more: only a verified outcome can still be charged.
+        return Ok(Outcome::Done(RunAnswer::of_final(call.id, ended), None));
+    }
     let used = used(call, None, &ended.run.quantities, terms);
     terms.accepts(&used)?;
     let charge = terms.charge(&playbook.credit, &used, call.result, call.completion)?;
@@ -256,6 +260,7 @@ pub fn ended(run: &Reservation, at: Timestamp, settlement: &Settlement, used: Op
         observed: run.observed,
         used,
         budget: run.budget,
+        provisional: None,
     }
 }
 

@@ -161,6 +161,7 @@ impl Handle {
             observed: false,
             used: None,
             budget: self.id,
+            provisional: None,
         }
     }
 }

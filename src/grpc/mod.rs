@@ -1,13 +1,37 @@
-//! Everything that knows the wire.
+//! Everything that knows the wire: servers, clients, conversions, and which status answers what.
 //!
 //! | file | what |
 //! |---|---|
 //! | `proto` | the generated types |
+//! | `status` | which status answers a fault of the engine |
+//! | `ledger_api` | what the ledger's servers need of a ledger |
+//! | `ledger_server` | the ledger's door: services, health, reflection, bounds |
+//! | `ledger_status` | which status answers where the ledger does not do it |
+//! | `admission` | how many calls are in work at once |
+//! | `lease_server`, `lease_wire` | `LeaseService` and its conversions |
+//! | `lease_client` | the ledger, as a sidecar reaches it |
+//! | `account_server`, `account_wire` | `AccountService` and its conversions |
+//! | `playbook_server` | `PlaybookService` |
 //! | `client` | one connection to a sidecar or a ledger, for the command line |
 //! | `call_error` | why a call was not answered, as its status and details say |
 //! | `json` | messages as JSON, with the protos' own field names |
 
+mod account_server;
+mod account_wire;
+mod admission;
 pub mod call_error;
 pub mod client;
 pub mod json;
+pub mod lease_client;
+mod lease_server;
+mod lease_wire;
+pub mod ledger_api;
+pub mod ledger_server;
+mod ledger_status;
+mod playbook_server;
 pub mod proto;
+pub mod status;
+
+pub use lease_client::LeaseClient;
+pub use ledger_api::LedgerApi;
+pub use ledger_server::serve;

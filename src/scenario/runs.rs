@@ -104,7 +104,8 @@ impl World {
         self.report(node);
         self.settlers_report(node, &run.account, Some(run.id));
         let ask = RunAsk::State(run.id, run.handle.clone().map(Box::new));
-        match self.at_ledger(&run.account, |work| work.decide(&ask)) {
+        let asking = self.nodes.get(node).map(|node| node.id).unwrap_or_default();
+        match self.at_ledger(&run.account, |work| work.decide(&ask, asking)) {
             Ok(RunReply::Run(answer)) => Ok(settled(&answer)),
             Ok(_) => Err(Unread::Wrong("the ledger answered something else".to_owned())),
             Err(fault) => Err(Unread::Error(fault.reason())),
@@ -151,7 +152,8 @@ impl World {
                 Step::Decide if self.nodes.get(node).is_some_and(super::node::Node::reachable) => {
                     self.recall_all(account);
                     self.give_back(node, account);
-                    let answer = self.at_ledger(account, |work| work.decide(&decide));
+                    let asking = self.nodes.get(node).map(|node| node.id).unwrap_or_default();
+                    let answer = self.at_ledger(account, |work| work.decide(&decide, asking));
                     return answer
                         .map(|reply| (Answer::Ledger(reply), true))
                         .map_err(|fault| Unread::Error(fault.reason()));
@@ -284,6 +286,7 @@ fn settled(answer: &RunAnswer) -> Reply {
     say("charged", answer.charged.into());
     say("paid_by", by_species(&answer.paid_by));
     say("debt", answer.debt.into());
+    say("provisional", answer.provisional.into());
     reply
 }
 

@@ -43,9 +43,10 @@ impl Work<'_> {
             WalletEvent::PassedOn(passed) => Some(passed.clone()),
             _ => None,
         };
-        self.emit(What::Absorbed(Box::new(Absorbed { sidecar, epoch, number, event, effects })));
+        let debt = effects.debt;
+        self.emit_owing(What::Absorbed(Box::new(Absorbed { sidecar, epoch, number, event, effects })), debt);
         if let Some(passed) = passed {
-            self.passed_on(&passed);
+            self.passed_on(&passed, sidecar);
         }
         self.lapse_ended();
         self.repay();
@@ -90,7 +91,7 @@ impl Work<'_> {
     }
 
     /// A call that was answered `ACCEPTED`: settled now. Where the run was settled meanwhile, the settler's word stands.
-    fn passed_on(&mut self, passed: &Passed) {
+    fn passed_on(&mut self, passed: &Passed, sidecar: SidecarId) {
         let Some(handle) = self.open_handle(&passed.handle) else { return };
         let _ = match &passed.commit {
             PassedCall::Commit { result, quantities, completion, verified, request_id } => self.commit(
@@ -103,8 +104,11 @@ impl Work<'_> {
                     request_id: request_id.clone(),
                 },
                 Some(&handle),
+                sidecar,
             ),
-            PassedCall::Release => self.release(&crate::engine::Release { id: handle.id }, Some(&handle)),
+            PassedCall::Release => {
+                self.release(&crate::engine::Release { id: handle.id }, Some(&handle), sidecar)
+            }
         };
     }
 

@@ -51,7 +51,7 @@ impl Account {
                 self.start_period(*start, *end, *version, playbooks)
             }
             What::Granted { block, source } => self.grant(block, *source),
-            What::Lapsed(moves) | What::Voided(moves) => self.shift_all(moves),
+            What::Lapsed(moves) | What::Voided(moves) | What::Unpaid(moves) => self.shift_all(moves),
             What::Repaid { pool, paid, moves } => {
                 self.shift_all(moves);
                 self.book.pool_mut(pool).debt -= *paid;
@@ -206,10 +206,10 @@ impl Account {
                     self.book.open(run.clone());
                 }
             }
-            WalletEvent::Sealed(sealed) if effects.moves.is_empty() => self.seals.push(Seal {
+            WalletEvent::Sealed(_) => self.seals.push(Seal {
                 sidecar: *sidecar,
                 slices: effects.lease.iter().map(|(block, amount)| (*block, -*amount)).collect(),
-                rooms: sealed.rooms.iter().cloned().collect(),
+                rooms: effects.room.iter().map(|(key, amount)| (key.clone(), -*amount)).collect(),
                 until: at.plus_micros(SEAL.approximate_micros()),
             }),
             _ => {}
@@ -335,6 +335,7 @@ impl Account {
         self.book.apply(&event, keep);
         if !self.book.runs.contains_key(&event.id) {
             self.owners.remove(&event.id);
+            self.booked.retain(|(_, id), _| *id != event.id);
         }
         if let (Some(run), false) = (self.book.runs.get_mut(&event.id), debt.is_zero()) {
             run.debt += debt;

@@ -2,9 +2,9 @@
 
 use minicbor::{Decode, Encode};
 
-use super::entry::What;
+use super::entry::Booked;
 use super::work::Work;
-use crate::credit::State;
+use crate::credit::{Final, State};
 use crate::engine::answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};
 use crate::engine::authorize::{Verdict, authorize};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
@@ -14,7 +14,7 @@ use crate::engine::handle::Handle;
 use crate::engine::progress::progress;
 use crate::engine::record;
 use crate::engine::release::release;
-use crate::types::ReservationId;
+use crate::types::{ReservationId, SidecarId};
 
 /// A call that a sidecar passes on; with its handle, where one was given.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -45,16 +45,17 @@ pub enum RunReply {
 }
 
 impl Work<'_> {
-    pub fn decide(&mut self, ask: &RunAsk) -> Result<RunReply, Fault> {
+    /// Decides a call that sidecar `asking` passes on.
+    pub fn decide(&mut self, ask: &RunAsk, asking: SidecarId) -> Result<RunReply, Fault> {
         let run = |answer| RunReply::Run(Box::new(answer));
         match ask {
             RunAsk::Authorize(call) => self.authorize(call, false).map(|a| RunReply::Authorize(Box::new(a))),
             RunAsk::Progress(call, handle) => {
                 self.progress(call, handle.as_deref()).map(|a| RunReply::Progress(Box::new(a)))
             }
-            RunAsk::Commit(call, handle) => self.commit(call, handle.as_deref()).map(run),
-            RunAsk::Release(call, handle) => self.release(call, handle.as_deref()).map(run),
-            RunAsk::Record(call) => self.record(call).map(run),
+            RunAsk::Commit(call, handle) => self.commit(call, handle.as_deref(), asking).map(run),
+            RunAsk::Release(call, handle) => self.release(call, handle.as_deref(), asking).map(run),
+            RunAsk::Record(call) => self.record(call, asking).map(run),
             RunAsk::State(id, handle) => self.state(*id, handle.as_deref()).map(run),
         }
     }
@@ -63,10 +64,9 @@ impl Work<'_> {
         let frame = self.frame().ok_or_else(unsubscribed)?;
         match authorize(&frame, call, force)? {
             Verdict::Answer(mut answer, event) => {
-                answer.out_of_reach =
-                    answer.reason.and_then(|_| self.out_of_reach(crate::types::SidecarId::default()));
+                answer.out_of_reach = answer.reason.and_then(|_| self.out_of_reach(SidecarId::default()));
                 if let Some(event) = event {
-                    self.emit(What::Run(event));
+                    self.emit_run(event);
                 }
                 Ok(*answer)
             }
@@ -74,17 +74,29 @@ impl Work<'_> {
         }
     }
 
-    pub(super) fn commit(&mut self, call: &Commit, handle: Option<&Handle>) -> Result<RunAnswer, Fault> {
+    pub(super) fn commit(
+        &mut self,
+        call: &Commit,
+        handle: Option<&Handle>,
+        asking: SidecarId,
+    ) -> Result<RunAnswer, Fault> {
         let frame = self.frame().ok_or_else(unsubscribed)?;
         let outcome = commit(&frame, call)?;
-        self.concluded(outcome, call.id, |work| work.commit_unknown(call, handle))
+        self.concluded(outcome, call.id, |work| work.commit_unknown(call, handle, asking))
     }
 
     /// A run of which nothing is left but its handle: authorised before an unclean stop, or by a sidecar now lost. What
     /// that stop sealed pays first.
-    fn commit_unknown(&mut self, call: &Commit, handle: Option<&Handle>) -> Result<RunAnswer, Fault> {
+    fn commit_unknown(
+        &mut self,
+        call: &Commit,
+        handle: Option<&Handle>,
+        asking: SidecarId,
+    ) -> Result<RunAnswer, Fault> {
         let handle = handle.ok_or(Fault::ReservationUnknown(call.id))?;
-        let known = handle.as_final(self.at);
+        // A sidecar that does not know its own reservation has lost sight of it for good.
+        let provisional = (handle.settler != asking).then_some(handle.settler);
+        let known = Final { provisional, ..self.known(handle) };
         let frame = self.frame().ok_or_else(unsubscribed)?;
         let Outcome::Done(estimate, _) = late(&frame, call, &known)? else {
             return Err(Fault::ReservationUnknown(call.id));
@@ -94,7 +106,7 @@ impl Work<'_> {
         match late(&frame, call, &known)? {
             Outcome::Done(answer, event) => {
                 if let Some(event) = event {
-                    self.emit(What::Run(event));
+                    self.emit_run(event);
                 }
                 Ok(answer)
             }
@@ -102,16 +114,22 @@ impl Work<'_> {
         }
     }
 
-    pub(super) fn release(&mut self, call: &Release, handle: Option<&Handle>) -> Result<RunAnswer, Fault> {
+    pub(super) fn release(
+        &mut self,
+        call: &Release,
+        handle: Option<&Handle>,
+        asking: SidecarId,
+    ) -> Result<RunAnswer, Fault> {
         let frame = self.frame().ok_or_else(unsubscribed)?;
         let outcome = release(&frame, call)?;
         self.concluded(outcome, call.id, |work| {
             let handle = handle.ok_or(Fault::ReservationUnknown(call.id))?;
-            let mut ended = handle.as_final(work.at);
+            let mut ended = work.known(handle);
             ended.state = State::Released;
+            ended.provisional = (handle.settler != asking).then_some(handle.settler);
             let answer = RunAnswer::of_final(call.id, &ended);
             let change = crate::credit::Change::Ended(Box::new(ended));
-            work.emit(What::Run(Box::new(crate::credit::RunEvent::new(call.id, work.at, change))));
+            work.emit_run(Box::new(crate::credit::RunEvent::new(call.id, work.at, change)));
             Ok(answer)
         })
     }
@@ -122,7 +140,7 @@ impl Work<'_> {
         match progress(&frame, call)? {
             Outcome::Done(answer, event) => {
                 if let Some(event) = event {
-                    self.emit(What::Run(event));
+                    self.emit_run(event);
                 }
                 Ok(answer)
             }
@@ -130,16 +148,16 @@ impl Work<'_> {
         }
     }
 
-    fn record(&mut self, call: &Record) -> Result<RunAnswer, Fault> {
+    fn record(&mut self, call: &Record, asking: SidecarId) -> Result<RunAnswer, Fault> {
         let frame = self.frame().ok_or_else(unsubscribed)?;
         let known = frame.book.finals.contains_key(&call.authorize.id);
         if !known {
             record::check(&frame, call)?;
             let answer = self.authorize(&call.authorize, true)?;
             let would_be = answer.would_be.or(Some((answer.decision, answer.reason)));
-            return self.commit(&call.commit, None).map(|answer| RunAnswer { would_be, ..answer });
+            return self.commit(&call.commit, None, asking).map(|answer| RunAnswer { would_be, ..answer });
         }
-        self.commit(&call.commit, None)
+        self.commit(&call.commit, None, asking)
     }
 
     fn state(&self, id: ReservationId, handle: Option<&Handle>) -> Result<RunAnswer, Fault> {
@@ -151,12 +169,19 @@ impl Work<'_> {
         }
         // Nothing but the handle is left: it may still be committed, and nobody holds anything for it.
         let handle = handle.ok_or(Fault::ReservationUnknown(id))?;
-        let mut answer = RunAnswer::of_final(id, &handle.as_final(self.at));
+        let mut answer = RunAnswer::of_final(id, &self.known(handle));
         if handle.expires_at > self.at {
             answer.state = State::Held;
             answer.expires_at = Some(handle.expires_at);
         }
         Ok(answer)
+    }
+
+    /// What is known of a run of which only its handle is left, and what its sidecar had reported of it.
+    fn known(&self, handle: &Handle) -> Final {
+        let booked = self.account.booked.get(&(handle.settler, handle.id)).cloned();
+        let Booked { spent, debt } = booked.unwrap_or_default();
+        Final { spent, debt, ..handle.as_final(self.at) }
     }
 
     fn concluded(
@@ -168,7 +193,7 @@ impl Work<'_> {
         match outcome {
             Outcome::Done(answer, event) => {
                 if let Some(event) = event {
-                    self.emit(What::Run(event));
+                    self.emit_run(event);
                 }
                 Ok(answer)
             }

@@ -142,6 +142,9 @@ pub enum What {
     Raised(#[n(0)] Alarm),
     #[n(17)]
     Cleared(#[n(0)] Alarm),
+    /// A lowered charge cancels debt that was repaid: it goes back to blocks that paid.
+    #[n(18)]
+    Unpaid(#[n(0)] Vec<Move>),
 }
 
 /// Where a granted block comes from.
@@ -221,7 +224,16 @@ pub struct Effects {
     pub ended: Option<(ReservationId, Box<Final>)>,
     /// What the account booked so far for a run that only its sidecar knows: the blocks that paid in fact.
     #[n(6)]
-    pub booked: Option<(ReservationId, Vec<Draw>)>,
+    pub booked: Option<(ReservationId, Booked)>,
+}
+
+/// Use that was reported of a run that only its sidecar knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Booked {
+    #[n(0)]
+    pub spent: Vec<Draw>,
+    #[n(1)]
+    pub debt: Credits,
 }
 
 impl Entry {

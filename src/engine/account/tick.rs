@@ -52,7 +52,7 @@ impl Work<'_> {
         self.begin_period();
         self.grant_due();
         while let Some(event) = self.frame().and_then(|frame| lapse(&frame)) {
-            self.emit(What::Run(Box::new(event)));
+            self.emit_run(Box::new(event));
         }
         self.reclaim();
         self.unseal();

@@ -2,10 +2,10 @@
 
 use super::entry::{Answered, Entry, What};
 use super::state::Account;
-use crate::credit::{PoolId, debt};
+use crate::credit::{Column, Move, PoolId, RunEvent, debt};
 use crate::engine::contract::Playbooks;
 use crate::engine::frame::{Beyond, Frame};
-use crate::types::Timestamp;
+use crate::types::{Credits, Timestamp};
 
 pub struct Work<'a> {
     pub account: &'a mut Account,
@@ -39,6 +39,33 @@ impl<'a> Work<'a> {
         let entry = Entry { number, at: self.at, what, request, link };
         self.account.apply(&entry, self.playbooks);
         self.entries.push(entry);
+    }
+
+    /// Emits what changes the account's debt by `debt`. Where that cancels debt that was repaid already, the credits go
+    /// back to the blocks that paid last.
+    pub(super) fn emit_owing(&mut self, what: What, debt: Credits) {
+        let open: Credits = self.account.book.pools.iter().map(|pool| pool.debt).sum();
+        self.emit(what);
+        let mut repaid = (-debt).saturating_sub(open);
+        let mut moves = Vec::new();
+        let mut blocks: Vec<_> = self.account.book.blocks().filter(|b| b.spent.is_positive()).collect();
+        blocks.sort_by_key(|block| std::cmp::Reverse(block.id));
+        for block in blocks {
+            let amount = block.spent.min(repaid);
+            if amount.is_positive() {
+                moves.push(Move { block: block.id, from: Column::Spent, to: Column::Available, amount });
+                repaid -= amount;
+            }
+        }
+        if !moves.is_empty() {
+            self.emit(What::Unpaid(moves));
+        }
+    }
+
+    /// A run that the account itself settles.
+    pub(super) fn emit_run(&mut self, event: Box<RunEvent>) {
+        let debt = event.debt;
+        self.emit_owing(What::Run(event), debt);
     }
 
     pub(super) fn frame(&self) -> Option<Frame<'_>> {

@@ -1,0 +1,208 @@
+//! `AccountService`: what operators and billing systems call.
+
+use tonic::{Request, Response, Status};
+
+use super::account_wire::{self as convert, Page};
+use super::admission::Admission;
+use super::ledger_api::{Administered, LedgerApi, LedgerError};
+use super::ledger_status;
+use super::proto::ledger_v1 as wire;
+use super::proto::ledger_v1::account_service_server::AccountService;
+use crate::engine::account::{Command, Reply};
+use crate::types::{AccountId, RequestId};
+
+#[derive(Clone, Debug)]
+pub(super) struct AccountServer<L> {
+    pub ledger: L,
+    pub admission: Admission,
+}
+
+impl<L: LedgerApi> AccountServer<L> {
+    async fn write(
+        &self,
+        account: &str,
+        request: &str,
+        note: &str,
+        command: Command,
+    ) -> Result<Administered, Status> {
+        let account = convert::account(account)?;
+        let request = convert::request_id(request)?;
+        let done = self.ledger.administer(&account, &command, &request).await.map_err(status)?;
+        log(&account, &request, note, &command, done.reply);
+        Ok(done)
+    }
+
+    fn account(&self, done: &Administered) -> Option<wire::Account> {
+        Some(convert::wire_account(&done.account, self.ledger.now()))
+    }
+}
+
+#[tonic::async_trait]
+impl<L: LedgerApi> AccountService for AccountServer<L> {
+    async fn subscribe(
+        &self,
+        request: Request<wire::SubscribeRequest>,
+    ) -> Result<Response<wire::SubscribeResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let command = convert::subscribe(&request)?;
+        let done = self.write(&request.account, &request.request_id, "", command).await?;
+        Ok(Response::new(wire::SubscribeResponse { account: self.account(&done) }))
+    }
+
+    async fn suspend(
+        &self,
+        request: Request<wire::SuspendRequest>,
+    ) -> Result<Response<wire::SuspendResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let done = self.write(&request.account, &request.request_id, &request.note, Command::Suspend).await?;
+        Ok(Response::new(wire::SuspendResponse { account: self.account(&done) }))
+    }
+
+    async fn resume(
+        &self,
+        request: Request<wire::ResumeRequest>,
+    ) -> Result<Response<wire::ResumeResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let done = self.write(&request.account, &request.request_id, &request.note, Command::Resume).await?;
+        Ok(Response::new(wire::ResumeResponse { account: self.account(&done) }))
+    }
+
+    async fn grant(
+        &self,
+        request: Request<wire::GrantRequest>,
+    ) -> Result<Response<wire::GrantResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let command = convert::grant(&request)?;
+        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let Reply::Granted(block) = done.reply else { return Err(unexpected(done.reply)) };
+        let expires_at = done.ends_at.map(super::lease_wire::timestamp);
+        Ok(Response::new(wire::GrantResponse { grant: block.0, expires_at }))
+    }
+
+    async fn void(
+        &self,
+        request: Request<wire::VoidRequest>,
+    ) -> Result<Response<wire::VoidResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let command = Command::Void { block: crate::types::BlockId(request.grant) };
+        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let Reply::Withdrawn(credits) = done.reply else { return Err(unexpected(done.reply)) };
+        Ok(Response::new(wire::VoidResponse { credits: credits.to_string() }))
+    }
+
+    async fn set_overage_limit(
+        &self,
+        request: Request<wire::SetOverageLimitRequest>,
+    ) -> Result<Response<wire::SetOverageLimitResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let credits = convert::overage_limit(request.credits.as_deref())?;
+        let command = Command::SetOverageLimit { credits };
+        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        Ok(Response::new(wire::SetOverageLimitResponse { account: self.account(&done) }))
+    }
+
+    async fn get_account(
+        &self,
+        request: Request<wire::GetAccountRequest>,
+    ) -> Result<Response<wire::GetAccountResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let account = convert::account(&request.into_inner().account)?;
+        let view = self.ledger.account(&account).map_err(status)?;
+        let account = Some(convert::wire_account(&view, self.ledger.now()));
+        Ok(Response::new(wire::GetAccountResponse { account }))
+    }
+
+    async fn list_accounts(
+        &self,
+        request: Request<wire::ListAccountsRequest>,
+    ) -> Result<Response<wire::ListAccountsResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let size = convert::page_size(request.page_size)?;
+        let after = convert::name_token(&request.page_token)?;
+        // One more than the page: it tells whether there is another.
+        let mut views = self.ledger.accounts(after.as_deref(), size + 1);
+        let more = views.len() > size;
+        views.truncate(size);
+        let last = views.last().filter(|_| more).map(|view| view.id.as_str());
+        let next_page_token = last.map(convert::token).unwrap_or_default();
+        let now = self.ledger.now();
+        let accounts = views.iter().map(|view| convert::wire_account(view, now)).collect();
+        Ok(Response::new(wire::ListAccountsResponse { accounts, next_page_token }))
+    }
+
+    async fn get_balance(
+        &self,
+        request: Request<wire::GetBalanceRequest>,
+    ) -> Result<Response<wire::GetBalanceResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let account = convert::account(&request.account)?;
+        convert::whole_account(&request.pool)?;
+        let view = self.ledger.balance(&account).map_err(status)?;
+        Ok(Response::new(convert::wire_balance(&view, self.ledger.now())))
+    }
+
+    async fn list_invoice_lines(
+        &self,
+        request: Request<wire::ListInvoiceLinesRequest>,
+    ) -> Result<Response<wire::ListInvoiceLinesResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let account = convert::account(&request.account)?;
+        let page = Page::read(request.page_size, &request.page_token)?;
+        let (from, to) = (request.from.as_ref(), request.to.as_ref());
+        let mut lines = self.ledger.invoice_lines(&account).map_err(status)?;
+        lines.retain(|line| convert::covers(line, from, to));
+        let (lines, next_page_token) = page.cut(lines, |line| line.number);
+        let now = self.ledger.now();
+        let lines = lines.iter().map(|line| convert::wire_line(line, now)).collect();
+        Ok(Response::new(wire::ListInvoiceLinesResponse { lines, next_page_token }))
+    }
+
+    async fn list_alerts(
+        &self,
+        request: Request<wire::ListAlertsRequest>,
+    ) -> Result<Response<wire::ListAlertsResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let account = convert::account(&request.account)?;
+        let page = Page::read(request.page_size, &request.page_token)?;
+        let alerts = self.ledger.alerts(&account).map_err(status)?;
+        let (alerts, next_page_token) = page.cut(alerts, |alert| alert.number);
+        let alerts = alerts.iter().map(convert::wire_alert).collect();
+        Ok(Response::new(wire::ListAlertsResponse { alerts, next_page_token }))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
+fn status(error: LedgerError) -> Status {
+    ledger_status::of(&error)
+}
+
+fn unexpected(reply: Reply) -> Status {
+    Status::internal(format!("the account answered `{reply:?}` to another question"))
+}
+
+/// The account's journal says what happened; who asked for it and why is said here.
+fn log(account: &AccountId, request: &RequestId, note: &str, command: &Command, reply: Reply) {
+    let what = match command {
+        Command::Subscribe { .. } => "subscribe",
+        Command::Suspend => "suspend",
+        Command::Resume => "resume",
+        Command::Grant(_) => "grant",
+        Command::Void { .. } => "void",
+        Command::SetOverageLimit { .. } => "set_overage_limit",
+    };
+    let note: String = note.chars().take(NOTE_CHARS_MAX).collect();
+    tracing::info!(%account, request_id = %request, what, note, ?reply, "administered");
+}
+
+/// Characters of a note that are kept: a sentence or two.
+const NOTE_CHARS_MAX: usize = 1000;

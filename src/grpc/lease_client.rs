@@ -1,0 +1,351 @@
+//! The ledger, as a sidecar reaches it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use prost::bytes::Bytes;
+use thiserror::Error;
+use tokio_stream::Stream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+use super::lease_wire::{self, decoded, encoded, instant, wire_duration, wire_sender};
+pub use super::ledger_api::{Attached, Leased, Reported, Sender, Told};
+use super::proto::ledger_v1 as wire;
+use super::proto::ledger_v1::lease_service_client::LeaseServiceClient;
+use crate::engine::account::{RunAsk, RunReply};
+use crate::lease::{AccountTerms, Ask, LeaseTotals};
+use crate::types::{AccountId, Epoch, SidecarId};
+
+/// A connection that is not there after this long is not coming.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+
+/// A silent connection is tried this often, and given up after so long: a partition is noticed within both together.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+const KEEPALIVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long attaching and reporting may take: nobody waits for them, and both are repeated.
+const ATTACH_WITHIN: Duration = Duration::from_secs(30);
+const REPORT_WITHIN: Duration = Duration::from_secs(30);
+
+/// What an answer may have: an attach brings every playbook.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+
+/// What a question may have: a report is the largest.
+const QUESTION_BYTES_MAX: usize = 16 << 20;
+
+/// Why the ledger did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LinkError {
+    /// It can't be reached, did not answer in time, or takes nothing at the moment: a retry may help.
+    #[error("the ledger does not answer: {0}")]
+    Unreachable(String),
+    /// A later start of this sidecar has attached.
+    #[error("a newer process of this sidecar is at work")]
+    Fenced,
+    /// The same call again gets the same answer.
+    #[error("the ledger refuses: {0}")]
+    Refused(String),
+}
+
+/// Why the ledger did not decide.
+#[derive(Debug, Error)]
+pub enum DecideError {
+    #[error("the ledger does not answer: {0}")]
+    Unreachable(String),
+    #[error("a newer process of this sidecar is at work")]
+    Fenced,
+    /// The answer to the caller, as it is.
+    #[error("{}", .0.message())]
+    Fault(Status),
+}
+
+/// A handle to the ledger: cheap to clone, connected when first used and again after each loss.
+#[derive(Clone, Debug)]
+pub struct LeaseClient {
+    client: LeaseServiceClient<Channel>,
+    heard: Arc<Heard>,
+}
+
+/// What came over watches so far.
+#[derive(Debug, Default)]
+struct Heard {
+    /// The newest playbook version.
+    playbook: AtomicU32,
+    /// The newest recall that was handed out.
+    recall: AtomicU64,
+}
+
+impl LeaseClient {
+    /// `endpoint`: `http://host:port` or `unix:///path`. Must be called within a tokio runtime; nothing is connected yet.
+    pub fn new(endpoint: &str) -> Result<Self, LinkError> {
+        let wrong = |error: tonic::transport::Error| {
+            LinkError::Refused(format!(
+                "`{endpoint}` is not an endpoint such as `http://127.0.0.1:7400`: {error}"
+            ))
+        };
+        let channel = Endpoint::from_shared(endpoint.to_owned())
+            .map_err(wrong)?
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_WITHIN)
+            .http2_keep_alive_interval(KEEPALIVE_EVERY)
+            .keep_alive_timeout(KEEPALIVE_WITHIN)
+            .keep_alive_while_idle(true)
+            .connect_lazy();
+        let client = LeaseServiceClient::new(channel)
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
+            .max_encoding_message_size(QUESTION_BYTES_MAX);
+        Ok(Self { client, heard: Arc::default() })
+    }
+
+    /// `start`: the number of this start in the sidecar's journal. Again after each loss of the connection.
+    pub async fn attach(&self, sidecar: SidecarId, start: u64) -> Result<Attached, LinkError> {
+        let sidecar = Bytes::copy_from_slice(&sidecar.0);
+        let mut client = self.client.clone();
+        let request = Request::new(wire::AttachRequest { sidecar, start });
+        let answer =
+            within(ATTACH_WITHIN, client.attach(request)).await.map_err(|status| link_error(&status))?;
+        let missing = |what: &str| LinkError::Unreachable(format!("its answer has no {what}"));
+        let epoch: Epoch = lease_wire::epoch(answer.epoch.as_ref().ok_or_else(|| missing("epoch"))?);
+        let now = instant(answer.now.as_ref().ok_or_else(|| missing("clock"))?);
+        if let Some(newest) = answer.playbooks.iter().map(|playbook| playbook.version).max() {
+            self.heard.playbook.fetch_max(newest, Ordering::AcqRel);
+        }
+        Ok(Attached {
+            epoch,
+            generation: answer.generation,
+            now,
+            playbooks: answer.playbooks.into_iter().map(|playbook| playbook.document).collect(),
+            acknowledged: answer.acknowledged,
+        })
+    }
+
+    /// Waits for `wait` at most; the ledger may use most of it to recall idle slices of others.
+    pub async fn lease(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        ask: &Ask,
+        wait: Duration,
+    ) -> Result<Leased, LinkError> {
+        let request = wire::LeaseRequest {
+            sender: wire_sender(who),
+            account: account.to_string(),
+            ask: encoded(ask),
+            wait: wire_duration(wait),
+        };
+        let mut client = self.client.clone();
+        let answer = within(wait, client.lease(request)).await.map_err(|status| link_error(&status))?;
+        let Some(grant) = answer.grant else { return Ok(Leased::Unknown) };
+        let grant = decoded(&grant)
+            .map_err(|what| LinkError::Unreachable(format!("its grant can't be read: {what}")))?;
+        Ok(Leased::Granted(Box::new(grant)))
+    }
+
+    pub async fn decide(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        ask: &RunAsk,
+        wait: Duration,
+    ) -> Result<RunReply, DecideError> {
+        let request = wire::DecideRequest {
+            sender: wire_sender(who),
+            account: account.to_string(),
+            ask: encoded(ask),
+            wait: wire_duration(wait),
+        };
+        let mut client = self.client.clone();
+        let answer = within(wait, client.decide(request)).await.map_err(decide_error)?;
+        decoded(&answer.reply)
+            .map_err(|what| DecideError::Unreachable(format!("its reply can't be read: {what}")))
+    }
+
+    /// Answers the highest record that is durable at the ledger. An empty report is one, too: totals alone.
+    pub async fn report(
+        &self,
+        who: Sender,
+        records: Vec<Reported>,
+        totals: Vec<(AccountId, LeaseTotals)>,
+    ) -> Result<u64, LinkError> {
+        let record = |record: Reported| wire::Record {
+            number: record.number,
+            epoch: Some(lease_wire::wire_epoch(record.epoch)),
+            body: record.body.into(),
+        };
+        let total = |(account, totals): (AccountId, LeaseTotals)| wire::Totals {
+            account: account.to_string(),
+            totals: encoded(&totals),
+        };
+        let request = wire::ReportRequest {
+            sender: wire_sender(who),
+            records: records.into_iter().map(record).collect(),
+            totals: totals.into_iter().map(total).collect(),
+            recalls_seen: self.heard.recall.load(Ordering::Acquire),
+        };
+        let mut client = self.client.clone();
+        let answer = within(REPORT_WITHIN, client.report(request)).await;
+        Ok(answer.map_err(|status| link_error(&status))?.acknowledged)
+    }
+
+    /// What changes from now on. The stream ends or fails with the connection: attach again, then watch again.
+    pub async fn watch(&self, who: Sender) -> Result<Watching, LinkError> {
+        let playbook_version = self.heard.playbook.load(Ordering::Acquire);
+        let request = wire::WatchRequest { sender: wire_sender(who), playbook_version };
+        // The headers of the answer come at once, the stream stays.
+        let mut client = self.client.clone();
+        let stream =
+            within(ATTACH_WITHIN, client.watch(request)).await.map_err(|status| link_error(&status))?;
+        Ok(Watching { stream, heard: Arc::clone(&self.heard) })
+    }
+}
+
+/// The changes that a sidecar hears of.
+#[derive(Debug)]
+pub struct Watching {
+    stream: tonic::Streaming<wire::WatchResponse>,
+    heard: Arc<Heard>,
+}
+
+impl Watching {
+    fn told(&self, response: wire::WatchResponse) -> Result<Option<Told>, LinkError> {
+        use wire::watch_response::Change;
+        let unreadable = |what: String| LinkError::Unreachable(format!("a change can't be read: {what}"));
+        let account = |text: &str| AccountId::parse(text).map_err(|what| unreadable(what.to_string()));
+        Ok(Some(match response.change {
+            // A newer ledger says something that this build does not know: it concerns what this build does not do.
+            None => return Ok(None),
+            Some(Change::Playbook(playbook)) => {
+                self.heard.playbook.fetch_max(playbook.version, Ordering::AcqRel);
+                Told::Playbook(playbook.document)
+            }
+            Some(Change::Terms(change)) => {
+                let terms: AccountTerms = decoded(&change.terms).map_err(unreadable)?;
+                Told::Terms(account(&change.account)?, terms)
+            }
+            Some(Change::Unknown(change)) => Told::Unknown(account(&change.account)?),
+            Some(Change::Recall(recall)) => {
+                let told = Told::Recall(account(&recall.account)?);
+                self.heard.recall.fetch_max(recall.number, Ordering::AcqRel);
+                told
+            }
+        }))
+    }
+}
+
+impl Stream for Watching {
+    type Item = Result<Told, LinkError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let response = match Pin::new(&mut self.stream).poll_next(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(response)) => response,
+            };
+            let told = match response {
+                Ok(response) => self.told(response),
+                Err(status) => Err(link_error(&status)),
+            };
+            if let Some(told) = told.transpose() {
+                return Poll::Ready(Some(told));
+            }
+        }
+    }
+}
+
+/// Here and not by a deadline in the request: it counts the time that connecting takes, too.
+async fn within<T>(
+    wait: Duration,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, Status> {
+    match tokio::time::timeout(wait, call).await {
+        Ok(answer) => answer.map(tonic::Response::into_inner),
+        Err(_) => Err(Status::deadline_exceeded("no answer in time")),
+    }
+}
+
+/// The reason that the ledger gave; empty where the status is not of its making.
+fn reason(status: &Status) -> String {
+    let details = status.get_error_details();
+    details
+        .error_info()
+        .filter(|info| info.domain == "bursar")
+        .map(|info| info.reason.clone())
+        .unwrap_or_default()
+}
+
+fn link_error(status: &Status) -> LinkError {
+    match (reason(status).as_str(), status.code()) {
+        ("EPOCH_NOT_CURRENT", _) => LinkError::Fenced,
+        ("", _) | (_, Code::Unavailable) => LinkError::Unreachable(said(status)),
+        (reason, _) => LinkError::Refused(format!("{reason}: {}", status.message())),
+    }
+}
+
+fn decide_error(status: Status) -> DecideError {
+    match (reason(&status).as_str(), status.code()) {
+        ("EPOCH_NOT_CURRENT", _) => DecideError::Fenced,
+        ("" | "NOT_ATTACHED", _) | (_, Code::Unavailable) => DecideError::Unreachable(said(&status)),
+        // Without the headers of the connection that it came over.
+        _ => DecideError::Fault(Status::with_details(
+            status.code(),
+            status.message(),
+            Bytes::copy_from_slice(status.details()),
+        )),
+    }
+}
+
+/// A status in one line, with its innermost cause: the outer ones say only that there was an error.
+fn said(status: &Status) -> String {
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(status);
+    let mut innermost = None;
+    while let Some(error) = cause {
+        innermost = Some(error.to_string());
+        cause = error.source();
+    }
+    match innermost {
+        Some(cause) => format!("{}: {cause}", status.message()),
+        None => format!("{}: {}", status.code(), status.message()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Fault;
+    use crate::grpc::ledger_api::LedgerError;
+    use crate::grpc::{ledger_status, status};
+
+    #[test]
+    fn a_status_that_the_ledger_did_not_make_is_silence() {
+        for status in
+            [Status::unknown("transport error"), Status::deadline_exceeded("late"), Status::unimplemented("")]
+        {
+            assert!(matches!(link_error(&status), LinkError::Unreachable(_)), "{status:?}");
+            assert!(matches!(decide_error(status), DecideError::Unreachable(_)));
+        }
+    }
+
+    #[test]
+    fn errors_of_the_ledger_keep_their_meaning() {
+        let of = |error: LedgerError| link_error(&ledger_status::of(&error));
+        assert_eq!(of(LedgerError::Fenced), LinkError::Fenced);
+        assert!(matches!(of(LedgerError::Overloaded), LinkError::Unreachable(_)));
+        assert!(matches!(of(LedgerError::NotAttached), LinkError::Refused(_)));
+        let fault = status::of_fault(&Fault::InvalidTtl);
+        match decide_error(fault) {
+            DecideError::Fault(status) => {
+                assert_eq!(
+                    (status.code(), reason(&status)),
+                    (Code::InvalidArgument, "INVALID_TTL".to_owned())
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `LeaseService`: what sidecars call at the ledger.
+
+use std::pin::Pin;
+
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use super::admission::Admission;
+use super::lease_wire::{self, decoded, encoded};
+use super::ledger_api::LedgerApi;
+use super::ledger_status::{self, invalid};
+use super::proto::ledger_v1 as wire;
+use super::proto::ledger_v1::lease_service_server::LeaseService;
+use crate::runtime::Shutdown;
+
+/// Records of one report at most: what is applied before the answer, and what a lost answer repeats.
+pub const RECORDS_MAX: usize = 10_000;
+
+/// Totals of one report at most: one per account that the sidecar holds a lease of.
+const TOTALS_MAX: usize = 10_000;
+
+#[derive(Clone, Debug)]
+pub(super) struct LeaseServer<L> {
+    pub ledger: L,
+    pub admission: Admission,
+    /// Ends the watches, which would otherwise hold a stop up.
+    pub shutdown: Shutdown,
+}
+
+#[tonic::async_trait]
+impl<L: LedgerApi> LeaseService for LeaseServer<L> {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<wire::WatchResponse, Status>> + Send>>;
+
+    async fn attach(
+        &self,
+        request: Request<wire::AttachRequest>,
+    ) -> Result<Response<wire::AttachResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let sidecar = lease_wire::sidecar(&request.sidecar)?;
+        let attached = self.ledger.attach(sidecar, request.start).await.map_err(|e| ledger_status::of(&e))?;
+        let mut versions: Vec<u32> = self.ledger.playbooks().iter().map(|version| version.version).collect();
+        versions.sort_unstable();
+        Ok(Response::new(lease_wire::wire_attached(attached, &versions)))
+    }
+
+    async fn lease(
+        &self,
+        request: Request<wire::LeaseRequest>,
+    ) -> Result<Response<wire::LeaseResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let who = lease_wire::sender(request.sender.as_ref())?;
+        let account = lease_wire::account(&request.account)?;
+        let ask = decoded(&request.ask).map_err(bad_ask)?;
+        let wait = lease_wire::wait(request.wait.as_ref());
+        let leased = self.ledger.lease(who, &account, &ask, wait).await.map_err(|e| ledger_status::of(&e))?;
+        let grant = match leased {
+            super::ledger_api::Leased::Granted(grant) => Some(encoded(&*grant)),
+            super::ledger_api::Leased::Unknown => None,
+        };
+        Ok(Response::new(wire::LeaseResponse { grant }))
+    }
+
+    async fn decide(
+        &self,
+        request: Request<wire::DecideRequest>,
+    ) -> Result<Response<wire::DecideResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let who = lease_wire::sender(request.sender.as_ref())?;
+        let account = lease_wire::account(&request.account)?;
+        let ask = decoded(&request.ask).map_err(bad_ask)?;
+        let wait = lease_wire::wait(request.wait.as_ref());
+        let reply = self.ledger.decide(who, &account, &ask, wait).await.map_err(|e| ledger_status::of(&e))?;
+        Ok(Response::new(wire::DecideResponse { reply: encoded(&reply) }))
+    }
+
+    async fn report(
+        &self,
+        request: Request<wire::ReportRequest>,
+    ) -> Result<Response<wire::ReportResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let who = lease_wire::sender(request.sender.as_ref())?;
+        if request.records.len() > RECORDS_MAX || request.totals.len() > TOTALS_MAX {
+            let what =
+                format!("a report has at most {RECORDS_MAX} records and {TOTALS_MAX} totals; send several");
+            return Err(invalid("INVALID_RECORDS", "records", what));
+        }
+        let batch = lease_wire::batch(request)?;
+        let acknowledged = self.ledger.report(who, batch).await.map_err(|e| ledger_status::of(&e))?;
+        Ok(Response::new(wire::ReportResponse { acknowledged }))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<wire::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let request = request.into_inner();
+        let who = lease_wire::sender(request.sender.as_ref())?;
+        let changes = self.ledger.watch(who, request.playbook_version).map_err(|e| ledger_status::of(&e))?;
+        let changes = ReceiverStream::new(changes).map(|change| Ok(lease_wire::wire_change(change)));
+        Ok(Response::new(Box::pin(until(changes, self.shutdown.clone()))))
+    }
+}
+
+/// The stream, ended by the signal to stop.
+fn until<S>(stream: S, shutdown: Shutdown) -> impl Stream<Item = S::Item> + Send
+where
+    S: Stream + Send + Unpin + 'static,
+    S::Item: Send + 'static,
+{
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut stream = stream;
+        loop {
+            let item = tokio::select! {
+                item = stream.next() => item,
+                () = shutdown.requested() => None,
+                () = sender.closed() => None,
+            };
+            let Some(item) = item else { return };
+            if sender.send(item).await.is_err() {
+                return;
+            }
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+fn bad_ask(what: String) -> Status {
+    invalid("INVALID_ASK", "ask", format!("`ask` can't be read: {what}"))
+}

@@ -1,0 +1,269 @@
+//! What the ledger's servers need of a ledger, in domain values. The ledger stands above this room and implements it; no
+//! wire type passes.
+
+use std::future::Future;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::credit::CapKey;
+use crate::engine::Fault;
+use crate::engine::account::{AdminRefusal, Balance, Command, Reply, RunAsk, RunReply};
+use crate::engine::answer::Next;
+use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals};
+use crate::playbook::cap::Scope;
+use crate::playbook::{Finding, Report};
+use crate::types::calendar::Stretch;
+use crate::types::{AccountId, Credits, Epoch, Money, Name, RequestId, SidecarId, Timestamp};
+
+/// Which process speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    pub sidecar: SidecarId,
+    pub epoch: Epoch,
+}
+
+/// A sidecar that may work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    pub epoch: Epoch,
+    pub generation: u32,
+    /// The ledger's clock.
+    pub now: Timestamp,
+    /// Sources of all versions, in order.
+    pub playbooks: Vec<String>,
+    /// The highest of the sidecar's records that the ledger has made durable; 0 = none.
+    pub acknowledged: u64,
+}
+
+/// What came of asking for a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leased {
+    Granted(Box<Grant>),
+    /// Nobody has subscribed the account.
+    Unknown,
+}
+
+/// A record on its way to the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reported {
+    pub number: u64,
+    pub epoch: Epoch,
+    /// A `lease::SidecarRecord` in the journal's own encoding.
+    pub body: Vec<u8>,
+}
+
+/// What a sidecar is told as soon as it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A version's source.
+    Playbook(String),
+    /// Terms of an account; what is held idle of it goes back.
+    Terms(AccountId, AccountTerms),
+    Unknown(AccountId),
+    /// Idle slices are wanted elsewhere. It is answered by a report: of what was idle or, where nothing was, of the
+    /// account's totals alone.
+    Recall(AccountId),
+}
+
+/// A report as it came in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    pub records: Vec<Reported>,
+    pub totals: Vec<(AccountId, LeaseTotals)>,
+    /// The highest recall that the sidecar had seen when it made the report.
+    pub recalls_seen: u64,
+}
+
+/// `Told`, with what the wire adds to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Playbook { version: u32, source: String },
+    Terms(AccountId, Box<AccountTerms>),
+    Unknown(AccountId),
+    Recall { number: u64, account: AccountId },
+}
+
+/// One account, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountView {
+    pub id: AccountId,
+    pub plan: Name,
+    pub version: u32,
+    pub suspended: bool,
+    /// An IANA name.
+    pub zone: String,
+    pub subscribed_at: Timestamp,
+    pub period: Stretch,
+    pub overage_limit: Option<Credits>,
+    pub broken: bool,
+}
+
+/// An administrator's write, as it was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Administered {
+    pub reply: Reply,
+    pub account: AccountView,
+    /// When a granted block ends; `None` also where nothing was granted.
+    pub ends_at: Option<Timestamp>,
+}
+
+/// The true balance, over ledger and leases together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BalanceView {
+    pub balance: Balance,
+    /// Spent from overage in this period.
+    pub overage: Credits,
+    /// What leases hold and no run.
+    pub leased: Credits,
+    /// What nobody can reach now, and until when.
+    pub out_of_reach: Option<(Credits, Timestamp)>,
+    pub caps: Vec<CapView>,
+    /// What follows the available credits.
+    pub next: Next,
+}
+
+/// One counter of a cap; amounts in credits or runs, as the cap measures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CapView {
+    pub key: CapKey,
+    pub per: Scope,
+    pub limit: Credits,
+    /// Spent and held, over all sidecars.
+    pub used: Credits,
+    pub soft: bool,
+    pub window_ends: Option<Timestamp>,
+}
+
+/// Overage of one period, to be billed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvoiceLine {
+    /// From 1, in the order of periods.
+    pub number: u64,
+    pub credits: Credits,
+    pub amount: Money,
+    pub currency: String,
+    pub from: Timestamp,
+    /// Exclusive.
+    pub to: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// From 1, in the order in which they were raised.
+    pub number: u64,
+    pub name: Name,
+    pub at: Timestamp,
+    /// The counter that reached it, for an alert on a cap.
+    pub counter: Option<CapKey>,
+}
+
+/// One version of the playbook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub playbook: Name,
+    pub version: u32,
+    /// `None` where it was only checked.
+    pub published_at: Option<Timestamp>,
+    pub in_force: bool,
+}
+
+/// Why the ledger did not do it.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    #[error("{0}")]
+    Fault(#[from] Fault),
+    #[error("{0}")]
+    Refused(#[from] AdminRefusal),
+    #[error("a later start of this sidecar has attached; this process is no longer the current one")]
+    Fenced,
+    #[error("this sidecar is not attached; attach first")]
+    NotAttached,
+    /// What came in is not right: its field, the reason's word, and what would be right.
+    #[error("{what}")]
+    Invalid { field: &'static str, reason: &'static str, what: String },
+    #[error("the playbook is refused, {} findings; the first is on line {}: {}", .0.findings.len(),
+        .0.findings.first().map_or(0, |f| f.line), .0.findings.first().map_or("", |f| f.problem.as_str()))]
+    PlaybookInvalid(Box<Report>),
+    #[error("version {given} is not higher than {newest}, the one in force; give it a higher `version`")]
+    VersionNotHigher { given: u32, newest: u32 },
+    #[error("no version {0} of a playbook is published")]
+    PlaybookUnknown(u32),
+    #[error("the published playbooks may have {most} bytes together; this one would pass that")]
+    TooManyPlaybooks { most: usize },
+    #[error("a ledger has at most {most} accounts")]
+    TooManyAccounts { most: usize },
+    /// A retry helps.
+    #[error("the ledger has too much to write; try again shortly")]
+    Overloaded,
+    #[error("the ledger's store takes nothing more: {0}")]
+    StoreFailed(String),
+}
+
+/// A ledger, as its servers see it. Writes are answered once they are durable.
+pub trait LedgerApi: Clone + Send + Sync + 'static {
+    /// The ledger's clock.
+    fn now(&self) -> Timestamp;
+
+    fn attach(
+        &self,
+        sidecar: SidecarId,
+        start: u64,
+    ) -> impl Future<Output = Result<Attached, LedgerError>> + Send;
+
+    /// `wait`: how long the answer may take; recalls use part of it.
+    fn lease(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        ask: &Ask,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Leased, LedgerError>> + Send;
+
+    fn decide(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        ask: &RunAsk,
+        wait: Duration,
+    ) -> impl Future<Output = Result<RunReply, LedgerError>> + Send;
+
+    /// Answers the highest record that is durable.
+    fn report(&self, who: Sender, batch: Batch) -> impl Future<Output = Result<u64, LedgerError>> + Send;
+
+    /// `playbook`: the newest version that the sidecar has. The channel closes when another watch of the same sidecar
+    /// begins, and where the sidecar reads too slowly.
+    fn watch(&self, who: Sender, playbook: u32) -> Result<mpsc::Receiver<Change>, LedgerError>;
+
+    fn administer(
+        &self,
+        account: &AccountId,
+        command: &Command,
+        request: &RequestId,
+    ) -> impl Future<Output = Result<Administered, LedgerError>> + Send;
+
+    fn account(&self, account: &AccountId) -> Result<AccountView, LedgerError>;
+
+    /// At most `most` accounts after this name, in order.
+    fn accounts(&self, after: Option<&str>, most: usize) -> Vec<AccountView>;
+
+    fn balance(&self, account: &AccountId) -> Result<BalanceView, LedgerError>;
+
+    fn invoice_lines(&self, account: &AccountId) -> Result<Vec<InvoiceLine>, LedgerError>;
+
+    fn alerts(&self, account: &AccountId) -> Result<Vec<Alert>, LedgerError>;
+
+    /// `request`: `None` checks and publishes nothing. Answers what the check warns of, too.
+    fn publish(
+        &self,
+        source: &str,
+        request: Option<&RequestId>,
+    ) -> impl Future<Output = Result<(Version, Vec<Finding>), LedgerError>> + Send;
+
+    /// A version with its source; 0 = the one in force.
+    fn playbook(&self, version: u32) -> Result<(Version, String), LedgerError>;
+
+    /// Newest first.
+    fn playbooks(&self) -> Vec<Version>;
+}

@@ -1,0 +1,187 @@
+//! The ledger's door: its three services, health and reflection on one listener, within bounds.
+
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::{Connected, TcpIncoming};
+
+use super::account_server::AccountServer;
+use super::admission::Admission;
+use super::lease_server::LeaseServer;
+use super::ledger_api::LedgerApi;
+use super::playbook_server::{DOCUMENT_BYTES_MAX, PlaybookServer};
+use super::proto::DESCRIPTORS;
+use super::proto::ledger_v1::account_service_server::AccountServiceServer;
+use super::proto::ledger_v1::lease_service_server::LeaseServiceServer;
+use super::proto::ledger_v1::playbook_service_server::PlaybookServiceServer;
+use crate::runtime::Shutdown;
+
+/// Calls under way on one connection: a sidecar asks for many accounts at once.
+const STREAMS_MAX: u32 = 256;
+
+/// Streams that a peer may reset before they are answered: what a rapid reset needs in the thousands.
+const PENDING_RESETS_MAX: usize = 20;
+
+/// Protocol errors that one connection may cause before it is closed.
+const LOCAL_RESETS_MAX: usize = 1024;
+
+/// Headers of a call: a trace context and little more.
+const HEADER_BYTES_MAX: u32 = 8 << 10;
+
+/// Windows that a report fills without waiting.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// A silent peer is tried this often and given up after so long.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
+const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
+
+/// A report is the largest question of a sidecar; an attach, which brings every playbook, gets the largest answer.
+const LEASE_QUESTION_BYTES_MAX: usize = 16 << 20;
+const LEASE_ANSWER_BYTES_MAX: usize = 32 << 20;
+
+/// An administrator's call is a few fields; a page of accounts or lines is larger.
+const ACCOUNT_QUESTION_BYTES_MAX: usize = 64 << 10;
+const ACCOUNT_ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// A document and the fields round it.
+const PLAYBOOK_BYTES_MAX: usize = DOCUMENT_BYTES_MAX + (256 << 10);
+
+/// Bounds of a serving ledger that its configuration sets.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Calls in work at once.
+    pub calls_max: usize,
+    /// How long calls under way may take once the signal to stop was given.
+    pub grace: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { calls_max: 4096, grace: Duration::from_secs(5) }
+    }
+}
+
+/// Where the ledger listens; with neither it serves nobody and ends at once.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    pub tcp: Option<TcpListener>,
+    pub unix: Option<UnixListener>,
+}
+
+#[derive(Debug, Error)]
+pub enum ServeError {
+    #[error("the ledger could not be served: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    #[error("the descriptors of the protos can't be served: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Serves until the signal to stop; calls under way then end, within the usual grace.
+pub async fn serve<L: LedgerApi>(
+    ledger: L,
+    listener: TcpListener,
+    shutdown: Shutdown,
+) -> Result<(), ServeError> {
+    let listeners = Listeners { tcp: Some(listener), unix: None };
+    serve_on(ledger, listeners, Bounds::default(), shutdown).await
+}
+
+/// Serves on each listener until the signal to stop; calls under way then end, within the grace.
+pub async fn serve_on<L: LedgerApi>(
+    ledger: L,
+    listeners: Listeners,
+    bounds: Bounds,
+    shutdown: Shutdown,
+) -> Result<(), ServeError> {
+    let routes = routes(ledger, bounds, &shutdown).await?;
+    let tcp = async {
+        match listeners.tcp {
+            Some(listener) => {
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                incoming_served(routes.clone(), incoming, &shutdown).await
+            }
+            None => Ok(()),
+        }
+    };
+    let unix = async {
+        match listeners.unix {
+            Some(listener) => {
+                incoming_served(routes.clone(), UnixListenerStream::new(listener), &shutdown).await
+            }
+            None => Ok(()),
+        }
+    };
+    let patience = async {
+        shutdown.requested().await;
+        tokio::time::sleep(bounds.grace).await;
+    };
+    tokio::select! {
+        served = async { tokio::try_join!(tcp, unix) } => Ok(served.map(|((), ())| ())?),
+        () = patience => {
+            tracing::warn!("connections were still open when the time to stop was over");
+            Ok(())
+        }
+    }
+}
+
+async fn incoming_served<I, IO, E>(routes: Routes, incoming: I, shutdown: &Shutdown) -> Result<(), ServeError>
+where
+    I: Stream<Item = Result<IO, E>>,
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    E: Into<tower::BoxError>,
+{
+    let mut server = Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN));
+    let router = server.add_routes(routes);
+    Ok(router.serve_with_incoming_shutdown(incoming, shutdown.requested()).await?)
+}
+
+async fn routes<L: LedgerApi>(ledger: L, bounds: Bounds, shutdown: &Shutdown) -> Result<Routes, ServeError> {
+    let admission = Admission::new(bounds.calls_max);
+    let lease =
+        LeaseServer { ledger: ledger.clone(), admission: admission.clone(), shutdown: shutdown.clone() };
+    let lease = LeaseServiceServer::new(lease)
+        .max_decoding_message_size(LEASE_QUESTION_BYTES_MAX)
+        .max_encoding_message_size(LEASE_ANSWER_BYTES_MAX);
+    let accounts = AccountServer { ledger: ledger.clone(), admission: admission.clone() };
+    let accounts = AccountServiceServer::new(accounts)
+        .max_decoding_message_size(ACCOUNT_QUESTION_BYTES_MAX)
+        .max_encoding_message_size(ACCOUNT_ANSWER_BYTES_MAX);
+    let playbooks = PlaybookServiceServer::new(PlaybookServer { ledger, admission })
+        .max_decoding_message_size(PLAYBOOK_BYTES_MAX)
+        .max_encoding_message_size(PLAYBOOK_BYTES_MAX);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    for name in [named(&lease), named(&accounts), named(&playbooks)] {
+        reporter.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+    }
+    let reflection =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+    let mut routes = Routes::builder();
+    routes
+        .add_service(lease)
+        .add_service(accounts)
+        .add_service(playbooks)
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok(routes.routes())
+}
+
+fn named<S: NamedService>(_: &S) -> &'static str {
+    S::NAME
+}

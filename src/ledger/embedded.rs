@@ -1,0 +1,242 @@
+//! The embedded store: the ledger's own journal, never trimmed and replayed at each start.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use super::record::{Entries, LedgerRecord};
+use super::store::{Foundation, LedgerStore, StoreError, Ticket};
+use crate::engine::account::Entry;
+use crate::storage::{
+    Engine, Journal, JournalError, Journaled, Limits, OpenError, RECORD_BYTES_MAX, StoredRecord, Urgency,
+    open,
+};
+use crate::types::AccountId;
+
+/// The journal is all the ledger has: only the disk bounds it.
+const UNBOUNDED: u64 = u64::MAX / 4;
+
+/// Bytes that wait for the disk at most: a second's work of a busy ledger. At three quarters new work is refused.
+const QUEUE_BYTES_MAX: u64 = 64 << 20;
+
+/// A large journal is read whole at the start; one that is not read after so long counts as damaged.
+const OPEN_WITHIN: Duration = Duration::from_secs(600);
+
+/// What a damaged store is called that was set aside.
+const SET_ASIDE: &str = "set-aside-";
+
+/// Why the embedded store could not be opened.
+#[derive(Debug, Error)]
+pub enum EmbeddedError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(
+        "the ledger's journal was damaged ({why}) and now lies in `{path}`; a ledger has no other copy of its accounts, so \
+         it does not start without them: put a backup into `{dir}`, or move `{path}` elsewhere to begin with an empty ledger",
+        path = path.display(), dir = dir.display()
+    )]
+    Damaged { why: String, path: PathBuf, dir: PathBuf },
+    #[error("record {number} of the ledger's journal can't be read by this build: {why}")]
+    Unreadable { number: u64, why: String },
+    #[error("can't read `{path}`: {source}", path = path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+}
+
+/// Encoded where it is appended: its size must be known before it is taken.
+#[derive(Debug)]
+struct Payload(Vec<u8>);
+
+impl Journaled for Payload {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn size_hint(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// A store in one directory, used by this process alone.
+#[derive(Debug)]
+pub struct Embedded {
+    journal: Mutex<Option<Journal<Payload>>>,
+    /// Accounts are read often at the start and then never: each is handed out once.
+    found: Mutex<Found>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    foundation: Foundation,
+    accounts: BTreeMap<AccountId, Vec<Entry>>,
+}
+
+impl Embedded {
+    /// Opens the store in `dir`, or makes one. Blocks: everything is read and checked.
+    pub fn open(
+        dir: &Path,
+        engine: Engine,
+        stopwatch: Option<fn() -> Duration>,
+    ) -> Result<Self, EmbeddedError> {
+        let limits = Limits {
+            records_max: UNBOUNDED,
+            bytes_max: UNBOUNDED,
+            queue_bytes_max: QUEUE_BYTES_MAX,
+            open_within: OPEN_WITHIN,
+            stopwatch,
+            ..Limits::default()
+        };
+        let on_disk = matches!(engine, Engine::Sled);
+        let opened = open(dir, limits, engine)?;
+        if let Some(aside) = &opened.set_aside {
+            let (why, path) = (aside.why.to_string(), aside.path.clone());
+            return Err(EmbeddedError::Damaged { why, path, dir: dir.to_owned() });
+        }
+        // The start after the one that found the damage must not quietly begin anew, either.
+        if on_disk
+            && opened.records.is_empty()
+            && let Some(path) = set_aside(dir)?
+        {
+            let why = "see `why.txt` there".to_owned();
+            return Err(EmbeddedError::Damaged { why, path, dir: dir.to_owned() });
+        }
+        let found = read(&opened.records)?;
+        Ok(Self { journal: Mutex::new(Some(opened.journal)), found: Mutex::new(found) })
+    }
+
+    fn journal(&self) -> Result<Journal<Payload>, StoreError> {
+        self.journal.lock().clone().ok_or_else(|| of(JournalError::Closed))
+    }
+}
+
+impl LedgerStore for Embedded {
+    fn append(&self, record: &LedgerRecord) -> Result<Ticket, StoreError> {
+        let mut bytes = Vec::with_capacity(512);
+        // Writing to a Vec cannot fail.
+        let _ = minicbor::encode(record, &mut bytes);
+        if bytes.len() > RECORD_BYTES_MAX {
+            return Err(StoreError::TooLong { bytes: bytes.len(), most: RECORD_BYTES_MAX });
+        }
+        self.journal()?.append(Payload(bytes), Urgency::Now).map(Ticket).map_err(of)
+    }
+
+    async fn durable(&self, ticket: Ticket) -> Result<(), StoreError> {
+        let wait = self.journal()?.wait(ticket.0);
+        wait.await.map_err(of)
+    }
+
+    async fn failed(&self) -> StoreError {
+        let wait = self.journal().map(|journal| journal.wait(u64::MAX));
+        match wait {
+            Ok(wait) => wait.await.err().map_or_else(|| of(JournalError::Closed), of),
+            Err(closed) => closed,
+        }
+    }
+
+    fn is_filling(&self) -> bool {
+        self.journal().is_ok_and(|journal| journal.is_filling())
+    }
+
+    async fn foundation(&self) -> Result<Foundation, StoreError> {
+        Ok(self.found.lock().foundation.clone())
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
+        Ok(self.found.lock().accounts.keys().cloned().collect())
+    }
+
+    async fn read(&self, account: &AccountId) -> Result<Vec<Entry>, StoreError> {
+        Ok(self.found.lock().accounts.remove(account).unwrap_or_default())
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let Some(journal) = self.journal.lock().take() else { return Ok(()) };
+        let closed = tokio::task::spawn_blocking(|| journal.close()).await;
+        closed.map_err(|error| StoreError::Failed(error.to_string().into()))?.map_err(of)
+    }
+}
+
+fn of(error: JournalError) -> StoreError {
+    match error {
+        JournalError::Full => StoreError::Full,
+        JournalError::Failed(why) => StoreError::Failed(why),
+        JournalError::Closed => StoreError::Failed("the journal is closed".into()),
+    }
+}
+
+fn read(records: &[StoredRecord]) -> Result<Found, EmbeddedError> {
+    let mut found = Found::default();
+    for stored in records {
+        let record = minicbor::decode(&stored.payload)
+            .map_err(|error| EmbeddedError::Unreadable { number: stored.number, why: error.to_string() })?;
+        match record {
+            LedgerRecord::Identity(identity) => found.foundation.identity = Some(identity),
+            LedgerRecord::Published(published) => found.foundation.playbooks.push(published),
+            LedgerRecord::Attached(known) => found.foundation.sidecars.push(known),
+            LedgerRecord::Unapplied(unapplied) => found.foundation.unapplied.push(unapplied),
+            LedgerRecord::Entries(Entries { account, entries }) => {
+                found.accounts.entry(account).or_default().extend(entries);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn set_aside(dir: &Path) -> Result<Option<PathBuf>, EmbeddedError> {
+    let failed = |source| EmbeddedError::Io { path: dir.to_owned(), source };
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().to_string_lossy().starts_with(SET_ASIDE) {
+            return Ok(Some(entry.path()));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::record::Identity;
+    use crate::storage::MemoryDisk;
+
+    #[tokio::test]
+    async fn what_was_durable_is_found_again() {
+        let disk = MemoryDisk::default();
+        let identity = Identity { secret: [7; 32], generation: 1 };
+        for _ in 0..2 {
+            let store = Embedded::open(Path::new("x"), Engine::Memory(disk.clone()), None).unwrap();
+            let foundation = store.foundation().await.unwrap();
+            if let Some(found) = foundation.identity {
+                assert_eq!(found, identity);
+            } else {
+                let ticket = store.append(&LedgerRecord::Identity(identity)).unwrap();
+                store.durable(ticket).await.unwrap();
+            }
+            store.close().await.unwrap();
+            assert!(matches!(store.append(&LedgerRecord::Identity(identity)), Err(StoreError::Failed(_))));
+        }
+    }
+
+    #[test]
+    fn an_empty_store_beside_a_damaged_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("set-aside-000001")).unwrap();
+        let refused = Embedded::open(dir.path(), Engine::Sled, None);
+        assert!(matches!(refused, Err(EmbeddedError::Damaged { .. })), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_too_long_is_refused_and_the_store_goes_on() {
+        let store = Embedded::open(Path::new("x"), Engine::Memory(MemoryDisk::default()), None).unwrap();
+        let source = "x".repeat(RECORD_BYTES_MAX);
+        let published =
+            crate::ledger::record::Published { version: 1, source, at: Default::default(), request: None };
+        let refused = store.append(&LedgerRecord::Published(published));
+        assert!(matches!(refused, Err(StoreError::TooLong { .. })));
+        let ticket =
+            store.append(&LedgerRecord::Identity(Identity { secret: [0; 32], generation: 1 })).unwrap();
+        store.durable(ticket).await.unwrap();
+    }
+}

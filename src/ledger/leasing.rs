@@ -1,0 +1,153 @@
+//! What sidecars ask: leases, decisions, and the recalls that come before the ledger says no.
+
+use std::time::Duration;
+
+use super::service::Ledger;
+use super::slot::Slot;
+use super::store::LedgerStore;
+use crate::credit::{Decision, Reason};
+use crate::engine::Fault;
+use crate::engine::account::{Leasing, RunAsk, RunReply};
+use crate::grpc::ledger_api::{Change, Leased, LedgerError, Sender};
+use crate::lease::Ask;
+use crate::types::{AccountId, SidecarId};
+
+/// A recall waits for its answers at most so long, whatever the plan says.
+const RECALL_WITHIN: Duration = Duration::from_secs(1);
+
+/// Of what the asker waits, the part that a recall may take: the answer must still reach it.
+const RECALL_PART: (u32, u32) = (3, 4);
+
+/// A sidecar that did not answer a recall is not asked again for so long, in microseconds, unless it reports: else every
+/// refusal would wait for it.
+const SILENT_MICROS: i64 = 5_000_000;
+
+impl<S: LedgerStore> Ledger<S> {
+    pub(super) async fn leased(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        ask: &Ask,
+        wait: Duration,
+    ) -> Result<Leased, LedgerError> {
+        self.sidecars.current(who)?;
+        let Some(slot) = self.slot(account) else { return Ok(Leased::Unknown) };
+        // Remembered before it is told, so that no change of terms falls in between.
+        slot.with(|state| state.tells(who.sidecar, self.clock.now()));
+        // What a recall brings goes to the ask that waits for it, in order of arrival; mere renewals need not queue.
+        let needs = ask.credits.is_positive() || !ask.caps.is_empty();
+        let patience = self.patience(&slot).min(wait * RECALL_PART.0 / RECALL_PART.1);
+        let turn = if needs { tokio::time::timeout(patience, slot.turn.lock()).await.ok() } else { None };
+        // Whoever waited in vain for its turn takes what there is.
+        let mut recalled = needs && turn.is_none();
+        let (leasing, ticket) = loop {
+            let worked = self.work(&slot, |work| work.lease(who.sidecar, who.epoch, ask, recalled))?;
+            match worked.answer {
+                Leasing::Recall(holders) if !recalled => {
+                    recalled = true;
+                    self.recall(&slot, &holders, patience).await;
+                }
+                other => break (other, worked.ticket),
+            }
+        };
+        drop(turn);
+        self.durable(ticket).await?;
+        match leasing {
+            Leasing::Granted(grant) => Ok(Leased::Granted(grant)),
+            Leasing::Unknown => Ok(Leased::Unknown),
+            Leasing::Fenced => Err(LedgerError::Fenced),
+            Leasing::Recall(_) => Err(LedgerError::Overloaded),
+        }
+    }
+
+    pub(super) async fn decided(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        ask: &RunAsk,
+        wait: Duration,
+    ) -> Result<RunReply, LedgerError> {
+        self.sidecars.current(who)?;
+        let slot = self.slot(account).ok_or(Fault::AccountUnknown)?;
+        let patience = self.patience(&slot).min(wait * RECALL_PART.0 / RECALL_PART.1);
+        let turn = match ask {
+            RunAsk::Authorize(_) | RunAsk::Record(_) => {
+                tokio::time::timeout(patience, slot.turn.lock()).await.ok()
+            }
+            _ => None,
+        };
+        let mut worked = self.work(&slot, |work| work.decide(ask, who.sidecar))?;
+        if lacks(&worked.answer) {
+            let holders = slot.with(|state| state.holders(self.clock.now()));
+            if self.recall(&slot, &holders, patience).await {
+                worked = self.work(&slot, |work| work.decide(ask, who.sidecar))?;
+            }
+        }
+        drop(turn);
+        // A fault, too, may tell of what is not durable yet.
+        self.durable(worked.ticket).await?;
+        Ok(worked.answer?)
+    }
+
+    /// How long a recall of this account may take.
+    pub(super) fn patience(&self, slot: &Slot) -> Duration {
+        let micros = slot
+            .with(|state| state.account.contract.as_ref().map(|c| c.plan.offline.wait.approximate_micros()))
+            .and_then(|micros| u64::try_from(micros).ok());
+        micros.map_or(RECALL_WITHIN, Duration::from_micros).min(RECALL_WITHIN)
+    }
+
+    /// Asks sidecars for what they hold idle, and waits until each has answered or `patience` is over. Whether anybody
+    /// was asked.
+    pub(super) async fn recall(&self, slot: &Slot, holders: &[SidecarId], patience: Duration) -> bool {
+        let at = self.clock.now();
+        let number = self.watchers.next_recall();
+        let listening = |sidecar: &SidecarId| {
+            slot.with(|state| {
+                state.silent.get(sidecar).is_none_or(|since| at.micros_since(*since) > SILENT_MICROS)
+            }) && self.watchers.tell(*sidecar, Change::Recall { number, account: slot.id.clone() })
+        };
+        let asked: Vec<SidecarId> = holders.iter().copied().filter(listening).collect();
+        if asked.is_empty() {
+            return false;
+        }
+        let answers = async {
+            loop {
+                let rung = slot.bell.notified();
+                tokio::pin!(rung);
+                rung.as_mut().enable();
+                if self.unanswered(slot, &asked, number).is_empty() {
+                    return;
+                }
+                rung.await;
+            }
+        };
+        if tokio::time::timeout(patience, answers).await.is_err() {
+            for sidecar in self.unanswered(slot, &asked, number) {
+                tracing::debug!(account = %slot.id, %sidecar, "a recall was not answered in time");
+                slot.with(|state| state.silent.insert(sidecar, at));
+            }
+        }
+        true
+    }
+
+    fn unanswered(&self, slot: &Slot, asked: &[SidecarId], number: u64) -> Vec<SidecarId> {
+        slot.with(|state| {
+            let answered =
+                |sidecar: &SidecarId| state.answered.get(sidecar).is_some_and(|last| *last >= number);
+            let waits = |sidecar: &SidecarId| !answered(sidecar) && state.holds(*sidecar);
+            asked.iter().copied().filter(waits).collect()
+        })
+    }
+}
+
+/// Whether more credits or room might have changed the answer.
+fn lacks(answer: &Result<RunReply, Fault>) -> bool {
+    let (decision, reason) = match answer {
+        Ok(RunReply::Authorize(answer)) => (answer.decision, answer.reason),
+        Ok(RunReply::Progress(answer)) => (answer.decision, answer.reason),
+        Ok(RunReply::Run(_)) | Err(_) => return false,
+    };
+    let short = [Reason::CreditsExhausted, Reason::BasicOnly, Reason::CapReached];
+    decision == Decision::Denied && reason.is_some_and(|reason| short.contains(&reason))
+}

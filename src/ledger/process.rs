@@ -1,0 +1,83 @@
+//! `bursar ledger` as a process: opens its store, serves, and stops in order.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+use super::embedded::Embedded;
+use super::service::Ledger;
+use crate::config::LedgerConfig;
+use crate::grpc::ledger_server::{Bounds, Listeners, serve_on};
+use crate::runtime::{Clock, Shutdown};
+use crate::storage::Engine;
+
+/// The journal's place in the data directory.
+const JOURNAL: &str = "journal";
+
+/// Runs until the signal to stop. `ready` is told where the ledger listens, once it answers there.
+///
+/// Errors: the store cannot be opened or has failed, or nobody could call.
+pub async fn run(
+    config: &LedgerConfig,
+    ready: impl FnOnce(SocketAddr),
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let Some(listen) = config.listen else {
+        bail!(
+            "the ledger needs an address to listen on: `listen` is `none`, and a socket alone is not supported yet"
+        )
+    };
+    let dir = config.data_dir.join(JOURNAL);
+    let opened =
+        tokio::task::spawn_blocking(move || Embedded::open(&dir, Engine::Sled, Some(since_boot))).await?;
+    let ledger = Ledger::open(opened?, Clock::system()).await?;
+    let tcp = TcpListener::bind(listen).await.with_context(|| format!("can't listen on `{listen}`"))?;
+    let address = tcp.local_addr()?;
+    let unix = match &config.socket {
+        Some(path) => Some(bind(path, config.socket_mode).await?),
+        None => None,
+    };
+    let time = tokio::spawn(ledger.clone().keep_time(shutdown.clone()));
+    let bounds = Bounds { calls_max: config.calls_max, grace: config.shutdown_grace };
+    let listeners = Listeners { tcp: Some(tcp), unix };
+    tracing::info!(%address, accounts = ledger.len(), "the ledger serves");
+    ready(address);
+    let served = tokio::select! {
+        served = serve_on(ledger.clone(), listeners, bounds, shutdown) => served.context("the ledger could not be served"),
+        failure = ledger.failed() => Err(anyhow::anyhow!("the ledger's store has failed: {failure}")),
+    };
+    time.abort();
+    let closed = ledger.close().await;
+    served?;
+    closed.context("the ledger's store could not be closed")?;
+    tracing::info!("the ledger has stopped");
+    Ok(())
+}
+
+/// Binds a Unix socket. One that a process left behind is replaced; one that answers is not.
+async fn bind(path: &Path, mode: u32) -> anyhow::Result<UnixListener> {
+    let shown = path.display();
+    if let Ok(found) = fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            bail!("`{shown}` is no socket: remove it, or name another path");
+        }
+        if UnixStream::connect(path).await.is_ok() {
+            bail!("the socket `{shown}` is in use by another process: stop that one, or name another");
+        }
+        fs::remove_file(path).with_context(|| format!("can't remove the old socket `{shown}`"))?;
+    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("can't listen on the socket `{shown}`"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .with_context(|| format!("can't set the mode of the socket `{shown}`"))?;
+    Ok(listener)
+}
+
+fn since_boot() -> Duration {
+    Duration::from_micros(u64::try_from(Clock::system().boottime().micros()).unwrap_or_default())
+}

@@ -1,0 +1,172 @@
+//! What administrators and pricing teams write: accounts and playbooks, each idempotent by its request id.
+
+use std::sync::Arc;
+
+use super::record::{LedgerRecord, Published};
+use super::service::Ledger;
+use super::slot::Slot;
+use super::store::{LedgerStore, StoreError};
+use super::view;
+use crate::engine::account::{Account, AdminRefusal, Command, Reply};
+use crate::grpc::ledger_api::{Administered, Change, LedgerError, Version};
+use crate::playbook::{Finding, Severity, check};
+use crate::types::{AccountId, Credits, RequestId};
+
+/// Accounts of one ledger at most: each is kept in memory.
+const ACCOUNTS_MAX: usize = 1_000_000;
+
+impl<S: LedgerStore> Ledger<S> {
+    pub(super) async fn administered(
+        &self,
+        account: &AccountId,
+        command: &Command,
+        request: &RequestId,
+    ) -> Result<Administered, LedgerError> {
+        let slot = match (self.slot(account), command) {
+            (Some(slot), _) => slot,
+            (None, Command::Subscribe { .. }) => return self.opened(account, command, request).await,
+            (None, _) => return Err(AdminRefusal::AccountUnknown.into()),
+        };
+        let turn = slot.turn.lock().await;
+        let (repeated, holders) = slot.with(|state| {
+            let at = self.clock.now();
+            (state.account.requests.contains_key(request), state.holders(at))
+        });
+        if !repeated {
+            slot.with(|state| fits(&state.account, command))?;
+            if moves_credits(command) {
+                self.recall(&slot, &holders, self.patience(&slot)).await;
+            }
+        }
+        let command = self.keyed(account, command);
+        let worked = self.work(&slot, |work| work.administer(&command, Some(request)))?;
+        drop(turn);
+        let reply = worked.answer?;
+        let administered = answered(&slot, reply)?;
+        self.durable(worked.ticket).await?;
+        Ok(administered)
+    }
+
+    /// Opens an account. It is known only once its first entries were taken.
+    async fn opened(
+        &self,
+        account: &AccountId,
+        command: &Command,
+        request: &RequestId,
+    ) -> Result<Administered, LedgerError> {
+        let command = self.keyed(account, command);
+        let (administered, ticket) = {
+            let mut accounts = self.accounts.write();
+            if !accounts.contains_key(account) && accounts.len() >= ACCOUNTS_MAX {
+                return Err(LedgerError::TooManyAccounts { most: ACCOUNTS_MAX });
+            }
+            // Another call may have opened it meanwhile; the account itself then says so.
+            let known = accounts.get(account).cloned();
+            let slot = known.unwrap_or_else(|| Arc::new(Slot::new(Account::new(account.clone()))));
+            let worked = self.work(&slot, |work| work.administer(&command, Some(request)))?;
+            let reply = worked.answer?;
+            accounts.insert(account.clone(), Arc::clone(&slot));
+            (answered(&slot, reply)?, worked.ticket)
+        };
+        self.durable(ticket).await?;
+        Ok(administered)
+    }
+
+    /// The ledger gives a new account its key.
+    fn keyed(&self, account: &AccountId, command: &Command) -> Command {
+        match command {
+            Command::Subscribe { plan, zone, .. } => {
+                let key = self.key(account);
+                Command::Subscribe { plan: plan.clone(), zone: zone.clone(), key }
+            }
+            other => other.clone(),
+        }
+    }
+
+    pub(super) async fn published(
+        &self,
+        source: &str,
+        request: Option<&RequestId>,
+    ) -> Result<(Version, Vec<Finding>), LedgerError> {
+        let _turn = self.publishing.lock().await;
+        let shelf = self.shelf();
+        let mut report = check(source);
+        let warnings =
+            report.findings.iter().filter(|finding| finding.severity == Severity::Warning).cloned().collect();
+        if let Some((version, before)) = request.and_then(|request| shelf.answered(request)) {
+            return if before == source {
+                Ok((version, warnings))
+            } else {
+                Err(AdminRefusal::RequestIdReused.into())
+            };
+        }
+        let Some(playbook) = report.playbook.take() else {
+            return Err(LedgerError::PlaybookInvalid(Box::new(report)));
+        };
+        shelf.admits(&playbook)?;
+        let (name, number) = (playbook.name.clone(), playbook.version);
+        let Some(request) = request else {
+            let version = Version { playbook: name, version: number, published_at: None, in_force: false };
+            return Ok((version, warnings));
+        };
+        let published = Published {
+            version: number,
+            source: source.to_owned(),
+            at: self.clock.now(),
+            request: Some(request.clone()),
+        };
+        let ticket = self.store.append(&LedgerRecord::Published(published.clone())).map_err(store_error)?;
+        // No entry of an account may name a version that the journal does not have yet.
+        self.durable(ticket).await?;
+        self.put_shelf(shelf.with(*playbook, &published));
+        self.watchers.tell_all(&Change::Playbook { version: number, source: source.to_owned() });
+        tracing::info!(playbook = %name, version = number, request_id = %request, "a playbook was published");
+        let version =
+            Version { playbook: name, version: number, published_at: Some(published.at), in_force: true };
+        Ok((version, warnings))
+    }
+}
+
+pub(super) fn store_error(error: StoreError) -> LedgerError {
+    match error {
+        StoreError::Full => LedgerError::Overloaded,
+        StoreError::TooLong { .. } | StoreError::Failed(_) => LedgerError::StoreFailed(error.to_string()),
+    }
+}
+
+/// Whether a command takes credits that may be idle at sidecars. The others hold at once and are told.
+fn moves_credits(command: &Command) -> bool {
+    match command {
+        Command::Grant(_) | Command::Void { .. } | Command::SetOverageLimit { .. } => true,
+        Command::Subscribe { .. } | Command::Suspend | Command::Resume => false,
+    }
+}
+
+/// Amounts have at most the decimal places of the account's playbook.
+fn fits(account: &Account, command: &Command) -> Result<(), LedgerError> {
+    let credits = match command {
+        Command::Grant(ask) => ask.credits,
+        Command::SetOverageLimit { credits } => *credits,
+        Command::Subscribe { .. } | Command::Suspend | Command::Resume | Command::Void { .. } => {
+            Credits::ZERO
+        }
+    };
+    let Some(contract) = &account.contract else { return Ok(()) };
+    let scale = contract.playbook.credit.scale;
+    if credits.decimal().normalize().scale() <= scale {
+        return Ok(());
+    }
+    let what = format!("`{credits}` has more decimal places than the playbook's credits, which have {scale}");
+    Err(LedgerError::Invalid { field: "credits", reason: "INVALID_CREDITS", what })
+}
+
+fn answered(slot: &Slot, reply: Reply) -> Result<Administered, LedgerError> {
+    slot.with(|state| {
+        let ends_at = match reply {
+            Reply::Granted(block) => state.account.book.block(block).and_then(|block| block.expires_at),
+            Reply::Done | Reply::Withdrawn(_) => None,
+        };
+        let account = view::account(state).ok_or(AdminRefusal::AccountUnknown)?;
+        Ok(Administered { reply, account, ends_at })
+    })
+}

@@ -1,0 +1,547 @@
+//! A real ledger on a real port and disk, with the engine's own wallet as the sidecar.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use bursar::config::{LedgerConfig, Sources, load};
+use bursar::engine::account::{RunAsk, RunReply};
+use bursar::engine::wallet::{Here, Link, Log, Step, Wallet};
+use bursar::engine::{Authorize, Commit, Playbooks};
+use bursar::grpc::lease_client::{DecideError, LeaseClient, Leased, LinkError, Reported, Sender, Told};
+use bursar::grpc::proto::ledger_v1 as wire;
+use bursar::grpc::proto::ledger_v1::account_service_client::AccountServiceClient;
+use bursar::grpc::proto::ledger_v1::playbook_service_client::PlaybookServiceClient;
+use bursar::lease::{Ask, LeaseTotals, SidecarRecord, WalletEvent};
+use bursar::playbook::RunResult;
+use bursar::runtime::{Shutdown, Stopper};
+use bursar::types::{AccountId, Credits, Epoch, Name, ReservationId, SidecarId, Timestamp};
+use tokio_stream::StreamExt;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+const PLAYBOOK: &str = "
+bursar: 1
+playbook: tests
+version: 1
+credit: {unit: output, price: 0.10, currency: USD, scale: 2}
+actions: {draft: {weight: 1}, note: {weight: 1, basic: true}}
+plans:
+  basic: {allowance: {credits: 100, every: month}}
+  soft: {allowance: {credits: 10, every: month}, overage: [{soft: {up_to: 20, price: 0.12}}]}
+";
+
+const WAIT: Duration = Duration::from_secs(5);
+
+/// One life of the ledger.
+struct Server {
+    address: SocketAddr,
+    stopper: Stopper,
+    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+impl Server {
+    async fn start(dir: &Path) -> Self {
+        let flags = [("data_dir", dir.display().to_string()), ("listen", "127.0.0.1:0".to_owned())];
+        let sources = Sources { flags: flags.into_iter().collect(), ..Sources::default() };
+        let config = load::<LedgerConfig>(&sources).unwrap().config;
+        let (stopper, shutdown) = Shutdown::new();
+        let (said, ready) = tokio::sync::oneshot::channel();
+        let task = tokio::spawn(async move {
+            bursar::ledger::run(&config, move |address| said.send(address).unwrap(), shutdown).await
+        });
+        Self { address: ready.await.unwrap(), stopper, task }
+    }
+
+    async fn stop(self) {
+        self.stopper.stop();
+        self.task.await.unwrap().unwrap();
+    }
+
+    async fn channel(&self) -> Channel {
+        tonic::transport::Endpoint::from_shared(self.url()).unwrap().connect().await.unwrap()
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    async fn accounts(&self) -> AccountServiceClient<Channel> {
+        AccountServiceClient::new(self.channel().await)
+    }
+
+    async fn publish(&self, document: &str, request_id: &str) -> Result<u32, Status> {
+        let request = wire::PlaybookServicePublishRequest {
+            document: document.to_owned(),
+            validate_only: request_id.is_empty(),
+            request_id: request_id.to_owned(),
+        };
+        let published = PlaybookServiceClient::new(self.channel().await).publish(request).await?;
+        Ok(published.into_inner().version.unwrap().version)
+    }
+
+    async fn subscribe(&self, account: &str, plan: &str) -> Result<wire::Account, Status> {
+        let request = wire::SubscribeRequest {
+            account: account.to_owned(),
+            plan: plan.to_owned(),
+            request_id: format!("subscribe {account}"),
+            ..Default::default()
+        };
+        Ok(self.accounts().await.subscribe(request).await?.into_inner().account.unwrap())
+    }
+
+    async fn grant(&self, account: &str, credits: &str, request_id: &str) -> Result<u64, Status> {
+        let request = wire::GrantRequest {
+            account: account.to_owned(),
+            credits: credits.to_owned(),
+            request_id: request_id.to_owned(),
+            ..Default::default()
+        };
+        Ok(self.accounts().await.grant(request).await?.into_inner().grant)
+    }
+
+    /// (available, held, spent, leased)
+    async fn balance(&self, account: &str) -> (String, String, String, String) {
+        let request = wire::GetBalanceRequest { account: account.to_owned(), pool: String::new() };
+        let answer = self.accounts().await.get_balance(request).await.unwrap().into_inner();
+        let balance = answer.balance.unwrap();
+        (balance.available, balance.held, balance.spent, answer.leased)
+    }
+}
+
+/// A sidecar in miniature: one wallet, its journal in memory, a connection.
+struct Sidecar {
+    client: LeaseClient,
+    who: Sender,
+    playbooks: Playbooks,
+    wallet: Wallet,
+    journal: Journal,
+    reported: usize,
+    now: Timestamp,
+    runs: u8,
+}
+
+#[derive(Default)]
+struct Journal(Vec<SidecarRecord>);
+
+impl Log for Journal {
+    fn append(&mut self, account: &AccountId, event: WalletEvent, _: bool) -> u64 {
+        self.0.push(SidecarRecord { account: account.clone(), event });
+        self.0.len() as u64
+    }
+
+    fn durable(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn last(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
+impl Sidecar {
+    async fn attach(server: &Server, id: u8, account: &str) -> Self {
+        let client = LeaseClient::new(&server.url()).unwrap();
+        let sidecar = SidecarId([id; 16]);
+        let attached = client.attach(sidecar, 1).await.unwrap();
+        let mut playbooks = Playbooks::default();
+        for source in &attached.playbooks {
+            playbooks.publish(bursar::playbook::load(source).unwrap());
+        }
+        Self {
+            client,
+            who: Sender { sidecar, epoch: attached.epoch },
+            playbooks,
+            wallet: Wallet::new(AccountId::parse(account).unwrap()),
+            journal: Journal::default(),
+            reported: 0,
+            now: attached.now,
+            runs: 0,
+        }
+    }
+
+    async fn lease(&mut self, ask: &Ask) {
+        let leased = self.client.lease(self.who, &self.wallet.account, ask, WAIT).await.unwrap();
+        let Leased::Granted(grant) = leased else { panic!("{leased:?}") };
+        self.now = grant.at;
+        let here = Here { playbooks: &self.playbooks, at: self.now };
+        self.wallet.leased(&grant, self.now, here, &mut self.journal);
+    }
+
+    /// A run of so many drafts; answers its reservation.
+    async fn authorize(&mut self, quantity: &str) -> Option<ReservationId> {
+        self.runs += 1;
+        let mut id = [self.runs; 16];
+        id[0] = self.who.sidecar.0[0];
+        let call = call(ReservationId(id), quantity);
+        let mut link = Link::Untried;
+        loop {
+            let here = Here { playbooks: &self.playbooks, at: self.now };
+            match self.wallet.authorize(&call, false, link, here, &mut self.journal).unwrap() {
+                Step::Done { answer, .. } => return answer.reservation,
+                Step::Lease(ask) => {
+                    assert_eq!(link, Link::Untried);
+                    let known = self.wallet.contract.is_some();
+                    self.lease(&ask).await;
+                    link = if known { Link::Asked } else { Link::Untried };
+                }
+                Step::Decide => panic!("the ledger need not decide"),
+            }
+        }
+    }
+
+    fn commit(&mut self, id: ReservationId) {
+        let commit = Commit {
+            id,
+            result: RunResult::Succeeded,
+            quantities: None,
+            completion: None,
+            verified: false,
+            request_id: None,
+        };
+        let here = Here { playbooks: &self.playbooks, at: self.now };
+        let step = self.wallet.commit(&commit, "", Link::Untried, here, &mut self.journal).unwrap();
+        assert!(matches!(step, Step::Done { .. }));
+    }
+
+    fn records(&self, from: usize) -> Vec<Reported> {
+        let numbered = self.journal.0.iter().zip(1u64..).skip(from).filter(|(r, _)| r.event.is_reported());
+        numbered
+            .map(|(record, number)| {
+                let body = minicbor::to_vec(record).unwrap();
+                Reported { number, epoch: self.who.epoch, body }
+            })
+            .collect()
+    }
+
+    /// Reports what is new, with the totals.
+    async fn report(&mut self) -> u64 {
+        let records = self.records(self.reported);
+        self.reported = self.journal.0.len();
+        let totals = vec![(self.wallet.account.clone(), self.wallet.totals())];
+        self.client.report(self.who, records, totals).await.unwrap()
+    }
+}
+
+fn call(id: ReservationId, quantity: &str) -> Authorize {
+    let quantity = quantity.parse().unwrap();
+    Authorize {
+        id,
+        action: Name::parse("draft").unwrap(),
+        subject: Default::default(),
+        quantities: Some(bursar::playbook::Quantities::Single(quantity)),
+        dimensions: Default::default(),
+        run_id: None,
+        parent: None,
+        retry_of: None,
+        ttl: None,
+        validate_only: false,
+    }
+}
+
+fn text(parts: (&str, &str, &str, &str)) -> (String, String, String, String) {
+    (parts.0.to_owned(), parts.1.to_owned(), parts.2.to_owned(), parts.3.to_owned())
+}
+
+fn refusal(status: &Status) -> (Code, String) {
+    (
+        status.code(),
+        status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charge_reaches_the_ledger_once_and_survives_its_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    assert_eq!(server.publish(PLAYBOOK, "p1").await.unwrap(), 1);
+    server.subscribe("acme", "basic").await.unwrap();
+    let grant = server.grant("acme", "50.25", "g1").await.unwrap();
+
+    let mut sidecar = Sidecar::attach(&server, 7, "acme").await;
+    let run = sidecar.authorize("3").await.unwrap();
+    let open = sidecar.authorize("2").await.unwrap();
+    sidecar.commit(run);
+    let acknowledged = sidecar.report().await;
+    assert_eq!(acknowledged, sidecar.records(0).last().unwrap().number);
+    let balance = server.balance("acme").await;
+    assert_eq!((&*balance.0, &*balance.1, &*balance.2), ("145.25", "2", "3"));
+
+    // The same report again, as after a lost answer.
+    let again = sidecar.client.report(sidecar.who, sidecar.records(0), Vec::new()).await.unwrap();
+    assert_eq!(again, acknowledged);
+    assert_eq!(server.balance("acme").await, balance);
+    // The same write again.
+    assert_eq!(server.grant("acme", "50.25", "g1").await.unwrap(), grant);
+    assert_eq!(server.balance("acme").await, balance);
+    server.stop().await;
+
+    let server = Server::start(dir.path()).await;
+    // Totals are what was heard last; nobody has told them to this process yet.
+    let found = server.balance("acme").await;
+    assert_eq!((&*found.0, &*found.1, &*found.2), ("147.25", "0", "3"));
+    sidecar.client = LeaseClient::new(&server.url()).unwrap();
+    let attached = sidecar.client.attach(sidecar.who.sidecar, 1).await.unwrap();
+    assert_eq!((attached.epoch, attached.acknowledged), (sidecar.who.epoch, acknowledged));
+    assert_eq!(attached.playbooks, [PLAYBOOK]);
+    assert_eq!(sidecar.report().await, acknowledged);
+    assert_eq!(server.balance("acme").await, balance);
+    assert_eq!(server.publish(PLAYBOOK, "p1").await.unwrap(), 1);
+    assert_eq!(server.grant("acme", "50.25", "g1").await.unwrap(), grant);
+    assert_eq!(
+        refusal(&server.grant("acme", "50.5", "g1").await.unwrap_err()),
+        (Code::AlreadyExists, "REQUEST_ID_REUSED".to_owned())
+    );
+    sidecar.commit(open);
+    sidecar.report().await;
+    let settled = server.balance("acme").await;
+    assert_eq!((&*settled.0, &*settled.1, &*settled.2), ("145.25", "0", "5"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_slices_are_recalled_before_the_ledger_says_no() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    server.publish(PLAYBOOK, "p1").await.unwrap();
+    server.subscribe("acme", "basic").await.unwrap();
+    let mut first = Sidecar::attach(&server, 1, "acme").await;
+    let mut second = Sidecar::attach(&server, 2, "acme").await;
+    let mut told = first.client.watch(first.who).await.unwrap();
+    first.authorize("1").await.unwrap();
+    let leased = server.balance("acme").await.3;
+    assert!(leased.parse::<Credits>().unwrap() > Credits::whole(10), "{leased}");
+
+    // All that is left but the run of 1, most of it idle at the first sidecar.
+    let wants = tokio::spawn(async move {
+        let run = second.authorize("99").await;
+        (second, run)
+    });
+    loop {
+        match told.next().await.unwrap().unwrap() {
+            Told::Recall(account) => {
+                assert_eq!(account.as_str(), "acme");
+                let here = Here { playbooks: &first.playbooks, at: first.now };
+                first.wallet.give_back(here, &mut first.journal);
+                first.report().await;
+                break;
+            }
+            Told::Terms(..) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let (mut second, run) = wants.await.unwrap();
+    assert!(run.is_some(), "what the recall brought is enough");
+    second.report().await;
+    assert_eq!(server.balance("acme").await, text(("0", "100", "0", "0")));
+
+    // Nothing idle anywhere: told by totals alone, the recall ends at once and the answer is no.
+    let asked = tokio::time::Instant::now();
+    let wants = tokio::spawn(async move { second.authorize("1").await });
+    while !matches!(told.next().await.unwrap().unwrap(), Told::Recall(_)) {}
+    first.report().await;
+    assert_eq!(wants.await.unwrap(), None);
+    assert!(asked.elapsed() < Duration::from_millis(900), "{:?}", asked.elapsed());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_is_heard_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    server.publish(PLAYBOOK, "p1").await.unwrap();
+    server.subscribe("acme", "basic").await.unwrap();
+    let mut sidecar = Sidecar::attach(&server, 1, "acme").await;
+    sidecar.authorize("1").await.unwrap();
+    let mut told = sidecar.client.watch(sidecar.who).await.unwrap();
+    // The watch begins with the terms that the sidecar has.
+    assert!(matches!(told.next().await.unwrap().unwrap(), Told::Terms(_, terms) if !terms.suspended));
+    let request = wire::SuspendRequest {
+        account: "acme".to_owned(),
+        note: "unpaid".to_owned(),
+        request_id: "s1".to_owned(),
+    };
+    let account = server.accounts().await.suspend(request).await.unwrap().into_inner().account.unwrap();
+    assert!(account.suspended);
+    assert!(matches!(told.next().await.unwrap().unwrap(), Told::Terms(_, terms) if terms.suspended));
+    let second = PLAYBOOK.replace("version: 1", "version: 2");
+    server.publish(&second, "p2").await.unwrap();
+    assert_eq!(told.next().await.unwrap().unwrap(), Told::Playbook(second));
+    server.stop().await;
+    assert!(told.next().await.is_none_or(|end| end.is_err()), "the watch ends with the ledger");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_no_longer_current_is_fenced() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    server.publish(PLAYBOOK, "p1").await.unwrap();
+    server.subscribe("acme", "basic").await.unwrap();
+    let old = Sidecar::attach(&server, 1, "acme").await;
+    let account = AccountId::parse("acme").unwrap();
+    old.client.attach(old.who.sidecar, 2).await.unwrap();
+    let lease = |server: &Server, who| {
+        let (client, account) = (LeaseClient::new(&server.url()).unwrap(), account.clone());
+        async move { client.lease(who, &account, &Ask::default(), WAIT).await }
+    };
+    assert_eq!(lease(&server, old.who).await, Err(LinkError::Fenced));
+    assert_eq!(old.client.attach(old.who.sidecar, 1).await, Err(LinkError::Fenced));
+    assert_eq!(old.client.report(old.who, Vec::new(), Vec::new()).await, Err(LinkError::Fenced));
+    let ask = RunAsk::State(ReservationId([0; 16]), None);
+    assert!(matches!(old.client.decide(old.who, &account, &ask, WAIT).await, Err(DecideError::Fenced)));
+    server.stop().await;
+    // It is remembered.
+    let server = Server::start(dir.path()).await;
+    assert_eq!(lease(&server, old.who).await, Err(LinkError::Fenced));
+    let current = Sender { epoch: Epoch { start: 2, ..old.who.epoch }, ..old.who };
+    assert!(matches!(lease(&server, current).await, Ok(Leased::Granted(_))));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_decides_and_its_faults_are_the_callers_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    server.publish(PLAYBOOK, "p1").await.unwrap();
+    server.subscribe("acme", "basic").await.unwrap();
+    let sidecar = Sidecar::attach(&server, 1, "acme").await;
+    let account = AccountId::parse("acme").unwrap();
+    let decide = |ask: RunAsk| {
+        let (client, who, account) = (sidecar.client.clone(), sidecar.who, account.clone());
+        async move { client.decide(who, &account, &ask, WAIT).await }
+    };
+    let id = ReservationId([9; 16]);
+    let RunReply::Authorize(answer) = decide(RunAsk::Authorize(Box::new(call(id, "4")))).await.unwrap()
+    else {
+        panic!("another answer")
+    };
+    assert_eq!((answer.reservation, answer.held), (Some(id), Credits::whole(4)));
+    let other = RunAsk::Authorize(Box::new(call(id, "5")));
+    let Err(DecideError::Fault(status)) = decide(other).await else { panic!("no fault") };
+    assert_eq!(refusal(&status), (Code::AlreadyExists, "REQUEST_ID_REUSED".to_owned()));
+    let unknown = RunAsk::State(ReservationId([8; 16]), None);
+    let Err(DecideError::Fault(status)) = decide(unknown).await else { panic!("no fault") };
+    assert_eq!(refusal(&status), (Code::NotFound, "RESERVATION_UNKNOWN".to_owned()));
+    assert_eq!(server.balance("acme").await, text(("96", "4", "0", "0")));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_applied_stops_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    server.publish(PLAYBOOK, "p1").await.unwrap();
+    server.subscribe("acme", "basic").await.unwrap();
+    let mut sidecar = Sidecar::attach(&server, 1, "acme").await;
+    let run = sidecar.authorize("3").await.unwrap();
+    sidecar.commit(run);
+    let good = sidecar.records(0).pop().unwrap();
+    let stray = Reported { number: 1, epoch: sidecar.who.epoch, body: b"no record".to_vec() };
+    let stranger = Reported {
+        number: 2,
+        epoch: sidecar.who.epoch,
+        body: minicbor::to_vec(SidecarRecord {
+            account: AccountId::parse("nobody").unwrap(),
+            event: WalletEvent::Returned(Default::default()),
+        })
+        .unwrap(),
+    };
+    let last = Reported { number: good.number + 1, ..stray.clone() };
+    let batch = vec![stray, stranger, good.clone(), last.clone()];
+    assert_eq!(sidecar.client.report(sidecar.who, batch, Vec::new()).await, Ok(last.number));
+    assert_eq!(server.balance("acme").await.2, "3");
+    let falling = vec![last.clone(), good];
+    let refused = sidecar.client.report(sidecar.who, falling, Vec::new()).await;
+    assert!(matches!(refused, Err(LinkError::Refused(_))), "{refused:?}");
+    server.stop().await;
+    let server = Server::start(dir.path()).await;
+    let client = LeaseClient::new(&server.url()).unwrap();
+    assert_eq!(client.attach(sidecar.who.sidecar, 1).await.unwrap().acknowledged, last.number);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_ends_grants_without_anybody_asking() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    server.publish(PLAYBOOK, "p1").await.unwrap();
+    server.subscribe("acme", "basic").await.unwrap();
+    let mut sidecar = Sidecar::attach(&server, 1, "acme").await;
+    sidecar.authorize("1").await.unwrap();
+    let request = wire::GrantRequest {
+        account: "acme".to_owned(),
+        credits: "5".to_owned(),
+        lasts: Some(prost_types::Duration { seconds: 0, nanos: 100_000_000 }),
+        request_id: "short".to_owned(),
+        ..Default::default()
+    };
+    let mut told = sidecar.client.watch(sidecar.who).await.unwrap();
+    // A grant is recalled for first: this sidecar answers that it has nothing to give.
+    let granted = tokio::spawn({
+        let mut accounts = server.accounts().await;
+        async move { accounts.grant(request).await }
+    });
+    while !matches!(told.next().await.unwrap().unwrap(), Told::Recall(_)) {}
+    sidecar
+        .client
+        .report(sidecar.who, Vec::new(), vec![(sidecar.wallet.account.clone(), LeaseTotals::default())])
+        .await
+        .unwrap();
+    assert!(granted.await.unwrap().unwrap().into_inner().expires_at.is_some());
+    let (dir, lapsed) = (dir, || async {
+        let request = wire::GetBalanceRequest { account: "acme".to_owned(), pool: String::new() };
+        server.accounts().await.get_balance(request).await.unwrap().into_inner().balance.unwrap().lapsed
+    });
+    for _ in 0..100 {
+        if lapsed().await == "5" {
+            server.stop().await;
+            drop(dir);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the grant has not lapsed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_cannot_be_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let no_playbook = server.subscribe("acme", "basic").await.unwrap_err();
+    assert_eq!(refusal(&no_playbook), (Code::NotFound, "PLAYBOOK_UNKNOWN".to_owned()));
+    assert_eq!(server.publish(PLAYBOOK, "").await.unwrap(), 1, "only checked");
+    assert!(server.subscribe("acme", "basic").await.is_err(), "nothing was published");
+    server.publish(PLAYBOOK, "p1").await.unwrap();
+    let row = |result: Result<u32, Status>| refusal(&result.unwrap_err());
+    let other = PLAYBOOK.replace("weight: 1", "weight: 2");
+    assert_eq!(
+        row(server.publish(&other, "p1").await),
+        (Code::AlreadyExists, "REQUEST_ID_REUSED".to_owned())
+    );
+    assert_eq!(
+        row(server.publish(&other, "p2").await),
+        (Code::FailedPrecondition, "VERSION_NOT_HIGHER".to_owned())
+    );
+    let wrong = server.publish("bursar: 1\nplan: x\n", "p3").await.unwrap_err();
+    assert_eq!(refusal(&wrong), (Code::InvalidArgument, "PLAYBOOK_INVALID".to_owned()));
+    assert!(!wrong.get_error_details().bad_request().unwrap().field_violations.is_empty());
+    assert!(wrong.message().contains("plan"), "{}", wrong.message());
+
+    assert!(server.subscribe("acme", "none").await.is_err());
+    server.subscribe("acme", "basic").await.unwrap();
+    // The same request again: the first answer.
+    assert_eq!(server.subscribe("acme", "basic").await.unwrap().plan, "basic");
+    for (credits, reason) in
+        [("1.001", "INVALID_CREDITS"), ("-1", "INVALID_CREDITS"), ("x", "INVALID_CREDITS")]
+    {
+        let refused = server.grant("acme", credits, credits).await.unwrap_err();
+        assert_eq!(refusal(&refused), (Code::InvalidArgument, reason.to_owned()));
+    }
+    let nobody = server.grant("nobody", "1", "g").await.unwrap_err();
+    assert_eq!(refusal(&nobody), (Code::NotFound, "ACCOUNT_UNKNOWN".to_owned()));
+    let accounts = server.accounts().await.list_accounts(wire::ListAccountsRequest::default()).await.unwrap();
+    let names: Vec<_> = accounts.into_inner().accounts.into_iter().map(|account| account.account).collect();
+    assert_eq!(names, ["acme"], "what was refused left nothing");
+    server.stop().await;
+}
