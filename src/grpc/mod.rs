@@ -21,17 +21,23 @@
 //! | `lease_client` | the ledger, as a sidecar reaches it |
 //! | `account_server`, `account_wire` | `AccountService` and its conversions |
 //! | `playbook_server` | `PlaybookService` |
+//! | `client` | one connection to a sidecar or a ledger, for the command line |
+//! | `call_error` | why a call was not answered, as its status and details say |
+//! | `json` | messages as JSON, with the protos' own field names |
 
 mod account_server;
 mod account_wire;
 mod admission;
 pub mod call;
+pub mod call_error;
+pub mod client;
 mod connection;
 pub mod convert;
 pub mod entitlement;
 pub mod entitlement_api;
 mod explain;
 pub mod health;
+pub mod json;
 pub mod lease_client;
 mod lease_server;
 mod lease_wire;

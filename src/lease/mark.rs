@@ -3,10 +3,10 @@
 use minicbor::{Decode, Encode};
 
 use super::event::Returned;
-use crate::credit::Book;
 use crate::credit::cap::Kind;
 use crate::credit::draw::{self, Limits};
 use crate::credit::settle::PATH;
+use crate::credit::{Book, ScopeKey};
 use crate::playbook::Plan;
 use crate::playbook::cap as policy;
 use crate::types::{Credits, Timestamp};
@@ -48,7 +48,9 @@ impl Mark {
         let limits = Limits { at, basic: true, overage: None };
         let drawn = draw::draw(&book.pools, PATH, self.credits, limits);
         let elastic = |id| book.block(id).is_some_and(|block| block.elastic);
-        let rooms = book.counters.iter().filter_map(|(key, counter)| {
+        // A root's own budget is no leased room.
+        let leased = book.counters.iter().filter(|(key, _)| !matches!(key.scope, ScopeKey::Root(_)));
+        let rooms = leased.filter_map(|(key, counter)| {
             let kind = Kind::of(&policy::named(plan, key.cap.as_str())?.measure);
             let most = match kind {
                 Kind::Credits => self.credits,

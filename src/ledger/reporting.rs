@@ -1,8 +1,10 @@
 //! Taking what sidecars report: each record applied exactly once and in order; what can't be applied is kept, not lost.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::record::{LedgerRecord, Unapplied};
 use super::service::Ledger;
-use super::sidecars::Sidecar;
+use super::slot::Part;
 use super::store::{LedgerStore, Ticket};
 use super::writes::store_error;
 use crate::engine::Fault;
@@ -16,69 +18,75 @@ const SHOWN_BYTES: usize = 64;
 
 impl<S: LedgerStore> Ledger<S> {
     /// Answers the highest record that is durable.
+    ///
+    /// Records are applied in their order, whatever their accounts: what is durable is then always a prefix of what the
+    /// sidecar reported. An account's totals are those after its last record here, and are heard with it.
     pub(super) async fn reported(&self, who: Sender, batch: Batch) -> Result<u64, LedgerError> {
         let sidecar = self.sidecars.current(who)?;
         let _turn = sidecar.reporting.lock().await;
         // A later start may have attached while this one waited for its turn.
         self.sidecars.current(who)?;
         rising(who, &batch.records)?;
-        for record in batch.records {
-            self.take(who, &sidecar, record, batch.recalls_seen)?;
+        let taken = sidecar.with(|standing| standing.taken);
+        let new = batch.records.into_iter().filter(|record| record.number > taken);
+        let records: Vec<_> = new.map(|record| (read(&record), record)).collect();
+        let mut answering: BTreeSet<AccountId> = batch.totals.iter().map(|(id, _)| id.clone()).collect();
+        let mut last: BTreeMap<AccountId, u64> = BTreeMap::new();
+        for (SidecarRecord { account, event }, record) in
+            records.iter().filter_map(|(e, r)| Some((e.as_ref().ok()?, r)))
+        {
+            last.insert(account.clone(), record.number);
+            if matches!(event, WalletEvent::Returned(_)) {
+                answering.insert(account.clone());
+            }
         }
-        for (account, totals) in batch.totals {
-            self.total(who, &account, totals, batch.recalls_seen);
+        let mut totals: BTreeMap<AccountId, LeaseTotals> = batch.totals.into_iter().collect();
+        for (event, record) in records {
+            let ends = event.as_ref().is_ok_and(|event| last.get(&event.account) == Some(&record.number));
+            let totals = event.as_ref().ok().filter(|_| ends).and_then(|event| totals.remove(&event.account));
+            let part = if ends { Part::Whole } else { Part::More };
+            let reported = event.and_then(|event| self.absorb(who, &record, event, part, totals));
+            let ticket = match reported {
+                Ok(ticket) => ticket,
+                // Nothing was taken: the report is repeated.
+                Err(Unabsorbed::Unavailable(error)) => return Err(error),
+                Err(Unabsorbed::Never(why)) => self.keep(who, &record, why)?,
+            };
+            sidecar.with(|standing| {
+                standing.taken = record.number;
+                standing.ticket = standing.ticket.max(ticket);
+            });
         }
+        for (account, totals) in totals {
+            self.total(who, &account, totals);
+        }
+        self.heard(who, batch.recalls_seen, &answering);
         let standing = sidecar.with(|standing| *standing);
         self.durable(standing.ticket).await?;
         Ok(standing.taken)
     }
 
-    fn take(
+    fn absorb(
         &self,
         who: Sender,
-        sidecar: &Sidecar,
-        record: Reported,
-        recalls: u64,
-    ) -> Result<(), LedgerError> {
-        if record.number <= sidecar.with(|standing| standing.taken) {
-            return Ok(());
-        }
-        let ticket = match self.absorb(who, &record, recalls) {
-            Ok(ticket) => ticket,
-            // Nothing was taken: the report is repeated.
-            Err(Unabsorbed::Unavailable(error)) => return Err(error),
-            Err(Unabsorbed::Never(why)) => self.keep(who, &record, why)?,
-        };
-        sidecar.with(|standing| {
-            standing.taken = record.number;
-            standing.ticket = standing.ticket.max(ticket);
-        });
-        Ok(())
-    }
-
-    fn absorb(&self, who: Sender, record: &Reported, recalls: u64) -> Result<Ticket, Unabsorbed> {
-        let SidecarRecord { account, event } = minicbor::decode(&record.body)
-            .map_err(|error| Unabsorbed::Never(format!("it can't be read: {error}")))?;
-        let slot = self
-            .slot(&account)
-            .ok_or_else(|| Unabsorbed::Never(format!("the account `{account}` is not known here")))?;
-        let answers = matches!(event, WalletEvent::Returned(_));
+        record: &Reported,
+        event: SidecarRecord,
+        part: Part,
+        totals: Option<LeaseTotals>,
+    ) -> Result<Ticket, Unabsorbed> {
+        let SidecarRecord { account, event } = event;
+        let unknown = || Unabsorbed::Never(format!("the account `{account}` is not known here"));
+        let slot = self.slot(&account).ok_or_else(unknown)?;
         let report = Report { epoch: record.epoch, number: record.number, event };
-        let worked =
-            self.work(&slot, |work| work.absorb(who.sidecar, report)).map_err(|error| match error {
-                LedgerError::Fault(Fault::Broken(why)) => Unabsorbed::Never(why),
-                other => Unabsorbed::Unavailable(other),
-            })?;
-        slot.with(|state| {
-            state.silent.remove(&who.sidecar);
-            if answers {
-                state.answered.insert(who.sidecar, recalls);
-            }
+        let worked = self.work_part(&slot, part, |work| {
+            totals.into_iter().for_each(|totals| work.hear_totals(who.sidecar, totals));
+            work.absorb(who.sidecar, report);
         });
-        if answers {
-            slot.bell.notify_waiters();
+        match worked {
+            Ok(worked) => Ok(worked.ticket),
+            Err(LedgerError::Fault(Fault::Broken(why))) => Err(Unabsorbed::Never(why)),
+            Err(other) => Err(Unabsorbed::Unavailable(other)),
         }
-        Ok(worked.ticket)
     }
 
     /// Keeps a record that can't be applied now or ever by this process, and says so loudly.
@@ -100,30 +108,34 @@ impl<S: LedgerStore> Ledger<S> {
     }
 
     /// Totals are soft state: alerts and balances look at them, nothing rests on them.
-    fn total(&self, who: Sender, account: &AccountId, totals: LeaseTotals, recalls: u64) {
+    fn total(&self, who: Sender, account: &AccountId, totals: LeaseTotals) {
         let Some(slot) = self.slot(account) else { return };
-        let told = self.work(&slot, |work| {
-            if let Some(lease) = work.account.leases.get_mut(&who.sidecar) {
-                lease.totals = totals;
-            }
-        });
-        if let Err(error) = told {
+        if let Err(error) = self.work(&slot, |work| work.hear_totals(who.sidecar, totals)) {
             tracing::debug!(%account, %error, "totals of a lease were not taken");
         }
-        slot.with(|state| {
-            state.silent.remove(&who.sidecar);
-            state.answered.insert(who.sidecar, recalls);
-        });
-        slot.bell.notify_waiters();
+    }
+
+    /// A report that gives back what is idle of an account, or tells its totals, answers the account's recalls.
+    fn heard(&self, who: Sender, recalls: u64, answering: &BTreeSet<AccountId>) {
+        for slot in answering.iter().filter_map(|account| self.slot(account)) {
+            slot.with(|state| {
+                state.silent.remove(&who.sidecar);
+                state.answered.insert(who.sidecar, recalls);
+            });
+            slot.bell.notify_waiters();
+        }
     }
 }
-
 /// Why a record was not applied.
 enum Unabsorbed {
     /// A repeated report may succeed.
     Unavailable(LedgerError),
     /// It never will.
     Never(String),
+}
+
+fn read(record: &Reported) -> Result<SidecarRecord, Unabsorbed> {
+    minicbor::decode(&record.body).map_err(|error| Unabsorbed::Never(format!("it can't be read: {error}")))
 }
 
 /// Numbers rise, and no record comes from a start that has not been.

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use super::record::{Identity, LedgerRecord};
 use super::shelf::Shelf;
 use super::sidecars::Sidecars;
-use super::slot::{Slot, Worked};
+use super::slot::{Part, Slot, Worked};
 use super::store::{Foundation, LedgerStore, StoreError, Ticket};
 use super::timers::Timers;
 use super::watchers::Watchers;
@@ -158,8 +158,18 @@ impl<S: LedgerStore> Ledger<S> {
         slot: &Slot,
         act: impl FnOnce(&mut Work<'_>) -> T,
     ) -> Result<Worked<T>, LedgerError> {
+        self.work_part(slot, Part::Whole, act)
+    }
+
+    /// The same, for a write that may be a part of a batch.
+    pub(super) fn work_part<T>(
+        &self,
+        slot: &Slot,
+        part: Part,
+        act: impl FnOnce(&mut Work<'_>) -> T,
+    ) -> Result<Worked<T>, LedgerError> {
         let shelf = self.shelf();
-        let worked = slot.work(&self.store, &shelf.playbooks, || self.clock.now(), act)?;
+        let worked = slot.work(&self.store, &shelf.playbooks, || self.clock.now(), part, act)?;
         let (before, after) = worked.timer;
         self.timers.set(&slot.id, before, after);
         if worked.refresh {

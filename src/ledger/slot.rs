@@ -46,6 +46,15 @@ pub struct State {
     pub silent: BTreeMap<SidecarId, Timestamp>,
 }
 
+/// Whether more of the same batch follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Alerts look at the account as it is now.
+    Whole,
+    /// They wait for the rest: half-told, an account may look as if a condition had come and gone.
+    More,
+}
+
 /// What came of one write.
 #[derive(Debug)]
 pub struct Worked<T> {
@@ -110,6 +119,7 @@ impl Slot {
         store: &S,
         playbooks: &Playbooks,
         now: impl FnOnce() -> Timestamp,
+        part: Part,
         act: impl FnOnce(&mut Work<'_>) -> T,
     ) -> Result<Worked<T>, LedgerError> {
         let mut state = self.state.lock();
@@ -126,7 +136,13 @@ impl Slot {
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let mut work = Work::begin(account, playbooks, at);
             let answer = act(&mut work);
-            let (entries, refresh) = work.finish();
+            let (entries, refresh) = match part {
+                Part::Whole => work.finish(),
+                Part::More => {
+                    let refresh = work.refresh || work.owed != work.account.owes();
+                    (work.entries, refresh)
+                }
+            };
             let timer = next_timer(account, playbooks);
             let sound = if cfg!(debug_assertions) { account.verify() } else { Ok(()) };
             (answer, entries, refresh, timer, sound)
@@ -257,9 +273,9 @@ mod tests {
         let (id, _, playbooks) = stored(&disk).await;
         let store = Embedded::open(Path::new("x"), Engine::Memory(disk.clone()), None).unwrap();
         let slot = Slot::new(Account::new(id));
-        let opened = slot.work(&store, &playbooks, at, subscribe).unwrap();
+        let opened = slot.work(&store, &playbooks, at, Part::Whole, subscribe).unwrap();
         store.durable(opened.ticket).await.unwrap();
-        let broken = slot.work(&store, &playbooks, at, |work| {
+        let broken = slot.work(&store, &playbooks, at, Part::Whole, |work| {
             work.account.book.pools.clear();
             panic!("a rule was broken")
         });
@@ -268,7 +284,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         is_broken(broken);
-        is_broken(slot.work(&store, &playbooks, at, |_| ()));
+        is_broken(slot.work(&store, &playbooks, at, Part::Whole, |_| ()));
         store.close().await.unwrap();
 
         let (id, entries, playbooks) = stored(&disk).await;
@@ -284,7 +300,7 @@ mod tests {
         let (id, _, playbooks) = stored(&disk).await;
         let store = Embedded::open(Path::new("x"), Engine::Memory(disk.clone()), None).unwrap();
         let slot = Slot::new(Account::new(id));
-        let ticket = slot.work(&store, &playbooks, at, subscribe).unwrap().ticket;
+        let ticket = slot.work(&store, &playbooks, at, Part::Whole, subscribe).unwrap().ticket;
         store.durable(ticket).await.unwrap();
         store.close().await.unwrap();
 

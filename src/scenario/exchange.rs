@@ -149,6 +149,11 @@ impl World {
 
     /// A sidecar can be reached again: it hears of everything it missed.
     pub fn reconnect(&mut self, name: &str) {
+        if let Some((node, here)) = self.node(name).filter(|(node, _)| node.reachable()) {
+            for wallet in node.wallets.values_mut() {
+                wallet.acknowledged(node.acknowledged, here, &mut node.disk);
+            }
+        }
         self.report(name);
         let accounts: Vec<AccountId> =
             self.nodes.get(name).map(|node| node.wallets.keys().cloned().collect()).unwrap_or_default();

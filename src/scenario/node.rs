@@ -102,9 +102,7 @@ impl Node {
                 .entry(record.account.clone())
                 .or_insert_with(|| Wallet::new(record.account.clone()));
             wallet.apply(&record.event, here.playbooks);
-            if number > self.acknowledged {
-                wallet.resume_handing(number, &record.event);
-            }
+            wallet.resume_handing(number, &record.event);
         }
         self.disk.records = records;
         for wallet in self.wallets.values_mut() {

@@ -177,6 +177,13 @@ fn carry_out(world: &mut World, case: &mut Case, text: &str, sidecar: &'static s
         case.answered.retain(|run, charged| at_ledger(world, run) == Some(*charged));
     }
     let verified = world.verify().and_then(|()| books_balance(world));
+    if verified.is_err() && std::env::var("BURSAR_SHOW").is_ok() {
+        for (account, entries) in &world.journals {
+            for entry in entries.iter().rev().take(4).rev() {
+                eprintln!("{account}: {entry:?}");
+            }
+        }
+    }
     verified.unwrap_or_else(|problem| panic!("seed {seed}, {text} at {sidecar}, {}: {problem}", world.at));
     let name = ["as: ", "run: "].iter().find_map(|key| {
         let rest = text.split(key).nth(1)?;
@@ -219,7 +226,14 @@ fn run(seed: u64, steps: usize) {
     for number in 0..steps {
         let at = world.at.plus_micros(wait(&mut case.dice));
         world.move_to(at);
-        world.verify().unwrap_or_else(|problem| panic!("seed {seed}, before step {number}: {problem}"));
+        world.verify().unwrap_or_else(|problem| {
+            if std::env::var("BURSAR_SHOW").is_ok() {
+                for (account, entries) in &world.journals {
+                    entries.iter().for_each(|entry| eprintln!("{account}: {entry:?}"));
+                }
+            }
+            panic!("seed {seed}, before step {number}: {problem}")
+        });
         for sidecar in SIDECARS {
             if case.down.get(sidecar) == Some(&true) && case.dice.roll(4) == 0 {
                 carry_out(&mut world, &mut case, &format!("restart: {sidecar}"), sidecar, seed);
@@ -259,7 +273,8 @@ fn books_balance(world: &World) -> Result<(), String> {
         let ended: Credits = account.book.finals.values().map(crate::credit::Final::charged).sum();
         let open: Credits = account.book.runs.values().map(crate::credit::Reservation::charged).sum();
         // Runs that only their sidecar knows, and that reported their progress.
-        let elsewhere: Credits = account.booked.values().map(|draws| crate::credit::hold::total(draws)).sum();
+        let elsewhere: Credits =
+            account.booked.values().map(|b| crate::credit::hold::total(&b.spent) + b.debt).sum();
         if balance.spent + balance.debt != ended + open + elsewhere {
             return Err(format!(
                 "account {name}: spent {} and owed {}, but charged {ended} + {open} + {elsewhere}",

@@ -64,8 +64,9 @@ impl Work<'_> {
                 hold::add(&mut held, draw);
             }
             run.held = held;
-            if let Some(spent) = self.account.booked.get(&(sidecar, run.id)) {
-                run.spent = spent.clone();
+            if let Some(booked) = self.account.booked.get(&(sidecar, run.id)) {
+                run.spent = booked.spent.clone();
+                run.debt = booked.debt;
             }
             for counter in &run.caps {
                 let leased = !matches!(counter.key.scope, ScopeKey::Root(_));

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::absorb::{moved, take};
-use super::entry::Effects;
+use super::entry::{Booked, Effects};
 use super::work::Work;
 use crate::credit::draw::{self, Limits};
 use crate::credit::hold::{self, Draw};
 use crate::credit::settle::PATH;
-use crate::credit::{Change, Column, Flow, Place, RunEvent, ScopeKey, State};
+use crate::credit::{Change, Column, Final, Flow, Place, RunEvent, ScopeKey, State};
 use crate::lease::WalletEvent;
 use crate::types::{BlockId, Credits, ReservationId, SidecarId};
 
@@ -75,7 +75,8 @@ impl Work<'_> {
                 effects.ended = None;
             }
         } else if let Some(before) = self.account.book.finals.get(&run.id).filter(|_| !own) {
-            let recorded = run.flows.is_empty() && run.debt.is_zero() && before.charged() == ended.charged();
+            // An event's commit only records its result.
+            let recorded = run.flows.is_empty() && run.debt.is_zero() && before.asked.is_none();
             let own_word = before.provisional == Some(sidecar);
             let late = match before.state {
                 State::Released if own_word => true,
@@ -84,7 +85,10 @@ impl Work<'_> {
             };
             if late {
                 self.give_back_charge(&before.spent, before.debt, &mut effects);
-            } else if !recorded {
+            } else if recorded {
+                let known = Final { result: ended.result, asked: ended.asked.clone(), ..before.clone() };
+                effects.ended = Some((run.id, Box::new(known)));
+            } else {
                 // The request was settled before, here or by another: that stands, and this is no charge.
                 self.give_back_charge(&ended.spent, ended.debt, &mut effects);
                 effects.ended = None;
@@ -101,8 +105,8 @@ impl Work<'_> {
 
     fn absorb_flows(&self, sidecar: SidecarId, mut run: RunEvent) -> (WalletEvent, Effects) {
         let mut effects = Effects { debt: run.debt, ..Effects::default() };
-        let mut purse =
-            Purse { lease: self.out(sidecar), runs: BTreeMap::new(), spent: self.booked(sidecar, run.id) };
+        let booked = self.booked(sidecar, run.id);
+        let mut purse = Purse { lease: self.out(sidecar), runs: BTreeMap::new(), spent: booked.spent };
         for id in self.account.owners.iter().filter(|(_, owner)| **owner == sidecar).map(|(id, _)| *id) {
             let held = self.account.book.runs.get(&id).map(|run| run.held.clone());
             purse.runs.insert(id, held.unwrap_or_default());
@@ -143,12 +147,16 @@ impl Work<'_> {
             self.draw_late(late, &mut purse.spent, &mut effects);
         }
         let own = self.account.owners.get(&run.id) == Some(&sidecar);
-        if matches!(run.change, Change::Progressed { .. }) && !own && !purse.spent.is_empty() {
-            effects.booked = Some((run.id, purse.spent.clone()));
+        if matches!(run.change, Change::Progressed { .. })
+            && !own
+            && (!purse.spent.is_empty() || !effects.debt.is_zero())
+        {
+            effects.booked =
+                Some((run.id, Booked { spent: purse.spent.clone(), debt: booked.debt + effects.debt }));
         }
         if let Change::Ended(ended) = &mut run.change {
             // The account's books say which blocks paid in fact.
-            ended.debt = (ended.charged() - hold::total(&purse.spent)).or_zero();
+            ended.debt = (booked.debt + effects.debt).or_zero();
             ended.spent = purse.spent;
             // What the account holds for it beyond what its sidecar knew goes back.
             for draw in purse.runs.remove(&run.id).unwrap_or_default() {
@@ -171,9 +179,11 @@ impl Work<'_> {
     }
 
     /// What a run that this sidecar settles was charged so far.
-    fn booked(&self, sidecar: SidecarId, id: ReservationId) -> Vec<Draw> {
+    fn booked(&self, sidecar: SidecarId, id: ReservationId) -> Booked {
         if self.account.owners.get(&id) == Some(&sidecar) {
-            return self.account.book.runs.get(&id).map(|run| run.spent.clone()).unwrap_or_default();
+            let run = self.account.book.runs.get(&id);
+            return run
+                .map_or_else(Booked::default, |run| Booked { spent: run.spent.clone(), debt: run.debt });
         }
         self.account.booked.get(&(sidecar, id)).cloned().unwrap_or_default()
     }

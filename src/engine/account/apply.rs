@@ -206,10 +206,10 @@ impl Account {
                     self.book.open(run.clone());
                 }
             }
-            WalletEvent::Sealed(sealed) if effects.moves.is_empty() => self.seals.push(Seal {
+            WalletEvent::Sealed(_) => self.seals.push(Seal {
                 sidecar: *sidecar,
                 slices: effects.lease.iter().map(|(block, amount)| (*block, -*amount)).collect(),
-                rooms: sealed.rooms.iter().cloned().collect(),
+                rooms: effects.room.iter().map(|(key, amount)| (key.clone(), -*amount)).collect(),
                 until: at.plus_micros(SEAL.approximate_micros()),
             }),
             _ => {}

@@ -2,6 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
+use super::entry::Booked;
 use super::work::Work;
 use crate::credit::{Final, State};
 use crate::engine::answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};
@@ -179,7 +180,8 @@ impl Work<'_> {
     /// What is known of a run of which only its handle is left, and what its sidecar had reported of it.
     fn known(&self, handle: &Handle) -> Final {
         let booked = self.account.booked.get(&(handle.settler, handle.id)).cloned();
-        Final { spent: booked.unwrap_or_default(), ..handle.as_final(self.at) }
+        let Booked { spent, debt } = booked.unwrap_or_default();
+        Final { spent, debt, ..handle.as_final(self.at) }
     }
 
     fn concluded(

@@ -224,7 +224,16 @@ pub struct Effects {
     pub ended: Option<(ReservationId, Box<Final>)>,
     /// What the account booked so far for a run that only its sidecar knows: the blocks that paid in fact.
     #[n(6)]
-    pub booked: Option<(ReservationId, Vec<Draw>)>,
+    pub booked: Option<(ReservationId, Booked)>,
+}
+
+/// Use that was reported of a run that only its sidecar knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Booked {
+    #[n(0)]
+    pub spent: Vec<Draw>,
+    #[n(1)]
+    pub debt: Credits,
 }
 
 impl Entry {

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::entry::{Alarm, Answered};
-use crate::credit::hold::Draw;
+use super::entry::{Alarm, Answered, Booked};
 use crate::credit::price::PeriodOverage;
 use crate::credit::{Book, CapKey};
 use crate::engine::contract::Contract;
@@ -38,7 +37,7 @@ pub struct Account {
     /// Which sidecar reported each promoted run.
     pub owners: BTreeMap<ReservationId, SidecarId>,
     /// What was booked for runs that are open at a sidecar alone: the blocks that paid in fact.
-    pub booked: BTreeMap<(SidecarId, ReservationId), Vec<Draw>>,
+    pub booked: BTreeMap<(SidecarId, ReservationId), Booked>,
     /// What was raised so far, in order.
     pub alerts: Vec<(Timestamp, Alarm)>,
     pub next_block: u64,

@@ -17,7 +17,8 @@ impl Wallet {
         }
     }
 
-    /// Tells the wallet which promotions the ledger has not acknowledged yet, as the journal shows them.
+    /// Tells the wallet, record by record as the journal is read, which promotions it has not seen acknowledged: the ledger
+    /// may hold those runs already, until `acknowledged` says how far it came.
     pub fn resume_handing(&mut self, number: u64, event: &WalletEvent) {
         if let WalletEvent::Promoted(runs) = event {
             let roots: Vec<_> = runs.iter().map(|run| run.root).collect();

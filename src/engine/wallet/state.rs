@@ -150,9 +150,14 @@ impl Wallet {
 
     fn apply_run(&mut self, event: &RunEvent) {
         for flow in &event.caps {
-            if matches!(flow.key.scope, ScopeKey::Root(_)) && !self.book.counters.contains_key(&flow.key) {
-                let counter = self.contract.as_ref().and_then(|c| c.counter(&flow.key, event.at));
-                self.book.counters.extend(counter.map(|counter| (flow.key.clone(), counter)));
+            if !self.book.counters.contains_key(&flow.key)
+                && let Some(mut counter) = self.contract.as_ref().and_then(|c| c.counter(&flow.key, event.at))
+            {
+                // A root's own budget is born with its run; of any other counter this slice has what it leased.
+                if !matches!(flow.key.scope, ScopeKey::Root(_)) {
+                    counter.limit = Credits::ZERO;
+                }
+                self.book.counters.insert(flow.key.clone(), counter);
             }
         }
         let keep = match &event.change {
