@@ -48,14 +48,25 @@ pub struct Keeping {
 /// Whether the ledger is in reach, and as whom.
 #[derive(Debug)]
 pub struct Link {
-    now: watch::Sender<Option<Sender>>,
+    now: watch::Sender<Standing>,
     online: AtomicBool,
     suspect: Notify,
 }
 
+/// What is known of the way to the ledger.
+#[derive(Clone, Copy, Debug)]
+pub enum Standing {
+    /// Not yet, or just lost: whoever has patience waits for what comes of it.
+    Trying,
+    Up(Sender),
+    /// The last try failed.
+    Down,
+}
+
 impl Default for Link {
     fn default() -> Self {
-        Self { now: watch::channel(None).0, online: AtomicBool::new(false), suspect: Notify::new() }
+        let now = watch::channel(Standing::Trying).0;
+        Self { now, online: AtomicBool::new(false), suspect: Notify::new() }
     }
 }
 
@@ -66,22 +77,36 @@ impl Link {
 
     /// Who this sidecar is to the ledger; `None` while that is out of reach.
     pub fn sender(&self) -> Option<Sender> {
-        *self.now.borrow()
+        match *self.now.borrow() {
+            Standing::Up(who) => Some(who),
+            Standing::Trying | Standing::Down => None,
+        }
     }
 
-    pub fn set(&self, sender: Option<Sender>) {
-        self.online.store(sender.is_some(), Ordering::Relaxed);
-        self.now.send_replace(sender);
+    pub fn set(&self, standing: Standing) {
+        self.online.store(matches!(standing, Standing::Up(_)), Ordering::Relaxed);
+        self.now.send_replace(standing);
     }
 
-    pub fn changes(&self) -> watch::Receiver<Option<Sender>> {
+    pub fn changes(&self) -> watch::Receiver<Standing> {
         self.now.subscribe()
     }
 
     /// Waits until the ledger is in reach.
     pub async fn up(&self) -> Option<Sender> {
         let mut now = self.now.subscribe();
-        now.wait_for(Option::is_some).await.ok().and_then(|sender| *sender)
+        let up = now.wait_for(|standing| matches!(standing, Standing::Up(_))).await.ok()?;
+        match *up {
+            Standing::Up(who) => Some(who),
+            Standing::Trying | Standing::Down => None,
+        }
+    }
+
+    /// Waits until it is known whether the ledger is in reach.
+    pub async fn settled(&self) {
+        let mut now = self.now.subscribe();
+        // The sender lives as long as the link.
+        let _gone = now.wait_for(|standing| !matches!(standing, Standing::Trying)).await;
     }
 
     /// A question had no answer: whether the ledger is still there is looked at anew.
