@@ -11,7 +11,7 @@ use super::sidecar::SidecarConfig;
 use super::source::{CONFIG_ENV, Given, Origin};
 
 /// Names that belong to the commands and libraries which call a sidecar.
-const CALLERS: [&str; 1] = ["BURSAR_ENDPOINT"];
+const CALLERS: [&str; 2] = ["BURSAR_ENDPOINT", "BURSAR_SIDECAR"];
 
 /// The environment's values by key, and the variables that nobody reads.
 ///

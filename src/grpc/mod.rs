@@ -12,10 +12,16 @@
 //! | `lease_client` | the ledger, as a sidecar reaches it |
 //! | `account_server`, `account_wire` | `AccountService` and its conversions |
 //! | `playbook_server` | `PlaybookService` |
+//! | `client` | one connection to a sidecar or a ledger, for the command line |
+//! | `call_error` | why a call was not answered, as its status and details say |
+//! | `json` | messages as JSON, with the protos' own field names |
 
 mod account_server;
 mod account_wire;
 mod admission;
+pub mod call_error;
+pub mod client;
+pub mod json;
 pub mod lease_client;
 mod lease_server;
 mod lease_wire;

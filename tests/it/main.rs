@@ -1,5 +1,7 @@
 //! The one integration binary: fast, ports 0, no sleeping. One module per thing that is tested.
 
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod scenarios;
 mod tidy;

@@ -1,0 +1,142 @@
+//! Why a command was not carried out: one line of what is wrong, then what helps.
+
+use std::fmt;
+use std::io;
+
+use serde_json::{Value, json};
+
+use super::advice;
+use super::exit::Exit;
+use crate::config::Faults;
+use crate::grpc::call_error::CallError;
+
+/// One failure.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    what: String,
+    help: Vec<String>,
+    call: Option<Box<CallError>>,
+}
+
+impl Failure {
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Failure, what: what.into(), help: Vec::new(), call: None }
+    }
+
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, ..Self::new(what) }
+    }
+
+    /// What would help, in one sentence.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The reason of the call's error, where a call failed.
+    pub fn reason(&self) -> Option<&str> {
+        self.call.as_ref().map(|call| call.reason.as_str())
+    }
+
+    /// Whether a call was made and may have been carried out, unseen.
+    pub fn may_have_happened(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.may_have_happened())
+    }
+
+    /// For programs.
+    pub fn json(&self) -> Value {
+        let mut error = json!({ "message": self.what, "help": self.help });
+        if let (Some(call), Some(error)) = (&self.call, error.as_object_mut()) {
+            let violations = call.violations.iter();
+            error.insert("message".to_owned(), json!(call.message));
+            error.insert("code".to_owned(), json!(call.code));
+            error.insert("reason".to_owned(), json!(call.reason));
+            error.insert("metadata".to_owned(), json!(call.metadata));
+            error.insert(
+                "field_violations".to_owned(),
+                violations
+                    .map(|(field, description)| json!({ "field": field, "description": description }))
+                    .collect(),
+            );
+            if let Some(retry) = call.retry {
+                error.insert("retry_in".to_owned(), json!(format!("{}s", retry.as_secs_f64())));
+            }
+        }
+        json!({ "error": error })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.what)?;
+        for (field, description) in self.call.iter().flat_map(|call| &call.violations) {
+            write!(f, "\n  {field}: {description}")?;
+        }
+        self.help.iter().try_for_each(|help| write!(f, "\n  help: {help}"))
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self {
+            exit: if error.is_unavailable() { Exit::Unavailable } else { Exit::Failure },
+            what: error.to_string(),
+            help: advice::on(&error),
+            call: Some(Box::new(error)),
+        }
+    }
+}
+
+impl From<Faults> for Failure {
+    fn from(faults: Faults) -> Self {
+        Self::usage(faults.to_string())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(format!("{error:#}"))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn says_what_is_wrong_then_each_field_then_what_helps() {
+        let error = CallError {
+            code: "UNAVAILABLE",
+            reason: "OVERLOADED".to_owned(),
+            message: "too many calls".to_owned(),
+            metadata: BTreeMap::new(),
+            violations: vec![("quantity".to_owned(), "is empty".to_owned())],
+            retry: Some(Duration::from_millis(500)),
+        };
+        let failure = Failure::from(error);
+        assert_eq!(failure.exit(), Exit::Unavailable);
+        assert_eq!(
+            failure.to_string(),
+            "error: OVERLOADED: too many calls\n  quantity: is empty\n  help: try again in 500ms"
+        );
+        let shown = failure.json();
+        assert_eq!(shown["error"]["reason"], "OVERLOADED");
+        assert_eq!(shown["error"]["field_violations"][0]["field"], "quantity");
+        assert_eq!(shown["error"]["retry_in"], "0.5s");
+    }
+}

@@ -1,0 +1,91 @@
+//! `bursar playbook test`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::scenario_files::{self, ScenarioFile};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::screen::Screen;
+use crate::scenario::{Outcome, run_source};
+
+#[derive(Clone, Debug, Args)]
+pub struct TestArgs {
+    /// Files of scenarios, or directories with all their *.yaml
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+impl TestArgs {
+    pub fn run(self, screen: Screen) -> Result<Exit, Failure> {
+        let files = scenario_files::find(&self.paths)?;
+        if files.is_empty() {
+            return Err(Failure::new("there is no scenario here")
+                .help("name a file of scenarios, or a directory with some `*.yaml` that hold them"));
+        }
+        let (mut passed, mut failed, mut shown) = (0_usize, 0_usize, Vec::new());
+        for file in &files {
+            for outcome in play(file) {
+                match outcome.result {
+                    Ok(()) => passed += 1,
+                    Err(_) => failed += 1,
+                }
+                if screen.json {
+                    shown.push(outcome_json(&outcome));
+                } else {
+                    screen.print(&line(&outcome))?;
+                }
+            }
+        }
+        if screen.json {
+            screen.print_json(&json!({ "passed": passed, "failed": failed, "scenarios": shown }))?;
+        } else {
+            screen.print(&format!("{passed} passed, {failed} failed"))?;
+        }
+        Ok(if failed == 0 { Exit::Success } else { Exit::Failure })
+    }
+}
+
+/// Plays one file; a playbook that a scenario names by its path is looked for beside it.
+fn play(file: &ScenarioFile) -> Vec<Outcome> {
+    let beside = file.path.parent().unwrap_or_else(|| Path::new(""));
+    let read = |path: &str| {
+        let path = beside.join(path);
+        std::fs::read_to_string(&path)
+            .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
+    };
+    run_source(&file.path.display().to_string(), &file.source, &read)
+}
+
+/// One line, whatever the failure says.
+fn line(outcome: &Outcome) -> String {
+    match &outcome.result {
+        Ok(()) => format!("ok {}", outcome.scenario),
+        Err(failure) => {
+            let said = failure.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            format!("FAIL {}: {}: {said}", outcome.scenario, outcome.file)
+        }
+    }
+}
+
+fn outcome_json(outcome: &Outcome) -> Value {
+    let mut shown = json!({
+        "scenario": outcome.scenario,
+        "file": outcome.file,
+        "line": outcome.line,
+        "ok": outcome.result.is_ok(),
+    });
+    if let (Err(failure), Some(shown)) = (&outcome.result, shown.as_object_mut()) {
+        let failure = json!({
+            "step": failure.step,
+            "line": failure.line,
+            "operation": failure.operation,
+            "expected": failure.expected,
+            "got": failure.got,
+        });
+        shown.insert("failure".to_owned(), failure);
+    }
+    shown
+}

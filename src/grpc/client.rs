@@ -1,0 +1,121 @@
+//! One connection to a sidecar or a ledger, for commands that ask a few things and end.
+
+use std::time::Duration;
+
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint as TonicEndpoint};
+
+use super::call_error::CallError;
+use super::proto::ledger_v1::account_service_client::AccountServiceClient;
+use super::proto::ledger_v1::playbook_service_client::PlaybookServiceClient;
+use super::proto::v1::entitlement_service_client::EntitlementServiceClient;
+use super::proto::{ledger_v1, v1};
+use crate::config::Endpoint;
+use crate::types::Timestamp;
+
+/// A sidecar.
+#[derive(Clone, Debug)]
+pub struct SidecarClient {
+    entitlement: EntitlementServiceClient<Channel>,
+    within: Duration,
+}
+
+/// A ledger.
+#[derive(Clone, Debug)]
+pub struct LedgerClient {
+    accounts: AccountServiceClient<Channel>,
+    playbooks: PlaybookServiceClient<Channel>,
+    within: Duration,
+}
+
+impl SidecarClient {
+    /// Connects; every call then has as long as `within`.
+    ///
+    /// Errors: `UNREACHABLE`.
+    pub async fn connect(endpoint: &Endpoint, within: Duration) -> Result<Self, CallError> {
+        let entitlement = EntitlementServiceClient::new(channel(endpoint, within).await?);
+        Ok(Self { entitlement, within })
+    }
+}
+
+impl LedgerClient {
+    /// Connects; every call then has as long as `within`.
+    ///
+    /// Errors: `UNREACHABLE`.
+    pub async fn connect(endpoint: &Endpoint, within: Duration) -> Result<Self, CallError> {
+        let channel = channel(endpoint, within).await?;
+        let accounts = AccountServiceClient::new(channel.clone());
+        Ok(Self { accounts, playbooks: PlaybookServiceClient::new(channel), within })
+    }
+}
+
+/// Methods that make one call each.
+macro_rules! calls {
+    ($client:ident.$service:ident {
+        $( $method:ident = $rpc:ident($request:ty) -> $answer:ty; )+
+    }) => {
+        impl $client {
+            $(
+                pub async fn $method(&mut self, request: $request) -> Result<$answer, CallError> {
+                    let mut request = Request::new(request);
+                    request.set_timeout(self.within);
+                    let answer = self.$service.$rpc(request).await;
+                    answer.map(tonic::Response::into_inner).map_err(|status| CallError::of(&status))
+                }
+            )+
+        }
+    };
+}
+
+calls!(SidecarClient.entitlement {
+    authorize = authorize(v1::AuthorizeRequest) -> v1::AuthorizeResponse;
+    progress = progress(v1::ProgressRequest) -> v1::ProgressResponse;
+    commit = commit(v1::CommitRequest) -> v1::CommitResponse;
+    release = release(v1::ReleaseRequest) -> v1::ReleaseResponse;
+    record = record(v1::RecordRequest) -> v1::RecordResponse;
+    reservation = get_reservation(v1::GetReservationRequest) -> v1::GetReservationResponse;
+    reservations = list_reservations(v1::ListReservationsRequest) -> v1::ListReservationsResponse;
+    balance = get_balance(v1::GetBalanceRequest) -> v1::GetBalanceResponse;
+    features = get_features(v1::GetFeaturesRequest) -> v1::GetFeaturesResponse;
+});
+
+calls!(LedgerClient.accounts {
+    subscribe = subscribe(ledger_v1::SubscribeRequest) -> ledger_v1::SubscribeResponse;
+    suspend = suspend(ledger_v1::SuspendRequest) -> ledger_v1::SuspendResponse;
+    resume = resume(ledger_v1::ResumeRequest) -> ledger_v1::ResumeResponse;
+    grant = grant(ledger_v1::GrantRequest) -> ledger_v1::GrantResponse;
+    void = void(ledger_v1::VoidRequest) -> ledger_v1::VoidResponse;
+    set_overage_limit =
+        set_overage_limit(ledger_v1::SetOverageLimitRequest) -> ledger_v1::SetOverageLimitResponse;
+    account = get_account(ledger_v1::GetAccountRequest) -> ledger_v1::GetAccountResponse;
+    accounts = list_accounts(ledger_v1::ListAccountsRequest) -> ledger_v1::ListAccountsResponse;
+    balance = get_balance(ledger_v1::GetBalanceRequest) -> ledger_v1::GetBalanceResponse;
+    invoice_lines =
+        list_invoice_lines(ledger_v1::ListInvoiceLinesRequest) -> ledger_v1::ListInvoiceLinesResponse;
+    alerts = list_alerts(ledger_v1::ListAlertsRequest) -> ledger_v1::ListAlertsResponse;
+});
+
+calls!(LedgerClient.playbooks {
+    publish =
+        publish(ledger_v1::PlaybookServicePublishRequest) -> ledger_v1::PlaybookServicePublishResponse;
+    playbook = get(ledger_v1::PlaybookServiceGetRequest) -> ledger_v1::PlaybookServiceGetResponse;
+    playbooks = list(ledger_v1::PlaybookServiceListRequest) -> ledger_v1::PlaybookServiceListResponse;
+});
+
+async fn channel(endpoint: &Endpoint, within: Duration) -> Result<Channel, CallError> {
+    let unreachable = |cause: tonic::transport::Error| CallError::unreachable(endpoint, &cause);
+    let to = TonicEndpoint::from_shared(endpoint.to_string()).map_err(unreachable)?;
+    to.connect_timeout(within).connect().await.map_err(unreachable)
+}
+
+/// A length of time, as messages carry it. What is longer than a message can say is cut.
+pub fn wire_duration(length: Duration) -> prost_types::Duration {
+    prost_types::Duration::try_from(length)
+        .unwrap_or(prost_types::Duration { seconds: 315_576_000_000, nanos: 0 })
+}
+
+/// An instant, as messages carry it.
+pub fn wire_timestamp(at: Timestamp) -> prost_types::Timestamp {
+    let (seconds, micros) = (at.micros().div_euclid(1_000_000), at.micros().rem_euclid(1_000_000));
+    prost_types::Timestamp { seconds, nanos: i32::try_from(micros * 1000).unwrap_or(0) }
+}
