@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::entry::Entry;
+use super::entry::{Elsewhere, Entry};
 use super::ids::Ids;
 use super::shard::Shards;
 use super::upstream::Upstream;
@@ -16,7 +16,7 @@ use crate::grpc::lease_client::Sender;
 use crate::playbook;
 use crate::runtime::{BootId, Boottime};
 use crate::storage::{JournalError, Urgency};
-use crate::types::{AccountId, SidecarId, Timestamp};
+use crate::types::{AccountId, ReservationId, SidecarId, Timestamp};
 
 #[derive(Debug)]
 pub struct Core<U> {
@@ -161,6 +161,32 @@ impl<U: Upstream> Core<U> {
         let number = self.shards.journal.append(entry, Urgency::Soon)?;
         *facts_from = number.min(*facts_from);
         Ok(())
+    }
+
+    /// Remembers, durably, that the ledger settles a run: before its answer goes out, or the same request might be held
+    /// here anew after a crash.
+    pub async fn settled_elsewhere(
+        &self,
+        account: &AccountId,
+        id: ReservationId,
+        until: Timestamp,
+    ) -> Result<(), JournalError> {
+        let noted = self.shards.visit(account, |desk| {
+            if desk.slot.is_elsewhere(id) || until <= desk.here.at {
+                return Ok(0);
+            }
+            let entry = Entry::Elsewhere(Elsewhere { account: account.clone(), id, until });
+            let number = self.shards.journal.append(entry, Urgency::Now)?;
+            desk.slot.settles_elsewhere(id, until, desk.here.at);
+            desk.slot.needed_from = desk.slot.needed_from.or(Some(number));
+            desk.slot.last = number;
+            Ok(number)
+        });
+        match noted {
+            Some(Ok(number)) => self.durable(number?).await,
+            // The account is broken or gone: nothing of it is held here anew.
+            Some(Err(_)) | None => Ok(()),
+        }
     }
 
     /// Waits until a version of the playbook is known here.

@@ -51,7 +51,9 @@ impl<U: Upstream> Core<U> {
                 }
                 Err(LinkError::Fenced) => {
                     self.link.set(Standing::Down);
-                    tracing::error!("a later start of this sidecar is at work; the ledger hears this process no more");
+                    tracing::error!(
+                        "a later start of this sidecar is at work; the ledger hears this process no more"
+                    );
                 }
                 Err(why) => {
                     self.link.set(Standing::Down);
