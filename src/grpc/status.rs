@@ -18,9 +18,11 @@ pub fn of_fault(fault: &Fault) -> Status {
         Fault::ActionUnknown { .. } | Fault::ReservationUnknown(_) | Fault::AccountUnknown => {
             (Code::NotFound, None)
         }
-        Fault::ReservationSettled { .. } | Fault::WrongResultForTrigger(_) | Fault::Broken(_) => {
+        Fault::ReservationSettled { .. } | Fault::WrongResultForTrigger(_) => {
             (Code::FailedPrecondition, None)
         }
+        // A bug here, contained to one account.
+        Fault::Broken(_) => (Code::Internal, None),
         Fault::RequestIdReused { .. } => (Code::AlreadyExists, None),
     };
     let metadata: Vec<(String, String)> = match fault {
