@@ -179,7 +179,7 @@ fn carry_out(world: &mut World, case: &mut Case, text: &str, sidecar: &'static s
     let verified = world.verify().and_then(|()| books_balance(world));
     if verified.is_err() && std::env::var("BURSAR_SHOW").is_ok() {
         for (account, entries) in &world.journals {
-            for entry in entries.iter().rev().take(4).rev() {
+            for entry in entries {
                 eprintln!("{account}: {entry:?}");
             }
         }

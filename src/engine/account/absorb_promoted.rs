@@ -28,7 +28,11 @@ impl Work<'_> {
         for mut run in runs {
             if self.account.book.runs.contains_key(&run.id) || self.account.book.finals.contains_key(&run.id)
             {
-                // Of two holds under one id the account keeps one; the other goes back.
+                // Of two runs under one id the account keeps one; the other's hold and charge go back.
+                if let Some(booked) = self.account.booked.get(&(sidecar, run.id)) {
+                    self.give_back_charge(&booked.spent, booked.debt, &mut effects);
+                    effects.superseded.push(run.id);
+                }
                 for draw in &run.held {
                     let part = take(&mut left, &draw.block, draw.amount);
                     effects.lease.push((draw.block, -part));

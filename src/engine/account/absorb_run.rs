@@ -98,7 +98,7 @@ impl Work<'_> {
     }
 
     /// Undoes a charge that another replaces.
-    fn give_back_charge(&self, spent: &[Draw], debt: Credits, effects: &mut Effects) {
+    pub(super) fn give_back_charge(&self, spent: &[Draw], debt: Credits, effects: &mut Effects) {
         effects.moves.extend(spent.iter().map(|draw| moved(draw, Column::Spent, Column::Available)));
         effects.debt -= debt;
     }

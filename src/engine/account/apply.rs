@@ -224,6 +224,9 @@ impl Account {
                 }
             }
         }
+        for id in &effects.superseded {
+            self.booked.remove(&(*sidecar, *id));
+        }
         if let WalletEvent::Promoted(runs) = event {
             for run in runs {
                 self.booked.remove(&(*sidecar, run.id));
