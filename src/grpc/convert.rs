@@ -243,9 +243,7 @@ impl Reader {
     }
 
     fn name(&mut self, reason: &'static str, field: &str, text: &str) -> Option<Name> {
-        Name::parse(text)
-            .map_err(|what| self.fault(reason, field, format!("`{}` {what}", shown(text))))
-            .ok()
+        Name::parse(text).map_err(|what| self.fault(reason, field, format!("`{}` {what}", shown(text)))).ok()
     }
 
     fn name_or_none(&mut self, reason: &'static str, field: &str, text: &str) -> Option<Name> {
@@ -361,7 +359,8 @@ impl Reader {
         let whole = given.seconds.clamp(-TTL_SECONDS_MAX, TTL_SECONDS_MAX + 1);
         let micros = whole * 1_000_000 + i64::from(given.nanos) / 1000;
         if micros <= 0 || whole > TTL_SECONDS_MAX {
-            let what = "is not a time to live; give at least a microsecond and at most what the action allows";
+            let what =
+                "is not a time to live; give at least a microsecond and at most what the action allows";
             self.fault("INVALID_TTL", "ttl", what.to_owned());
             return None;
         }

@@ -13,10 +13,7 @@ pub fn explain(question: &AuthorizeQuestion, answer: &AuthorizeAnswer) -> Vec<Ex
     let reason = answer.reason.or(answer.would_be.and_then(|(_, reason)| reason));
     let (action, version) = (&question.action, answer.version);
     say("plan".to_owned(), plan(reason, action, version));
-    if matches!(
-        reason,
-        Some(Reason::AccountUnknown | Reason::AccountSuspended | Reason::ActionNotIncluded)
-    ) {
+    if matches!(reason, Some(Reason::AccountUnknown | Reason::AccountSuspended | Reason::ActionNotIncluded)) {
         return steps;
     }
     let price = answer.held + answer.charged;

@@ -230,9 +230,7 @@ async fn hand_over(
 }
 
 fn bind_unix(path: &Path, mode: u32) -> Result<std_unix::UnixListener, ListenError> {
-    let failed = |what: &'static str| {
-        move |source| ListenError::Unix { what, path: path.to_owned(), source }
-    };
+    let failed = |what: &'static str| move |source| ListenError::Unix { what, path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(ListenError::NoSocket { path: path.to_owned() });

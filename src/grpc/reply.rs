@@ -196,7 +196,9 @@ pub fn run(view: RunView) -> v1::Run {
 /// One page; a full one says where the next begins.
 pub fn page(views: Vec<RunView>, most: usize) -> v1::ListReservationsResponse {
     let next_page_token = match views.last() {
-        Some(last) if views.len() >= most => page_token(last.authorized_at.unwrap_or_default(), last.answer.id),
+        Some(last) if views.len() >= most => {
+            page_token(last.authorized_at.unwrap_or_default(), last.answer.id)
+        }
         _ => String::new(),
     };
     v1::ListReservationsResponse { runs: views.into_iter().map(run).collect(), next_page_token }
@@ -385,4 +387,3 @@ pub fn between(from: Timestamp, to: Timestamp) -> prost_types::Duration {
         nanos: i32::try_from(micros % 1_000_000 * 1000).unwrap_or_default(),
     }
 }
-

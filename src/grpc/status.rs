@@ -148,10 +148,8 @@ impl DecideError {
 /// The same facts as a message, where one answer carries several faults.
 pub fn as_fault(status: &Status) -> v1::Fault {
     let details = status.get_error_details();
-    let (reason, metadata) = details
-        .error_info()
-        .map(|info| (info.reason.clone(), info.metadata.clone()))
-        .unwrap_or_default();
+    let (reason, metadata) =
+        details.error_info().map(|info| (info.reason.clone(), info.metadata.clone())).unwrap_or_default();
     let violations = details.bad_request().map(|bad| bad.field_violations.clone()).unwrap_or_default();
     v1::Fault {
         code: status.code().into(),

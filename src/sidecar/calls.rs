@@ -24,7 +24,10 @@ const WAIT_USUAL: Duration = Duration::from_secs(1);
 /// What a visit to the wallet leads to.
 pub enum Turn<L> {
     /// Answer it, once record `wait` is on disk.
-    Done { answer: L, wait: Option<u64> },
+    Done {
+        answer: L,
+        wait: Option<u64>,
+    },
     Lease(Box<Ask>),
     Decide(Box<RunAsk>),
 }

@@ -106,7 +106,9 @@ impl<U: Upstream> Core<U> {
         let playbook = match playbook::load(source) {
             Ok(playbook) => playbook,
             Err(_) => {
-                tracing::error!("the ledger sent a playbook that this build can't read; the last good one stays");
+                tracing::error!(
+                    "the ledger sent a playbook that this build can't read; the last good one stays"
+                );
                 return;
             }
         };

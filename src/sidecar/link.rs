@@ -47,7 +47,9 @@ impl<U: Upstream> Core<U> {
                 }
                 Ok(End::Lost) => backoff.reset(),
                 Err(LinkError::Fenced) => {
-                    tracing::error!("a later start of this sidecar is at work; this process only reports what it has");
+                    tracing::error!(
+                        "a later start of this sidecar is at work; this process only reports what it has"
+                    );
                 }
                 Err(why) => tracing::warn!(%why, "the ledger is out of reach"),
             }
@@ -70,7 +72,11 @@ impl<U: Upstream> Core<U> {
         let mut told = self.upstream.watch(who).await?;
         self.attached(&attached);
         self.link.set(Some(who));
-        tracing::info!(epoch = attached.epoch.start, generation = attached.generation, "in touch with the ledger");
+        tracing::info!(
+            epoch = attached.epoch.start,
+            generation = attached.generation,
+            "in touch with the ledger"
+        );
         loop {
             let next = tokio::select! {
                 next = told.next() => next,

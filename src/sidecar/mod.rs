@@ -40,3 +40,8 @@ pub mod upstream;
 mod views;
 
 pub use process::run;
+
+#[cfg(test)]
+mod fake_ledger;
+#[cfg(test)]
+mod tests;

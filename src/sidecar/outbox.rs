@@ -35,7 +35,7 @@ pub struct Outbox {
     pending: Mutex<VecDeque<Pending>>,
     /// Bytes that wait, about.
     bytes: AtomicU64,
-    bytes_max: u64,
+    bytes_max: AtomicU64,
     bell: Notify,
     acknowledged: watch::Sender<u64>,
 }
@@ -53,7 +53,7 @@ impl Outbox {
         Self {
             pending: Mutex::new(found),
             bytes: AtomicU64::new(bytes),
-            bytes_max,
+            bytes_max: AtomicU64::new(bytes_max),
             bell: Notify::new(),
             acknowledged: watch::channel(0).0,
         }
@@ -61,7 +61,7 @@ impl Outbox {
 
     /// Whether it takes no new work.
     pub fn is_full(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) >= self.bytes_max
+        self.bytes.load(Ordering::Relaxed) >= self.bytes_max.load(Ordering::Relaxed)
     }
 
     /// Journals a record that the ledger is told. Number and place in the outbox are given at once, so that the order of
@@ -85,6 +85,11 @@ impl Outbox {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.bell.notify_one();
         Ok(number)
+    }
+
+    #[cfg(test)]
+    pub fn set_bytes_max(&self, most: u64) {
+        self.bytes_max.store(most, Ordering::Relaxed);
     }
 
     /// Bytes that wait, about.
@@ -120,7 +125,8 @@ impl Outbox {
             // The committer writes a body before its record is durable.
             let Some(body) = pending.body.get().filter(|_| pending.number <= durable) else { break };
             bytes += body.len();
-            if !batch.records.is_empty() && (batch.records.len() >= BATCH_RECORDS_MAX || bytes > BATCH_BYTES_MAX)
+            if !batch.records.is_empty()
+                && (batch.records.len() >= BATCH_RECORDS_MAX || bytes > BATCH_BYTES_MAX)
             {
                 break;
             }

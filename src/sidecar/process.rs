@@ -313,5 +313,7 @@ async fn farewell<U: Upstream>(core: Arc<Core<U>>, tasks: Tasks, within: Duratio
 async fn close<U: Upstream>(core: Arc<Core<U>>) -> anyhow::Result<()> {
     let journal = core.shards.journal.clone();
     drop(core);
-    Ok(tokio::task::spawn_blocking(move || journal.close()).await.context("the journal's closing did not end")??)
+    Ok(tokio::task::spawn_blocking(move || journal.close())
+        .await
+        .context("the journal's closing did not end")??)
 }

@@ -58,13 +58,16 @@ pub enum RecoverError {
     Random(#[from] getrandom::Error),
 }
 
+/// A snapshot, and the number of its first record.
+type Taken = (u64, Snapshot);
+
 /// What the journal held, read but not yet applied.
 #[derive(Default)]
 struct Read {
     playbooks: Playbooks,
     attached: Option<Attachment>,
     records: Vec<(u64, SidecarRecord)>,
-    snapshots: BTreeMap<AccountId, (u64, Snapshot)>,
+    snapshots: BTreeMap<AccountId, Taken>,
     pending: VecDeque<Pending>,
     facts_from: Option<u64>,
 }
@@ -77,9 +80,10 @@ pub fn open<U: Upstream>(
 ) -> Result<Opened<U>, RecoverError> {
     let opened = storage::open(&opening.dir, opening.limits, opening.engine.clone())?;
     let read = read(&opened.records)?;
-    let same_boot = read.attached.as_ref().filter(|attached| {
-        attached.boot.is_some() && attached.boot == opening.boot.map(BootId::bytes)
-    });
+    let same_boot = read
+        .attached
+        .as_ref()
+        .filter(|attached| attached.boot.is_some() && attached.boot == opening.boot.map(BootId::bytes));
     let clock = match (known, same_boot) {
         (Some(clock), _) => clock,
         (None, Some(attached)) => Arc::new(LedgerClock::resumed(opening.clock.clone(), attached.offset)),
@@ -167,7 +171,7 @@ fn assembled(
     parts: &mut BTreeMap<AccountId, (u64, Vec<SnapshotPart>)>,
     number: u64,
     part: SnapshotPart,
-) -> Result<Option<(AccountId, (u64, Snapshot))>, EntryError> {
+) -> Result<Option<(AccountId, Taken)>, EntryError> {
     let account = part.account.clone();
     if part.part == 0 {
         parts.insert(account.clone(), (number, Vec::new()));

@@ -14,7 +14,8 @@ use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
 use crate::engine::handle::{self, Handle};
 use crate::engine::wallet::{Link, Step};
 use crate::grpc::entitlement_api::{
-    About, Answered, AuthorizeQuestion, CommitQuestion, Given, Outcome, ProgressQuestion, RecordQuestion, Refused,
+    About, Answered, AuthorizeQuestion, CommitQuestion, Given, Outcome, ProgressQuestion, RecordQuestion,
+    Refused,
 };
 use crate::playbook::Mode;
 use crate::playbook::action::Terms;
@@ -74,7 +75,8 @@ impl<U: Upstream> Core<U> {
                 let made = made.filter(|_| answer.reservation.is_some());
                 let handle = made.and_then(|(call, _)| {
                     let version = answer.version;
-                    let made = |desk: &mut Desk<'_, '_>| handles::of_asked(desk, &call, version, times, self.id);
+                    let made =
+                        |desk: &mut Desk<'_, '_>| handles::of_asked(desk, &call, version, times, self.id);
                     self.shards.visit(&account, made)?.ok()?
                 });
                 let about = About { version: answer.version, ..About::default() };
@@ -131,7 +133,9 @@ impl<U: Upstream> Core<U> {
         let call = commit_of(id, &outcome);
         let came = self
             .drive(&given.claim.account, patience, |desk, link| {
-                let Some(handle) = opened(desk, &given, link)? else { return Ok(Turn::Lease(Box::default())) };
+                let Some(handle) = opened(desk, &given, link)? else {
+                    return Ok(Turn::Lease(Box::default()));
+                };
                 let step = desk.slot.wallet.commit(&call, &given.text, link, desk.here, desk.tape)?;
                 let ask = || RunAsk::Commit(Box::new(call.clone()), Some(Box::new(handle)));
                 Ok(self.local(desk, id, step, ask))
@@ -148,7 +152,9 @@ impl<U: Upstream> Core<U> {
         let call = Release { id: given.claim.id };
         let came = self
             .drive(&given.claim.account, patience, |desk, link| {
-                let Some(handle) = opened(desk, &given, link)? else { return Ok(Turn::Lease(Box::default())) };
+                let Some(handle) = opened(desk, &given, link)? else {
+                    return Ok(Turn::Lease(Box::default()));
+                };
                 let step = desk.slot.wallet.release(&call, &given.text, link, desk.here, desk.tape)?;
                 let ask = || RunAsk::Release(call.clone(), Some(Box::new(handle)));
                 Ok(self.local(desk, call.id, step, ask))
@@ -167,7 +173,9 @@ impl<U: Upstream> Core<U> {
         let call = Progress { id, quantities, ahead, ttl };
         let came = self
             .drive(&given.claim.account, patience, |desk, link| {
-                let Some(handle) = opened(desk, &given, link)? else { return Ok(Turn::Lease(Box::default())) };
+                let Some(handle) = opened(desk, &given, link)? else {
+                    return Ok(Turn::Lease(Box::default()));
+                };
                 let dimensions = handle.dimensions.clone().unwrap_or_default();
                 let terms = desk.here.playbooks.terms(handle.version, &handle.action, &dimensions);
                 if let (Some(ttl), Some((_, terms))) = (call.ttl, terms) {
@@ -216,9 +224,7 @@ impl<U: Upstream> Core<U> {
             _ => Ok(None),
         };
         let id = match (&question.request_id, &key) {
-            (Some(request), Some(key)) => {
-                handle::reservation_id(key, &question.account, operation, request)
-            }
+            (Some(request), Some(key)) => handle::reservation_id(key, &question.account, operation, request),
             _ => fresh,
         };
         Ok(Authorize {

@@ -105,7 +105,11 @@ impl Shards {
     }
 
     /// Visits an account that is in memory.
-    pub fn visit<R>(&self, account: &AccountId, f: impl FnOnce(&mut Desk<'_, '_>) -> R) -> Option<Result<R, Refused>> {
+    pub fn visit<R>(
+        &self,
+        account: &AccountId,
+        f: impl FnOnce(&mut Desk<'_, '_>) -> R,
+    ) -> Option<Result<R, Refused>> {
         self.visit_locked(&mut self.shard(account).lock(), account, f)
     }
 
@@ -214,7 +218,10 @@ impl Shards {
 
     /// Every account in memory.
     pub fn accounts(&self) -> Vec<AccountId> {
-        self.shards.iter().flat_map(|shard| shard.lock().accounts.keys().cloned().collect::<Vec<_>>()).collect()
+        self.shards
+            .iter()
+            .flat_map(|shard| shard.lock().accounts.keys().cloned().collect::<Vec<_>>())
+            .collect()
     }
 
     pub fn count(&self) -> usize {
@@ -223,7 +230,8 @@ impl Shards {
 
     /// The oldest record that any account still needs.
     pub fn needed_from(&self) -> Option<u64> {
-        let oldest = |shard: &Mutex<Shard>| shard.lock().accounts.values().filter_map(|s| s.needed_from).min();
+        let oldest =
+            |shard: &Mutex<Shard>| shard.lock().accounts.values().filter_map(|s| s.needed_from).min();
         self.shards.iter().filter_map(oldest).min()
     }
 

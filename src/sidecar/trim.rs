@@ -137,7 +137,8 @@ fn write_facts(
         first = first.or(Some(number));
     }
     if let Some(offset) = shards.clock.offset() {
-        let attachment = Attachment { epoch: epoch.unwrap_or_default(), boot: boot.map(BootId::bytes), offset };
+        let attachment =
+            Attachment { epoch: epoch.unwrap_or_default(), boot: boot.map(BootId::bytes), offset };
         let number = shards.journal.append(Entry::Attached(attachment), Urgency::Soon)?;
         first = first.or(Some(number));
     }

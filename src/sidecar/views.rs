@@ -39,7 +39,9 @@ impl<U: Upstream> Core<U> {
             Lookup::Handle(given) => self.by_handle(&given, patience).await,
             Lookup::Request(account, request) => {
                 match self.by_request(&account, &request, AUTHORIZE, patience).await {
-                    Err(why) if is_unknown(&why) => self.by_request(&account, &request, RECORD, patience).await,
+                    Err(why) if is_unknown(&why) => {
+                        self.by_request(&account, &request, RECORD, patience).await
+                    }
                     found => found,
                 }
             }
@@ -85,7 +87,9 @@ impl<U: Upstream> Core<U> {
                 match (found(desk, id, self.id), link) {
                     (Some(found), _) => Ok(Turn::Done { answer: found, wait: None }),
                     (None, Link::Untried) => Ok(Turn::Decide(Box::new(RunAsk::State(id, None)))),
-                    (None, _) => Err(Refused::NotReady("no such run is known here, and the ledger does not answer")),
+                    (None, _) => {
+                        Err(Refused::NotReady("no such run is known here, and the ledger does not answer"))
+                    }
                 }
             })
             .await?;
