@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::admit::{is_elsewhere, opened, taken, ttl_fits, within_longest};
 use super::calls::{Came, Turn};
 use super::core::Core;
 use super::handles::{self, ToSeal};
@@ -11,16 +12,15 @@ use crate::credit::Reason;
 use crate::engine::account::{RunAsk, RunReply};
 use crate::engine::answer::{AuthorizeAnswer, Next, ProgressAnswer, RunAnswer};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
-use crate::engine::handle::{self, Handle};
-use crate::engine::wallet::{Link, Step};
+use crate::engine::handle;
+use crate::engine::wallet::Step;
 use crate::grpc::entitlement_api::{
     About, Answered, AuthorizeQuestion, CommitQuestion, Given, Outcome, ProgressQuestion, RecordQuestion,
     Refused,
 };
 use crate::playbook::Mode;
-use crate::playbook::action::Terms;
 use crate::playbook::overage;
-use crate::types::{AccountId, Credits, ReservationId, Timestamp, calendar};
+use crate::types::{AccountId, Credits, ReservationId, Timestamp};
 
 /// The operations whose request ids make a reservation's id.
 pub const AUTHORIZE: &str = "authorize";
@@ -28,9 +28,6 @@ pub const RECORD: &str = "record";
 
 /// How long a record that the ledger booked is remembered here, in microseconds: an hour, as long as records are kept.
 const RECORD_MICROS: i64 = 3_600_000_000;
-
-/// Why a handle of an account that nobody subscribed is not taken.
-const NO_ACCOUNT: &str = "names an account that the ledger does not know";
 
 /// A decision, with what the answer tells besides.
 struct Local<A> {
@@ -321,61 +318,6 @@ impl<A> Local<A> {
     fn answered(self, id: ReservationId, at: Timestamp) -> Answered<A> {
         let handle = self.handle.map(ToSeal::seal);
         Answered { answer: self.answer, at, by_ledger: false, handle, id, about: self.about }
-    }
-}
-
-/// Opens the handle of a call; `None`: the account's key is not known here yet, and the ledger is to be asked.
-pub fn opened(desk: &Desk<'_, '_>, given: &Given, link: Link) -> Result<Option<Handle>, Refused> {
-    match (&desk.slot.wallet.terms, link) {
-        (Some(terms), _) => {
-            handles::open(given, &desk.slot.wallet.account, &terms.key, "reservation").map(Some)
-        }
-        (None, Link::Untried) => Ok(None),
-        (None, Link::Asked) => Err(Refused::Handle { field: "reservation", what: NO_ACCOUNT }),
-        (None, Link::Unreachable) => {
-            Err(Refused::NotReady("the ledger does not answer, and this account's key is not known here yet"))
-        }
-    }
-}
-
-/// Whether the ledger settles this run, and is to be asked.
-fn is_elsewhere(desk: &Desk<'_, '_>, id: ReservationId, link: Link) -> Result<bool, Refused> {
-    match (desk.slot.is_elsewhere(id), link) {
-        (false, _) => Ok(false),
-        (true, Link::Untried) => Ok(true),
-        (true, _) => {
-            Err(Refused::NotReady("the ledger settles the run of this request id, and does not answer"))
-        }
-    }
-}
-
-/// A run's time is within what its action allows.
-fn ttl_fits(desk: &Desk<'_, '_>, call: &Authorize) -> Result<(), Refused> {
-    let (Some(ttl), Some(contract)) = (call.ttl, &desk.slot.wallet.contract) else { return Ok(()) };
-    match contract.playbook.actions.get(&call.action) {
-        Some(action) => within_longest(desk, ttl, action.terms_for(&call.dimensions)),
-        None => Ok(()),
-    }
-}
-
-fn within_longest(desk: &Desk<'_, '_>, ttl: i64, terms: &Terms) -> Result<(), Refused> {
-    let Some(contract) = &desk.slot.wallet.contract else { return Ok(()) };
-    let latest = calendar::plus(desk.here.at, terms.longest, &contract.zone);
-    if desk.here.at.plus_micros(ttl) > latest {
-        return Err(Refused::TtlTooLong { longest: terms.longest });
-    }
-    Ok(())
-}
-
-/// Work that cannot be charged is not taken silently.
-fn taken(desk: &Desk<'_, '_>, link: Link) -> Result<(), Refused> {
-    match link {
-        _ if desk.slot.wallet.contract.is_some() => Ok(()),
-        Link::Untried => Ok(()),
-        Link::Asked => Err(crate::engine::Fault::AccountUnknown.into()),
-        Link::Unreachable => {
-            Err(Refused::NotReady("the ledger does not answer, and this account is not known here yet"))
-        }
     }
 }
 
