@@ -4,4 +4,5 @@
 mod cli;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
 mod tidy;
