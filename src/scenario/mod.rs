@@ -23,7 +23,7 @@ mod keys;
 mod node;
 mod operation;
 #[cfg(test)]
-mod random;
+mod random_tests;
 mod runner;
 mod runs;
 mod value;
