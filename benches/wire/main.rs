@@ -58,7 +58,7 @@ fn bench() -> anyhow::Result<()> {
         match argument.as_str() {
             // `cargo bench` says so to every bench.
             "--bench" => {}
-            "--quick" => form = Form { levels: form.levels, transports: form.transports, ..Form::quick() },
+            "--quick" => form = form.quick(),
             "--json" => json = true,
             "--transport" => {
                 let wanted = value()?;

@@ -70,8 +70,8 @@ impl Form {
     }
 
     /// A few seconds.
-    pub fn quick() -> Self {
-        Self { rounds: 3, turns: 1, ..Self::full() }
+    pub fn quick(self) -> Self {
+        Self { rounds: 3, turns: 1, ..self }
     }
 }
 

@@ -9,7 +9,7 @@ const DEPTH_MAX: usize = 64;
 
 /// The value that the bytes hold; an error says why they hold none.
 ///
-/// Bytes are written as hexadecimal digits, keys that are not text as their text.
+/// Bytes are written as hexadecimal digits, or counted where they are many; keys that are not text as their text.
 pub fn json(bytes: &[u8]) -> Result<Value, String> {
     let mut decoder = Decoder::new(bytes);
     let value = value(&mut decoder, DEPTH_MAX).map_err(|error| error.to_string())?;
@@ -60,12 +60,12 @@ fn value(decoder: &mut Decoder<'_>, depth: usize) -> Result<Value, Error> {
     }
 }
 
-/// What is as long as a key may be one, and is not shown: a dump is read by more people than a journal.
-const KEY_LEN: usize = 32;
+/// Ids are shown whole. What is longer may be a key or hold one, and a dump is read by more people than a journal.
+const SHOWN_LEN_MAX: usize = 16;
 
 fn hex(bytes: &[u8]) -> Value {
-    if bytes.len() == KEY_LEN {
-        return Value::String("(32 bytes)".to_owned());
+    if bytes.len() > SHOWN_LEN_MAX {
+        return Value::String(format!("({} bytes)", bytes.len()));
     }
     Value::String(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

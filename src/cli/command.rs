@@ -46,8 +46,10 @@ enum Command {
     Ledger(ConfigArgs<LedgerConfig>),
 
     /// May this run proceed? Prices it, checks plan and caps, reserves the credits
+    #[command(after_help = STATUSES)]
     Authorize(AuthorizeArgs),
     /// Reports a long run's totals so far, asks for more
+    #[command(after_help = STATUSES)]
     Progress(ProgressArgs),
     /// Reports a run's result and total use, and charges it
     Commit(CommitArgs),

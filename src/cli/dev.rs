@@ -12,10 +12,11 @@ use super::greeting;
 use super::process;
 use super::sample::{self, Sample};
 use super::screen::Screen;
-use super::seam::ledger;
-use super::seam::sidecar::{self, Listening};
 use crate::config::{Checked, ConfigArgs, DevConfig, Origin, dev};
+use crate::grpc::listen::Listening;
+use crate::ledger;
 use crate::runtime::{Shutdown, Stopper};
+use crate::sidecar;
 
 /// The longest path of a Unix socket, in bytes.
 const SOCKET_PATH_MAX: usize = 107;

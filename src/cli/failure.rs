@@ -101,7 +101,12 @@ impl From<Faults> for Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::new(format!("{error:#}"))
+        let failure = Self::new(format!("{error:#}"));
+        let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+        if causes.any(|cause| cause.kind() == io::ErrorKind::AddrInUse) {
+            return failure.help("another process listens there; port 0 chooses a free one");
+        }
+        failure
     }
 }
 

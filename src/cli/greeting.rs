@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::sample::Sample;
-use super::seam::sidecar::Listening;
 use crate::config::DevConfig;
+use crate::grpc::listen::Listening;
 use crate::grpc::proto::ledger_v1::Account;
 
 /// Everything is up.
@@ -24,7 +24,7 @@ impl Ready<'_> {
         json!({
             "ready": true,
             "socket": self.listening.socket,
-            "address": self.listening.address.map(|address| address.to_string()),
+            "address": self.listening.tcp.map(|address| address.to_string()),
             "ledger": format!("http://{}", self.ledger),
             "account": self.account.account,
         })
@@ -41,7 +41,7 @@ impl Ready<'_> {
              sidecar  {endpoint}\n",
             data.display()
         );
-        if let (Some(address), Some(_)) = (self.listening.address, &self.listening.socket) {
+        if let (Some(address), Some(_)) = (self.listening.tcp, &self.listening.socket) {
             text += &format!("         http://{address}\n");
         }
         text += &format!(
@@ -54,7 +54,7 @@ impl Ready<'_> {
              {bursar} commit \"$run\"\n  \
              {bursar} account balance {account}\n"
         );
-        if let Some(address) = self.listening.address {
+        if let Some(address) = self.listening.tcp {
             text += &format!(
                 "\nThe same question with grpcurl:\n\n  \
                  grpcurl -plaintext -d '{{\"account\": \"{account}\", \"action\": \"{action}\"}}' \\\n    \
@@ -72,7 +72,7 @@ impl Ready<'_> {
 
     /// As `--sidecar` takes it.
     fn endpoint(&self) -> String {
-        match (&self.listening.socket, self.listening.address) {
+        match (&self.listening.socket, self.listening.tcp) {
             (Some(socket), _) => format!("unix:{}", socket.display()),
             (None, Some(address)) => format!("http://{address}"),
             (None, None) => String::new(),

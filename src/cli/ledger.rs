@@ -8,8 +8,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::process;
 use super::screen::Screen;
-use super::seam::ledger::run as serve;
 use crate::config::{ConfigArgs, LedgerConfig, ledger};
+use crate::ledger::run as serve;
 
 pub fn run(args: &ConfigArgs<LedgerConfig>, screen: Screen) -> Result<Exit, Failure> {
     let config = process::load(args, ledger::USUAL_FILE, screen)?.config;

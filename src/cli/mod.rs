@@ -44,7 +44,6 @@ mod request_id;
 mod reservation;
 mod sample;
 mod screen;
-mod seam;
 mod sidecar;
 mod table;
 mod usage;

@@ -6,8 +6,9 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::process;
 use super::screen::Screen;
-use super::seam::sidecar::{Listening, run as serve};
 use crate::config::{ConfigArgs, SidecarConfig, sidecar};
+use crate::grpc::listen::Listening;
+use crate::sidecar::run as serve;
 
 pub fn run(args: &ConfigArgs<SidecarConfig>, screen: Screen) -> Result<Exit, Failure> {
     let config = process::load(args, sidecar::USUAL_FILE, screen)?.config;
@@ -16,9 +17,9 @@ pub fn run(args: &ConfigArgs<SidecarConfig>, screen: Screen) -> Result<Exit, Fai
 }
 
 fn say_ready(screen: Screen, at: &Listening) {
-    let json = json!({ "ready": true, "socket": at.socket, "address": at.address.map(|a| a.to_string()) });
+    let json = json!({ "ready": true, "socket": at.socket, "address": at.tcp.map(|a| a.to_string()) });
     let socket = at.socket.as_ref().map(|path| format!("unix:{}", path.display()));
-    let address = at.address.map(|address| format!("http://{address}"));
+    let address = at.tcp.map(|address| format!("http://{address}"));
     let places: Vec<String> = [socket, address].into_iter().flatten().collect();
     process::ready(screen, &json, &format!("the sidecar is ready at {}", places.join(" and ")));
 }

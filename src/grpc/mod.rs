@@ -1,9 +1,18 @@
-//! Everything that knows the wire: servers, clients, conversions, and which status answers what.
+//! Everything that knows the wire: what is asked is parsed here, once, and what is answered is written here.
 //!
 //! | file | what |
 //! |---|---|
 //! | `proto` | the generated types |
-//! | `status` | which status answers a fault of the engine |
+//! | `entitlement` | the service that agent runtimes call |
+//! | `entitlement_api` | what that service needs of whoever decides |
+//! | `convert` | wire → questions, or what is wrong with them |
+//! | `reply` | answers → wire |
+//! | `explain` | the trail of rules behind a decision |
+//! | `status` | the one table of error → status |
+//! | `call` | what a call brings besides its message: a deadline, a trace |
+//! | `health` | which services serve |
+//! | `listen` | a sidecar's socket and port, and their limits |
+//! | `connection` | one caller's connection |
 //! | `ledger_api` | what the ledger's servers need of a ledger |
 //! | `ledger_server` | the ledger's door: services, health, reflection, bounds |
 //! | `ledger_status` | which status answers where the ledger does not do it |
@@ -19,8 +28,15 @@
 mod account_server;
 mod account_wire;
 mod admission;
+pub mod call;
 pub mod call_error;
 pub mod client;
+mod connection;
+pub mod convert;
+pub mod entitlement;
+pub mod entitlement_api;
+mod explain;
+pub mod health;
 pub mod json;
 pub mod lease_client;
 mod lease_server;
@@ -28,8 +44,10 @@ mod lease_wire;
 pub mod ledger_api;
 pub mod ledger_server;
 mod ledger_status;
+pub mod listen;
 mod playbook_server;
 pub mod proto;
+mod reply;
 pub mod status;
 
 pub use lease_client::LeaseClient;

@@ -1,1 +1,47 @@
-//! (door plate to be written with the room)
+//! The process beside the agent runtimes: it decides on slices of accounts that it leases from the ledger.
+//!
+//! | file | what |
+//! |---|---|
+//! | `process` | in which order it starts, what keeps it going, how it stops |
+//! | `door` | what the service asks: whatever core is in place, or why there is none |
+//! | `core` | what all parts share between two openings of the journal |
+//! | `runs` | calls about runs, from question to answer |
+//! | `views` | questions that change nothing |
+//! | `calls` | one call's way: the lease in hand, the ledger, the offline mode |
+//! | `handles`, `ids` | handles opened and sealed; ids that nobody else draws |
+//! | `shard`, `slot` | the accounts in memory; one of them |
+//! | `tape`, `entry`, `outbox` | where events go: the journal, what it holds, what the ledger is still to be told |
+//! | `link` | staying in touch with the ledger |
+//! | `reports` | what the ledger is told |
+//! | `timers` | what time does: lapses, promotions, renewals |
+//! | `trim` | keeping the journal short |
+//! | `recover`, `salvage` | opening the journal; what a damaged one still held |
+//! | `upstream` | the ledger as the sidecar needs it |
+
+mod calls;
+mod core;
+mod door;
+pub mod entry;
+mod handles;
+mod ids;
+mod link;
+mod outbox;
+pub mod process;
+mod recover;
+mod reports;
+mod runs;
+mod salvage;
+mod shard;
+mod slot;
+mod tape;
+mod timers;
+mod trim;
+pub mod upstream;
+mod views;
+
+pub use process::run;
+
+#[cfg(test)]
+mod fake_ledger;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! One caller's connection, counted while it is open.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::transport::server::Connected;
+
+#[derive(Debug)]
+pub struct Connection {
+    io: Io,
+    _counted: OwnedSemaphorePermit,
+}
+
+#[derive(Debug)]
+enum Io {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Connection {
+    /// `None` where too many are open.
+    pub(super) fn tcp(io: TcpStream, room: &Arc<Semaphore>) -> Option<Self> {
+        // Answers are small and awaited: none should wait for company. A socket that refuses is slower, not wrong.
+        let _slower = io.set_nodelay(true);
+        Self::counted(Io::Tcp(io), room)
+    }
+
+    /// `None` where too many are open.
+    pub(super) fn unix(io: UnixStream, room: &Arc<Semaphore>) -> Option<Self> {
+        Self::counted(Io::Unix(io), room)
+    }
+
+    fn counted(io: Io, room: &Arc<Semaphore>) -> Option<Self> {
+        Some(Self { io, _counted: Arc::clone(room).try_acquire_owned().ok()? })
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Tcp(io) => Pin::new(io).poll_read(context, buffer),
+            Io::Unix(io) => Pin::new(io).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.io {
+            Io::Tcp(io) => Pin::new(io).poll_write(context, bytes),
+            Io::Unix(io) => Pin::new(io).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Tcp(io) => Pin::new(io).poll_flush(context),
+            Io::Unix(io) => Pin::new(io).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Tcp(io) => Pin::new(io).poll_shutdown(context),
+            Io::Unix(io) => Pin::new(io).poll_shutdown(context),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.io {
+            Io::Tcp(io) => Pin::new(io).poll_write_vectored(context, buffers),
+            Io::Unix(io) => Pin::new(io).poll_write_vectored(context, buffers),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.io {
+            Io::Tcp(io) => io.is_write_vectored(),
+            Io::Unix(io) => io.is_write_vectored(),
+        }
+    }
+}

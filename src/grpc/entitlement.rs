@@ -1,0 +1,395 @@
+//! The service that agent runtimes call. It reads, asks whoever decides, and writes; it decides nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tonic::service::RoutesBuilder;
+use tonic::{Request, Response, Status};
+
+use super::call;
+use super::convert;
+use super::entitlement_api::{Answered, AuthorizeQuestion, Entitlements, Refused};
+use super::explain::explain;
+use super::health::Health;
+use super::listen::Services;
+use super::proto::v1;
+use super::proto::v1::entitlement_service_server::{EntitlementService, EntitlementServiceServer};
+use super::reply;
+use super::status::{as_fault, of_invalid, of_refused};
+use crate::credit::Decision;
+use crate::engine::answer::AuthorizeAnswer;
+use crate::runtime::Clock;
+use crate::telemetry::names::span;
+use crate::telemetry::{Decided, Decisions, TraceParent};
+use crate::types::{AccountId, Name};
+
+/// A request in bytes: a batch of requests whose handles have their full length.
+const REQUEST_BYTES_MAX: usize = 256 << 10;
+
+/// An answer in bytes: a page of runs with all their names.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// The service's name, as health knows it.
+pub const ENTITLEMENT_SERVICE: &str = "bursar.v1.EntitlementService";
+
+struct Entitlement<E> {
+    api: Arc<E>,
+    decisions: Arc<Decisions>,
+    clock: Clock,
+    calls: AtomicUsize,
+    calls_max: usize,
+}
+
+/// A call in work, counted until it is answered or dropped.
+struct InWork<'a>(&'a AtomicUsize);
+
+impl Drop for InWork<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The services of a sidecar. At most `calls_max` calls are in work at once.
+pub fn services<E: Entitlements>(
+    api: Arc<E>,
+    decisions: Arc<Decisions>,
+    clock: Clock,
+    calls_max: usize,
+) -> (Services, Health) {
+    let entitlement = Entitlement { api, decisions, clock, calls: AtomicUsize::new(0), calls_max };
+    let mut routes = RoutesBuilder::default();
+    routes.add_service(
+        EntitlementServiceServer::new(entitlement)
+            .max_decoding_message_size(REQUEST_BYTES_MAX)
+            .max_encoding_message_size(ANSWER_BYTES_MAX),
+    );
+    Services::new(routes)
+}
+
+/// Who asked, for the note about the decision.
+struct Asked {
+    account: AccountId,
+    action: Option<Name>,
+    run_id: Option<Name>,
+    parent: Option<TraceParent>,
+}
+
+impl<E: Entitlements> Entitlement<E> {
+    fn enter(&self) -> Result<InWork<'_>, Status> {
+        let before = self.calls.fetch_add(1, Ordering::Relaxed);
+        let work = InWork(&self.calls);
+        if before >= self.calls_max { Err(of_refused(&Refused::Overloaded)) } else { Ok(work) }
+    }
+
+    fn connectivity(&self) -> v1::Connectivity {
+        reply::connectivity(self.api.online())
+    }
+
+    async fn decide(
+        &self,
+        message: v1::AuthorizeRequest,
+        patience: Option<Duration>,
+        parent: Option<TraceParent>,
+        span: &'static str,
+    ) -> Result<v1::AuthorizeResponse, Status> {
+        let wants_trail = message.explain;
+        let question = convert::authorize(message).map_err(of_invalid)?;
+        let asked = Asked {
+            account: question.account.clone(),
+            action: Some(question.action.clone()),
+            run_id: question.run_id.clone(),
+            parent,
+        };
+        let copy = wants_trail.then(|| question.clone());
+        let answered = self.api.authorize(question, patience).await.map_err(|why| of_refused(&why))?;
+        let trail = copy.map_or_else(Vec::new, |question| explain(&question, &answered.answer));
+        let id = hex(self.api.next_number());
+        self.note_authorized(&asked, &answered, &id, span);
+        Ok(reply::authorize(&answered, id, self.connectivity(), trail))
+    }
+
+    fn note_authorized(
+        &self,
+        asked: &Asked,
+        answered: &Answered<AuthorizeAnswer>,
+        id: &str,
+        span: &'static str,
+    ) {
+        let answer = &answered.answer;
+        let refused = answer.decision == Decision::Denied;
+        self.note(asked, answered, span, refused, |decided| Decided {
+            decision_id: id,
+            decision: answer.decision.word(),
+            reason: answer.reason.map(crate::credit::Reason::word),
+            cap: answer.cap.as_ref(),
+            held: Some(answer.held),
+            charged: Some(answer.charged),
+            playbook_version: answer.version,
+            ..decided
+        });
+    }
+
+    /// Notes an answer where somebody wants to see it; nothing is gathered before that is known.
+    fn note<'n, A>(
+        &self,
+        asked: &'n Asked,
+        answered: &Answered<A>,
+        span: &'static str,
+        refused: bool,
+        fill: impl FnOnce(Decided<'n>) -> Decided<'n>,
+    ) {
+        let Some(note) = self.decisions.heed(asked.parent, refused) else { return };
+        let ended = self.clock.wall();
+        let took = self.api.now().micros_since(answered.at);
+        note.write(&fill(Decided {
+            span,
+            started: ended.plus_micros(-took),
+            ended,
+            account: &asked.account,
+            action: asked.action.as_ref(),
+            run_id: asked.run_id.as_ref(),
+            decision_id: "",
+            decision: "",
+            reason: None,
+            cap: None,
+            reservation: Some(answered.id),
+            held: None,
+            charged: None,
+            decided_by: if answered.by_ledger { "LEDGER" } else { "SIDECAR" },
+            connectivity: if self.api.online() { "ONLINE" } else { "OFFLINE" },
+            playbook_version: answered.about.version,
+        }));
+    }
+
+    /// All or none: first a look at each, then the holds; where one fails after all, the others are given back.
+    async fn all_or_none(
+        &self,
+        requests: Vec<v1::AuthorizeRequest>,
+        patience: Option<Duration>,
+        parent: Option<TraceParent>,
+    ) -> Vec<Result<v1::AuthorizeResponse, Status>> {
+        let mut looks = Vec::with_capacity(requests.len());
+        for request in &requests {
+            let look = v1::AuthorizeRequest { validate_only: true, ..request.clone() };
+            looks.push(self.decide(look, patience, parent, span::BATCH_AUTHORIZE).await);
+        }
+        if !looks.iter().all(is_allowed) {
+            return looks;
+        }
+        let mut results = Vec::with_capacity(requests.len());
+        for request in requests {
+            let result = self.decide(request, patience, parent, span::BATCH_AUTHORIZE).await;
+            let failed = !is_allowed(&result);
+            results.push(result);
+            if failed {
+                break;
+            }
+        }
+        if results.iter().all(is_allowed) {
+            return results;
+        }
+        for response in results.iter_mut().flatten() {
+            let handle = std::mem::take(&mut response.reservation);
+            if handle.is_empty() {
+                continue;
+            }
+            let message = v1::ReleaseRequest { reservation: handle, request_id: String::new() };
+            // A hold that cannot be given back now ends by its own time.
+            if let Ok(handle) = convert::release(message)
+                && let Err(error) = self.api.release(handle, patience).await
+            {
+                tracing::warn!(%error, "a hold of a batch could not be given back; it ends by its time");
+            }
+        }
+        // Those after the one that failed were only looked at.
+        let looked = results.len();
+        results.extend(looks.into_iter().skip(looked));
+        results
+    }
+}
+
+fn is_allowed(result: &Result<v1::AuthorizeResponse, Status>) -> bool {
+    let denied = v1::Decision::Denied as i32;
+    result.as_ref().is_ok_and(|response| response.decision != denied)
+}
+
+#[tonic::async_trait]
+impl<E: Entitlements> EntitlementService for Entitlement<E> {
+    async fn authorize(
+        &self,
+        request: Request<v1::AuthorizeRequest>,
+    ) -> Result<Response<v1::AuthorizeResponse>, Status> {
+        let _work = self.enter()?;
+        let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
+        let response = self.decide(request.into_inner(), patience, parent, span::AUTHORIZE).await?;
+        Ok(Response::new(response))
+    }
+
+    async fn batch_authorize(
+        &self,
+        request: Request<v1::BatchAuthorizeRequest>,
+    ) -> Result<Response<v1::BatchAuthorizeResponse>, Status> {
+        let _work = self.enter()?;
+        let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
+        let message = request.into_inner();
+        convert::batch(message.requests.len()).map_err(of_invalid)?;
+        let results = if message.all_or_nothing {
+            self.all_or_none(message.requests, patience, parent).await
+        } else {
+            let mut results = Vec::with_capacity(message.requests.len());
+            for request in message.requests {
+                results.push(self.decide(request, patience, parent, span::BATCH_AUTHORIZE).await);
+            }
+            results
+        };
+        let all_allowed = results.iter().all(is_allowed);
+        let results = results
+            .into_iter()
+            .map(|result| v1::AuthorizeResult {
+                result: Some(match result {
+                    Ok(response) => v1::authorize_result::Result::Response(response),
+                    Err(status) => v1::authorize_result::Result::Fault(as_fault(&status)),
+                }),
+            })
+            .collect();
+        Ok(Response::new(v1::BatchAuthorizeResponse { results, all_allowed }))
+    }
+
+    async fn progress(
+        &self,
+        request: Request<v1::ProgressRequest>,
+    ) -> Result<Response<v1::ProgressResponse>, Status> {
+        let _work = self.enter()?;
+        let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
+        let question = convert::progress(request.into_inner()).map_err(of_invalid)?;
+        let asked = Asked::of(&question.handle.claim, parent);
+        let answered = self.api.progress(question, patience).await.map_err(|why| of_refused(&why))?;
+        let (answer, id) = (&answered.answer, hex(self.api.next_number()));
+        let refused = answer.decision == Decision::Denied;
+        self.note(&asked, &answered, span::PROGRESS, refused, |decided| Decided {
+            decision_id: &id,
+            decision: answer.decision.word(),
+            reason: answer.reason.map(crate::credit::Reason::word),
+            cap: answer.cap.as_ref(),
+            held: Some(answer.held),
+            charged: Some(answer.charged),
+            ..decided
+        });
+        Ok(Response::new(reply::progress(&answered, id.clone(), self.connectivity())))
+    }
+
+    async fn commit(
+        &self,
+        request: Request<v1::CommitRequest>,
+    ) -> Result<Response<v1::CommitResponse>, Status> {
+        let _work = self.enter()?;
+        let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
+        let question = convert::commit(request.into_inner()).map_err(of_invalid)?;
+        let asked = Asked::of(&question.handle.claim, parent);
+        let answered = self.api.commit(question, patience).await.map_err(|why| of_refused(&why))?;
+        self.note_ended(&asked, &answered, span::COMMIT);
+        Ok(Response::new(reply::commit(&answered, self.connectivity())))
+    }
+
+    async fn release(
+        &self,
+        request: Request<v1::ReleaseRequest>,
+    ) -> Result<Response<v1::ReleaseResponse>, Status> {
+        let _work = self.enter()?;
+        let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
+        let handle = convert::release(request.into_inner()).map_err(of_invalid)?;
+        let asked = Asked::of(&handle.claim, parent);
+        let answered = self.api.release(handle, patience).await.map_err(|why| of_refused(&why))?;
+        self.note_ended(&asked, &answered, span::RELEASE);
+        Ok(Response::new(reply::release(&answered, self.connectivity())))
+    }
+
+    async fn record(
+        &self,
+        request: Request<v1::RecordRequest>,
+    ) -> Result<Response<v1::RecordResponse>, Status> {
+        let _work = self.enter()?;
+        let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
+        let question = convert::record(request.into_inner()).map_err(of_invalid)?;
+        let AuthorizeQuestion { account, action, run_id, .. } = &question.run;
+        let (account, action, run_id) = (account.clone(), Some(action.clone()), run_id.clone());
+        let asked = Asked { account, action, run_id, parent };
+        let answered = self.api.record(question, patience).await.map_err(|why| of_refused(&why))?;
+        self.note_ended(&asked, &answered, span::RECORD);
+        let id = hex(self.api.next_number());
+        Ok(Response::new(reply::record(&answered, id, self.connectivity())))
+    }
+
+    async fn get_reservation(
+        &self,
+        request: Request<v1::GetReservationRequest>,
+    ) -> Result<Response<v1::GetReservationResponse>, Status> {
+        let _work = self.enter()?;
+        let patience = call::patience(request.metadata());
+        let lookup = convert::lookup(request.into_inner()).map_err(of_invalid)?;
+        let view = self.api.reservation(lookup, patience).await.map_err(|why| of_refused(&why))?;
+        Ok(Response::new(v1::GetReservationResponse { run: Some(reply::run(view)) }))
+    }
+
+    async fn list_reservations(
+        &self,
+        request: Request<v1::ListReservationsRequest>,
+    ) -> Result<Response<v1::ListReservationsResponse>, Status> {
+        let _work = self.enter()?;
+        let question = convert::list(request.get_ref()).map_err(of_invalid)?;
+        let most = question.most;
+        let views = self.api.reservations(question).await.map_err(|why| of_refused(&why))?;
+        Ok(Response::new(reply::page(views, most)))
+    }
+
+    async fn get_balance(
+        &self,
+        request: Request<v1::GetBalanceRequest>,
+    ) -> Result<Response<v1::GetBalanceResponse>, Status> {
+        let _work = self.enter()?;
+        let patience = call::patience(request.metadata());
+        let (account, pool) = convert::balance(request.get_ref()).map_err(of_invalid)?;
+        let view = self.api.balance(account, pool, patience).await.map_err(|why| of_refused(&why))?;
+        Ok(Response::new(reply::balance(&view, self.connectivity())))
+    }
+
+    async fn get_features(
+        &self,
+        request: Request<v1::GetFeaturesRequest>,
+    ) -> Result<Response<v1::GetFeaturesResponse>, Status> {
+        let _work = self.enter()?;
+        let patience = call::patience(request.metadata());
+        let account = convert::account(&request.get_ref().account).map_err(of_invalid)?;
+        let (plan, playbook) = self.api.plan(account, patience).await.map_err(|why| of_refused(&why))?;
+        Ok(Response::new(reply::features(&plan, playbook.version)))
+    }
+}
+
+impl<E: Entitlements> Entitlement<E> {
+    fn note_ended(&self, asked: &Asked, answered: &Answered<crate::engine::RunAnswer>, span: &'static str) {
+        let answer = &answered.answer;
+        self.note(asked, answered, span, false, |decided| Decided {
+            decision: answer.state.word(),
+            held: Some(answer.held),
+            charged: Some(answer.charged),
+            ..decided
+        });
+    }
+}
+
+impl Asked {
+    fn of(claim: &crate::engine::handle::Handle, parent: Option<TraceParent>) -> Self {
+        Self {
+            account: claim.account.clone(),
+            action: Some(claim.action.clone()),
+            run_id: claim.run_id.clone(),
+            parent,
+        }
+    }
+}
+
+fn hex(bytes: [u8; 16]) -> String {
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
+}

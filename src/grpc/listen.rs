@@ -1,0 +1,270 @@
+//! Where callers come in: a Unix socket, a TCP port, and the limits of both.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net as std_unix;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic::transport::Server;
+
+use super::connection::Connection;
+use super::health::Health;
+use super::proto::DESCRIPTORS;
+use crate::runtime::Shutdown;
+
+/// Open connections of one process: an agent runtime has one or a few; each costs file handles and buffers.
+const CONNECTIONS_MAX: usize = 512;
+
+/// Calls in flight on one connection. A client that sends more waits; tonic's own default is no limit.
+const STREAMS_MAX: u32 = 256;
+
+/// Streams that a peer may open and reset before they were accepted, and resets that its errors may make us send: what
+/// floods of resets are made of.
+const PENDING_RESETS_MAX: usize = 20;
+const LOCAL_RESETS_MAX: usize = 1024;
+
+/// All headers of one call, in bytes: a trace context and a deadline take a few hundred.
+const HEADERS_MAX: u32 = 8 << 10;
+
+/// Flow control: messages are small, and a slow reader must not tie up memory.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 256 << 10;
+
+/// A peer that is gone without a word is noticed.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
+const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
+
+/// After an accept that failed, mostly for lack of file handles.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// Connections that were accepted and not yet taken up.
+const ACCEPTED_AHEAD: usize = 16;
+
+/// Where to listen.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    pub socket: Option<(PathBuf, u32)>,
+    pub tcp: Option<SocketAddr>,
+}
+
+/// Bound, not yet served.
+#[derive(Debug)]
+pub struct Listeners {
+    unix: Option<std_unix::UnixListener>,
+    tcp: Option<std::net::TcpListener>,
+    listening: Listening,
+}
+
+/// Where a server can be called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listening {
+    pub socket: Option<PathBuf>,
+    pub tcp: Option<SocketAddr>,
+}
+
+#[derive(Debug, Error)]
+pub enum ListenError {
+    #[error("can't listen on `{address}`: {source}")]
+    Tcp { address: SocketAddr, source: io::Error },
+    #[error("can't {what} the socket `{path}`: {source}", path = path.display())]
+    Unix { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("the socket `{path}` is in use by another process: stop that one, or name another", path = path.display())]
+    InUse { path: PathBuf },
+    #[error("`{path}` is no socket: remove it, or name another path", path = path.display())]
+    NoSocket { path: PathBuf },
+    #[error("can't serve: {0}")]
+    Serve(String),
+}
+
+/// Everything that one server serves.
+#[derive(Clone, Debug)]
+pub struct Services(Routes);
+
+impl Services {
+    /// `services` with what every server has beside them: health, and reflection in both versions.
+    pub(super) fn new(mut services: RoutesBuilder) -> (Self, Health) {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        services.add_service(health);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        // Both fail only where the descriptors of this build are not whole, which a test would have seen.
+        if let Ok(v1) = reflection().build_v1() {
+            services.add_service(v1);
+        }
+        if let Ok(v1alpha) = reflection().build_v1alpha() {
+            services.add_service(v1alpha);
+        }
+        (Self(services.routes().prepare()), Health::new(reporter))
+    }
+}
+
+impl Listeners {
+    /// Binds. A socket that a process left behind is replaced; one that answers is not.
+    pub fn bind(addresses: &Addresses) -> Result<Self, ListenError> {
+        let mut listening = Listening::default();
+        let unix = match &addresses.socket {
+            Some((path, mode)) => Some(bind_unix(path, *mode)?),
+            None => None,
+        };
+        listening.socket = addresses.socket.as_ref().map(|(path, _)| path.clone());
+        let tcp = match addresses.tcp {
+            Some(address) => {
+                let failed = |source| ListenError::Tcp { address, source };
+                let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+                listener.set_nonblocking(true).map_err(failed)?;
+                listening.tcp = Some(listener.local_addr().map_err(failed)?);
+                Some(listener)
+            }
+            None => None,
+        };
+        Ok(Self { unix, tcp, listening })
+    }
+
+    pub fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
+    /// The same listeners, for another thread to accept from.
+    pub fn share(&self) -> io::Result<Self> {
+        Ok(Self {
+            unix: self.unix.as_ref().map(std_unix::UnixListener::try_clone).transpose()?,
+            tcp: self.tcp.as_ref().map(std::net::TcpListener::try_clone).transpose()?,
+            listening: self.listening.clone(),
+        })
+    }
+
+    /// Serves until the shutdown, then until the calls in work have ended.
+    pub async fn serve(self, services: Services, shutdown: Shutdown) -> Result<(), ListenError> {
+        let (accepted, incoming) = mpsc::channel(ACCEPTED_AHEAD);
+        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let failed = |error: io::Error| ListenError::Serve(error.to_string());
+        if let Some(listener) = self.unix {
+            let listener = UnixListener::from_std(listener).map_err(failed)?;
+            tokio::spawn(accept_unix(listener, accepted.clone(), Arc::clone(&room), shutdown.clone()));
+        }
+        if let Some(listener) = self.tcp {
+            let listener = TcpListener::from_std(listener).map_err(failed)?;
+            tokio::spawn(accept_tcp(listener, accepted.clone(), room, shutdown.clone()));
+        }
+        drop(accepted);
+        Server::builder()
+            .max_concurrent_streams(STREAMS_MAX)
+            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+            .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
+            .http2_max_header_list_size(HEADERS_MAX)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+            .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
+            .serve_with_incoming_shutdown(services.0, ReceiverStream::new(incoming), shutdown.requested())
+            .await
+            .map_err(|error| ListenError::Serve(error.to_string()))
+    }
+}
+
+async fn accept_unix(
+    listener: UnixListener,
+    accepted: mpsc::Sender<io::Result<Connection>>,
+    room: Arc<Semaphore>,
+    shutdown: Shutdown,
+) {
+    loop {
+        let io = tokio::select! {
+            () = shutdown.requested() => return,
+            io = listener.accept() => io,
+        };
+        let connection = io.map(|(io, _)| Connection::unix(io, &room));
+        if !hand_over(connection, &accepted).await {
+            return;
+        }
+    }
+}
+
+async fn accept_tcp(
+    listener: TcpListener,
+    accepted: mpsc::Sender<io::Result<Connection>>,
+    room: Arc<Semaphore>,
+    shutdown: Shutdown,
+) {
+    loop {
+        let io = tokio::select! {
+            () = shutdown.requested() => return,
+            io = listener.accept() => io,
+        };
+        let connection = io.map(|(io, _)| Connection::tcp(io, &room));
+        if !hand_over(connection, &accepted).await {
+            return;
+        }
+    }
+}
+
+/// False once the server is gone.
+async fn hand_over(
+    connection: io::Result<Option<Connection>>,
+    accepted: &mpsc::Sender<io::Result<Connection>>,
+) -> bool {
+    match connection {
+        Ok(Some(connection)) => accepted.send(Ok(connection)).await.is_ok(),
+        Ok(None) => {
+            tracing::warn!(most = CONNECTIONS_MAX, "a connection was refused: too many are open");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+            true
+        }
+    }
+}
+
+fn bind_unix(path: &Path, mode: u32) -> Result<std_unix::UnixListener, ListenError> {
+    let failed = |what: &'static str| move |source| ListenError::Unix { what, path: path.to_owned(), source };
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(ListenError::NoSocket { path: path.to_owned() });
+        }
+        // Nobody answers: its process is gone.
+        Ok(_) if std_unix::UnixStream::connect(path).is_err() => {
+            fs::remove_file(path).map_err(failed("remove"))?;
+        }
+        Ok(_) => return Err(ListenError::InUse { path: path.to_owned() }),
+        Err(_) => {}
+    }
+    let listener = std_unix::UnixListener::bind(path).map_err(failed("bind"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed("set the mode of"))?;
+    listener.set_nonblocking(true).map_err(failed("listen on"))?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_left_behind_is_replaced_and_one_in_use_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.sock");
+        let addresses = Addresses { socket: Some((path.clone(), 0o600)), tcp: None };
+        let first = Listeners::bind(&addresses).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(Listeners::bind(&addresses), Err(ListenError::InUse { .. })));
+        drop(first);
+        Listeners::bind(&addresses).unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "mine").unwrap();
+        let addresses = Addresses { socket: Some((file, 0o600)), tcp: None };
+        assert!(matches!(Listeners::bind(&addresses), Err(ListenError::NoSocket { .. })));
+    }
+}

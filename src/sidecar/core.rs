@@ -1,0 +1,159 @@
+//! What all parts of the sidecar share between two openings of its journal.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use super::entry::Entry;
+use super::ids::Ids;
+use super::shard::Shards;
+use super::upstream::Upstream;
+use crate::engine::contract::Playbooks;
+use crate::grpc::lease_client::Sender;
+use crate::playbook;
+use crate::runtime::{BootId, Boottime};
+use crate::storage::{JournalError, Urgency};
+use crate::types::{AccountId, SidecarId, Timestamp};
+
+#[derive(Debug)]
+pub struct Core<U> {
+    pub id: SidecarId,
+    pub shards: Shards,
+    pub link: Link,
+    pub upstream: U,
+    pub ids: Ids,
+    /// Which boot this is, where the machine tells.
+    pub boot: Option<BootId>,
+    pub keeping: Keeping,
+    /// The first record that the next start needs besides those of accounts: playbooks and the last attachment.
+    pub facts_from: Mutex<u64>,
+    /// Rung when a playbook was published.
+    pub published: Notify,
+    /// Accounts that the ledger asked something of: their totals are told with the next report.
+    pub recalled: Mutex<Vec<AccountId>>,
+    /// The record that must be in the next report: what a recall gave back.
+    pub report_from: Mutex<u64>,
+}
+
+/// How long records are kept after the ledger has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeping {
+    pub retain: Duration,
+    pub bytes_max: u64,
+}
+
+/// Whether the ledger is in reach, and as whom.
+#[derive(Debug)]
+pub struct Link {
+    now: watch::Sender<Option<Sender>>,
+    online: AtomicBool,
+    suspect: Notify,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self { now: watch::channel(None).0, online: AtomicBool::new(false), suspect: Notify::new() }
+    }
+}
+
+impl Link {
+    pub fn is_online(&self) -> bool {
+        self.online.load(Ordering::Relaxed)
+    }
+
+    /// Who this sidecar is to the ledger; `None` while that is out of reach.
+    pub fn sender(&self) -> Option<Sender> {
+        *self.now.borrow()
+    }
+
+    pub fn set(&self, sender: Option<Sender>) {
+        self.online.store(sender.is_some(), Ordering::Relaxed);
+        self.now.send_replace(sender);
+    }
+
+    pub fn changes(&self) -> watch::Receiver<Option<Sender>> {
+        self.now.subscribe()
+    }
+
+    /// Waits until the ledger is in reach.
+    pub async fn up(&self) -> Option<Sender> {
+        let mut now = self.now.subscribe();
+        now.wait_for(Option::is_some).await.ok().and_then(|sender| *sender)
+    }
+
+    /// A question had no answer: whether the ledger is still there is looked at anew.
+    pub fn suspect(&self) {
+        self.suspect.notify_one();
+    }
+
+    pub async fn suspected(&self) {
+        self.suspect.notified().await;
+    }
+}
+
+impl<U: Upstream> Core<U> {
+    /// Learns the ledger's clock from an answer.
+    pub fn learn(&self, asked: Boottime, ledger: Timestamp) {
+        let clock = &self.shards.clock;
+        clock.learn(asked, clock.clock().boottime(), ledger);
+    }
+
+    /// Takes a playbook in. Bad remote data changes nothing, and is said loudly.
+    pub fn publish(&self, source: &str) {
+        let playbook = match playbook::load(source) {
+            Ok(playbook) => playbook,
+            Err(_) => {
+                tracing::error!(
+                    "the ledger sent a playbook that this build can't read; the last good one stays"
+                );
+                return;
+            }
+        };
+        let version = playbook.version;
+        if self.shards.playbooks.load().version(version).is_some() {
+            return;
+        }
+        // Journaled before the first record that names it.
+        let entry = Entry::Playbook(Arc::from(source));
+        if let Err(why) = self.note(entry) {
+            tracing::error!(%why, version, "a playbook could not be journaled");
+            self.shards.parted.notify_one();
+            return;
+        }
+        let mut playbooks = Playbooks::clone(&self.shards.playbooks.load());
+        playbooks.publish(playbook);
+        self.shards.playbooks.store(Arc::new(playbooks));
+        self.published.notify_waiters();
+        tracing::info!(version, "a playbook came");
+    }
+
+    /// Journals what a start needs besides wallets.
+    pub fn note(&self, entry: Entry) -> Result<(), JournalError> {
+        let mut facts_from = self.facts_from.lock();
+        let number = self.shards.journal.append(entry, Urgency::Soon)?;
+        *facts_from = number.min(*facts_from);
+        Ok(())
+    }
+
+    /// Waits until a version of the playbook is known here.
+    pub async fn known(&self, version: u32) {
+        loop {
+            let published = self.published.notified();
+            if self.shards.playbooks.load().version(version).is_some() {
+                return;
+            }
+            published.await;
+        }
+    }
+
+    /// Waits until a record is durable; 0 = none.
+    pub async fn durable(&self, number: u64) -> Result<(), JournalError> {
+        if number <= self.shards.journal.durable() {
+            return Ok(());
+        }
+        self.shards.journal.wait(number).await
+    }
+}

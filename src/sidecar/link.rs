@@ -1,0 +1,164 @@
+//! Staying in touch with the ledger: attach, watch, and again after each loss.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_stream::StreamExt;
+
+use super::core::Core;
+use super::entry::{Attachment, Entry};
+use super::upstream::Upstream;
+use crate::grpc::lease_client::{Attached, LinkError, Sender, Told};
+use crate::runtime::{Backoff, Shutdown};
+use crate::types::AccountId;
+
+/// Between two tries to reach the ledger.
+const AGAIN_FIRST: Duration = Duration::from_millis(100);
+const AGAIN_MOST: Duration = Duration::from_secs(5);
+
+/// An attach that takes longer has failed, as far as calls are concerned.
+const ATTACH_WITHIN: Duration = Duration::from_secs(5);
+
+/// How a time in touch ended.
+enum End {
+    Lost,
+    /// A question had no answer.
+    Suspected,
+}
+
+impl<U: Upstream> Core<U> {
+    /// Keeps the link until the shutdown.
+    pub async fn keep_link(self: Arc<Self>, shutdown: Shutdown) {
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = self.link_forever() => {}
+        }
+        self.link.set(None);
+    }
+
+    async fn link_forever(&self) {
+        let mut backoff = Backoff::new(AGAIN_FIRST, AGAIN_MOST);
+        loop {
+            match self.linked().await {
+                Ok(End::Suspected) => {
+                    // Whoever asks meanwhile still may: only a failed attach says that the ledger is away.
+                    tokio::time::sleep(AGAIN_FIRST).await;
+                    continue;
+                }
+                Ok(End::Lost) => backoff.reset(),
+                Err(LinkError::Fenced) => {
+                    tracing::error!(
+                        "a later start of this sidecar is at work; this process only reports what it has"
+                    );
+                }
+                Err(why) => tracing::warn!(%why, "the ledger is out of reach"),
+            }
+            self.link.set(None);
+            tokio::time::sleep(backoff.next_wait()).await;
+        }
+    }
+
+    /// One time in touch: ends well where it had begun well.
+    async fn linked(&self) -> Result<End, LinkError> {
+        let asked = self.shards.clock.clock().boottime();
+        let attached = tokio::time::timeout(ATTACH_WITHIN, self.upstream.attach(self.id, self.shards.start))
+            .await
+            .unwrap_or_else(|_| Err(LinkError::Unreachable("no answer in time".to_owned())))?;
+        self.learn(asked, attached.now);
+        for source in &attached.playbooks {
+            self.publish(source);
+        }
+        let who = Sender { sidecar: self.id, epoch: attached.epoch };
+        let mut told = self.upstream.watch(who).await?;
+        self.attached(&attached);
+        self.link.set(Some(who));
+        tracing::info!(
+            epoch = attached.epoch.start,
+            generation = attached.generation,
+            "in touch with the ledger"
+        );
+        loop {
+            let next = tokio::select! {
+                next = told.next() => next,
+                () = self.link.suspected() => {
+                    tracing::debug!("a question had no answer: the link is looked at");
+                    return Ok(End::Suspected);
+                }
+            };
+            match next {
+                Some(Ok(change)) => self.told(change),
+                Some(Err(why)) => {
+                    tracing::warn!(%why, "the ledger is out of reach");
+                    return Ok(End::Lost);
+                }
+                None => return Ok(End::Lost),
+            }
+        }
+    }
+
+    fn attached(&self, attached: &Attached) {
+        if attached.acknowledged < self.shards.outbox.acknowledged() {
+            // Restored from a backup: what it lost is still in the journal, and is read again from there.
+            tracing::error!(
+                knows = attached.acknowledged,
+                knew = self.shards.outbox.acknowledged(),
+                "the ledger knows less than it did; what is retained is sent again"
+            );
+            self.shards.parted.notify_one();
+            return;
+        }
+        self.acknowledge(attached.acknowledged);
+        for account in self.shards.accounts() {
+            self.acknowledged_to(&account, attached.acknowledged);
+        }
+        let Some(offset) = self.shards.clock.offset() else { return };
+        let boot = self.boot.map(crate::runtime::BootId::bytes);
+        let attachment = Attachment { epoch: attached.epoch, boot, offset };
+        if let Err(why) = self.note(Entry::Attached(attachment)) {
+            tracing::error!(%why, "what the ledger said could not be journaled");
+        }
+    }
+
+    /// The ledger has everything through this record.
+    pub fn acknowledge(&self, through: u64) {
+        for account in self.shards.outbox.acknowledge(through) {
+            self.acknowledged_to(&account, through);
+        }
+    }
+
+    fn acknowledged_to(&self, account: &AccountId, through: u64) {
+        let _known = self.shards.visit(account, |desk| {
+            desk.slot.wallet.acknowledged(through, desk.here, desk.tape);
+        });
+    }
+
+    fn told(&self, change: Told) {
+        match change {
+            Told::Playbook(source) => self.publish(&source),
+            Told::Terms(account, terms) => {
+                let _known = self.shards.visit(&account, |desk| {
+                    desk.slot.wallet.changed(&terms, desk.here, desk.tape);
+                });
+                self.answer_recall(account);
+            }
+            Told::Unknown(account) => {
+                let _known = self.shards.visit(&account, |desk| desk.slot.wallet.closed());
+            }
+            Told::Recall(account) => {
+                let _known = self.shards.visit(&account, |desk| {
+                    desk.slot.wallet.give_back(desk.here, desk.tape);
+                });
+                self.answer_recall(account);
+            }
+        }
+    }
+
+    /// The next report tells what was given back or, where nothing was, the account's totals.
+    fn answer_recall(&self, account: AccountId) {
+        if let Some(last) = self.shards.outbox.last() {
+            *self.report_from.lock() = last;
+        }
+        self.recalled.lock().push(account);
+        self.shards.outbox.ring();
+    }
+}

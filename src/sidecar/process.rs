@@ -1,0 +1,319 @@
+//! The process: in which order it starts, what keeps it going, and how it stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+
+use super::core::{Core, Keeping};
+use super::door::Door;
+use super::ids::Ids;
+use super::recover::{self, Opened, Opening};
+use super::salvage::Salvage;
+use super::upstream::Upstream;
+use crate::config::SidecarConfig;
+use crate::grpc::LeaseClient;
+use crate::grpc::entitlement::{ENTITLEMENT_SERVICE, services};
+use crate::grpc::health::{Health, UPSTREAM};
+use crate::grpc::listen::{Addresses, Listeners, Listening, Services};
+use crate::runtime::{Backoff, BootId, Clock, LedgerClock, Shutdown, Stopper};
+use crate::storage::{Engine, Limits};
+use crate::telemetry::{Decisions, Export, Exporter};
+
+/// What the journal may hold beyond records that wait and records that are kept: snapshots, playbooks, leases.
+const JOURNAL_SPARE_BYTES: u64 = 64 << 20;
+
+/// Records in the journal at most: the bytes end it first.
+const JOURNAL_RECORDS_MAX: u64 = 1 << 24;
+
+/// What may wait for the disk: a second's work of a fast machine.
+const QUEUE_BYTES_MAX: u64 = 32 << 20;
+
+/// A journal that failed is opened again for so long; then the process ends, and says why.
+const REOPEN_WITHIN: Duration = Duration::from_secs(60);
+const REOPEN_FIRST: Duration = Duration::from_millis(100);
+const REOPEN_MOST: Duration = Duration::from_secs(2);
+
+/// Of the time for stopping, calls in work have this part; the rest is for reports and leases.
+const DRAIN_PART: u32 = 2;
+
+/// Runs a sidecar until the shutdown. `ready` is told once calls are answered, with the ledger or without it.
+pub async fn run(
+    config: &SidecarConfig,
+    ready: impl FnOnce(Listening),
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let upstream = LeaseClient::new(&config.ledger.to_string())?;
+    run_with(config, upstream, Engine::Sled, ready, shutdown).await
+}
+
+/// The same over any ledger and any store.
+pub async fn run_with<U: Upstream>(
+    config: &SidecarConfig,
+    upstream: U,
+    engine: Engine,
+    ready: impl FnOnce(Listening),
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let clock = Clock::system();
+    let opening = opening(config, engine, clock.clone());
+    let socket = config.socket.as_ref().map(|path| (path.clone(), config.socket_mode));
+    let listeners = Listeners::bind(&Addresses { socket, tcp: config.listen })?;
+    let listening = listeners.listening().clone();
+    let opened = open(&opening, &upstream, None).await?;
+    let exporter = exporter(config, &opened)?;
+    let tracer = exporter.as_ref().map(Exporter::tracer);
+    let decisions = Arc::new(Decisions::new(tracer, config.trace_ratio));
+    let door = Arc::new(Door::new(Ids::new()?));
+    door.open(Arc::clone(&opened.core));
+    let (services, health) = services(Arc::clone(&door), decisions, clock, config.calls_max);
+    let (stop_serving, serving) = Shutdown::new();
+    let drain = config.shutdown_grace / DRAIN_PART;
+    let servers = serve(config, listeners, services, &serving, drain)?;
+    health.say(ENTITLEMENT_SERVICE, true).await;
+    health.say(UPSTREAM, false).await;
+    ready(listening.clone());
+
+    let ended = keep(&opening, &upstream, opened, &door, &health, &shutdown).await;
+    health.say(ENTITLEMENT_SERVICE, false).await;
+    stop_serving.stop();
+    servers.ended(drain).await;
+    door.close(false);
+    let result = match ended {
+        Ok((core, tasks)) => farewell(core, tasks, config.shutdown_grace - drain).await,
+        Err(why) => Err(why),
+    };
+    if let Some(path) = listening.socket {
+        // The next start replaces one that is left behind.
+        let _left = std::fs::remove_file(path);
+    }
+    if let Some(exporter) = exporter {
+        let stopped = tokio::task::spawn_blocking(move || exporter.stop(drain)).await;
+        if let Ok(Err(why)) = stopped {
+            tracing::warn!(%why, "some spans may be lost");
+        }
+    }
+    result
+}
+
+fn opening(config: &SidecarConfig, engine: Engine, clock: Clock) -> Opening {
+    let boot = BootId::read();
+    if let Err(why) = &boot {
+        tracing::warn!(%why, "this machine does not tell one boot from another: no lease outlives the process");
+    }
+    Opening {
+        dir: config.data_dir.clone(),
+        engine,
+        limits: Limits {
+            records_max: JOURNAL_RECORDS_MAX,
+            bytes_max: config
+                .outbox_bytes_max
+                .saturating_add(config.retain_bytes_max)
+                .saturating_add(JOURNAL_SPARE_BYTES),
+            queue_bytes_max: QUEUE_BYTES_MAX,
+            ..Limits::default()
+        },
+        outbox_bytes_max: config.outbox_bytes_max,
+        keeping: Keeping { retain: config.retain, bytes_max: config.retain_bytes_max },
+        clock,
+        boot: boot.ok(),
+    }
+}
+
+async fn open<U: Upstream>(
+    opening: &Opening,
+    upstream: &U,
+    known: Option<Arc<LedgerClock>>,
+) -> anyhow::Result<Opened<U>> {
+    let (opening, upstream) = (opening.clone(), upstream.clone());
+    let opened = tokio::task::spawn_blocking(move || recover::open(&opening, upstream, known)).await;
+    Ok(opened.context("the journal's opening did not end")??)
+}
+
+fn exporter<U>(config: &SidecarConfig, opened: &Opened<U>) -> anyhow::Result<Option<Exporter>> {
+    let Some(endpoint) = &config.otlp_endpoint else { return Ok(None) };
+    let label = config.label.as_ref().map(ToString::to_string);
+    Ok(Some(Exporter::start(&Export {
+        endpoint: endpoint.to_string(),
+        service: "bursar-sidecar",
+        instance: label.unwrap_or_else(|| opened.core.id.to_string()),
+    })?))
+}
+
+/// The servers at work: this thread's runtime and, where more threads answer, their own.
+struct Servers {
+    here: JoinSet<()>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Servers {
+    /// Waits until all have ended: each ends by itself once its time for draining is over.
+    async fn ended(mut self, drain: Duration) {
+        // A little longer than each may take.
+        let all = async {
+            while self.here.join_next().await.is_some() {}
+            let threads = self.threads;
+            let join = || threads.into_iter().for_each(|thread| drop(thread.join()));
+            let _joined = tokio::task::spawn_blocking(join).await;
+        };
+        let _late = tokio::time::timeout(drain + Duration::from_secs(1), all).await;
+    }
+}
+
+fn serve(
+    config: &SidecarConfig,
+    listeners: Listeners,
+    services: Services,
+    serving: &Shutdown,
+    drain: Duration,
+) -> anyhow::Result<Servers> {
+    let wanted = config.threads.or_else(|| std::thread::available_parallelism().ok());
+    let more = wanted.map_or(1, std::num::NonZero::get) - 1;
+    let mut threads = Vec::with_capacity(more);
+    for number in 0..more {
+        let (listeners, services, serving) = (listeners.share()?, services.clone(), serving.clone());
+        // A runtime of its own: calls stay on the thread that took their connection.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new()
+            .name(format!("calls-{}", number + 1))
+            .spawn(move || runtime.block_on(serve_until(listeners, services, serving, drain)))?;
+        threads.push(thread);
+    }
+    let mut here = JoinSet::new();
+    here.spawn(serve_until(listeners, services, serving.clone(), drain));
+    Ok(Servers { here, threads })
+}
+
+async fn serve_until(listeners: Listeners, services: Services, serving: Shutdown, drain: Duration) {
+    let over = async {
+        serving.requested().await;
+        // Streams that a caller keeps open would keep the server from ending.
+        tokio::time::sleep(drain).await;
+    };
+    tokio::select! {
+        served = listeners.serve(services, serving.clone()) => {
+            if let Err(why) = served {
+                tracing::error!(%why, "a server ended");
+            }
+        }
+        () = over => tracing::info!("some connections were still open at the stop"),
+    }
+}
+
+/// The tasks round one core; they stop when this is dropped.
+struct Tasks {
+    stopper: Stopper,
+    set: JoinSet<()>,
+}
+
+impl Tasks {
+    fn start<U: Upstream>(core: &Arc<Core<U>>, salvage: Option<Arc<Salvage>>, health: &Health) -> Self {
+        let (stopper, stop) = Shutdown::new();
+        let mut set = JoinSet::new();
+        set.spawn(Arc::clone(core).keep_link(stop.clone()));
+        set.spawn(Arc::clone(core).keep_reporting(stop.clone()));
+        set.spawn(Arc::clone(core).keep_time(stop.clone()));
+        set.spawn(Arc::clone(core).keep_short(stop.clone()));
+        if let Some(salvage) = salvage {
+            set.spawn(Arc::clone(core).report_salvage(salvage, stop.clone()));
+        }
+        set.spawn(say_upstream(Arc::clone(core), health.clone(), stop));
+        Self { stopper, set }
+    }
+
+    async fn stop(mut self) {
+        self.stopper.stop();
+        while self.set.join_next().await.is_some() {}
+    }
+}
+
+/// Health of the upstream, as it changes.
+async fn say_upstream<U: Upstream>(core: Arc<Core<U>>, health: Health, stop: Shutdown) {
+    let mut changes = core.link.changes();
+    loop {
+        let online = changes.borrow_and_update().is_some();
+        health.say(UPSTREAM, online).await;
+        tokio::select! {
+            () = stop.requested() => break,
+            changed = changes.changed() => if changed.is_err() { break },
+        }
+    }
+    health.say(UPSTREAM, false).await;
+}
+
+/// Keeps a core at work until the shutdown. Where memory and journal have parted, the journal is read again.
+async fn keep<U: Upstream>(
+    opening: &Opening,
+    upstream: &U,
+    opened: Opened<U>,
+    door: &Door<U>,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> anyhow::Result<(Arc<Core<U>>, Tasks)> {
+    let Opened { mut core, salvage } = opened;
+    let mut salvage = salvage.map(Arc::new);
+    loop {
+        let tasks = Tasks::start(&core, salvage.clone(), health);
+        tokio::select! {
+            () = shutdown.requested() => return Ok((core, tasks)),
+            () = core.shards.parted.notified() => {}
+        }
+        tracing::warn!("the journal is closed and read again");
+        door.close(true);
+        tasks.stop().await;
+        let known = Arc::clone(&core.shards.clock);
+        close(core).await.unwrap_or_else(|why| tracing::error!(%why, "the journal has failed"));
+        let again = reopened(opening, upstream, &known, shutdown).await?;
+        core = again.core;
+        salvage = again.salvage.map(Arc::new).or(salvage);
+        door.open(Arc::clone(&core));
+    }
+}
+
+/// Opens the journal again, and again where the disk does not let us yet.
+async fn reopened<U: Upstream>(
+    opening: &Opening,
+    upstream: &U,
+    known: &Arc<LedgerClock>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Opened<U>> {
+    let clock = &opening.clock;
+    let began = clock.boottime();
+    let mut backoff = Backoff::new(REOPEN_FIRST, REOPEN_MOST);
+    loop {
+        let known = known.is_learned().then(|| Arc::clone(known));
+        let why = match open(opening, upstream, known).await {
+            Ok(opened) => return Ok(opened),
+            Err(why) => why,
+        };
+        if clock.boottime().since(began) >= REOPEN_WITHIN || shutdown.is_requested() {
+            return Err(why.context("the journal could not be opened again"));
+        }
+        tracing::error!(%why, "the journal could not be opened again; it is tried further");
+        tokio::time::sleep(backoff.next_wait()).await;
+    }
+}
+
+/// The last things: open runs and idle credits go to the account, reports arrive, the journal is closed.
+async fn farewell<U: Upstream>(core: Arc<Core<U>>, tasks: Tasks, within: Duration) -> anyhow::Result<()> {
+    for account in core.shards.accounts() {
+        let _known = core.shards.visit(&account, |desk| {
+            desk.slot.wallet.promote_all(desk.here, desk.tape);
+            desk.slot.wallet.give_back(desk.here, desk.tape);
+        });
+    }
+    if core.link.is_online() && tokio::time::timeout(within, core.shards.outbox.flushed()).await.is_err() {
+        tracing::warn!("not every record is at the ledger yet; the next start reports the rest");
+    }
+    tasks.stop().await;
+    close(core).await.context("the journal did not close; the next start finds an unclean stop")
+}
+
+async fn close<U: Upstream>(core: Arc<Core<U>>) -> anyhow::Result<()> {
+    let journal = core.shards.journal.clone();
+    drop(core);
+    Ok(tokio::task::spawn_blocking(move || journal.close())
+        .await
+        .context("the journal's closing did not end")??)
+}

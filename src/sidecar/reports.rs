@@ -1,0 +1,88 @@
+//! What the ledger is told: records in order, each until it is acknowledged, and running totals.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::core::Core;
+use super::upstream::Upstream;
+use crate::grpc::lease_client::{LinkError, Sender};
+use crate::lease::LeaseTotals;
+use crate::runtime::{Backoff, Shutdown};
+use crate::types::AccountId;
+
+/// How often totals are told that changed without a record.
+const TOTALS_EVERY: Duration = Duration::from_secs(1);
+
+/// Accounts whose totals one report tells besides those of its records.
+const TOTALS_MAX: usize = 256;
+
+/// After a report that the ledger did not take.
+const AGAIN_FIRST: Duration = Duration::from_millis(50);
+const AGAIN_MOST: Duration = Duration::from_secs(5);
+
+impl<U: Upstream> Core<U> {
+    /// Reports until the shutdown.
+    pub async fn keep_reporting(self: Arc<Self>, shutdown: Shutdown) {
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = self.report_forever() => {}
+        }
+    }
+
+    async fn report_forever(&self) {
+        let mut backoff = Backoff::new(AGAIN_FIRST, AGAIN_MOST);
+        loop {
+            let Some(who) = self.link.up().await else { return };
+            match self.report(who).await {
+                Ok(true) => {
+                    backoff.reset();
+                    continue;
+                }
+                Ok(false) => backoff.reset(),
+                Err(why) => {
+                    // Nothing is dropped: the same records go again.
+                    if matches!(why, LinkError::Refused(_)) {
+                        tracing::error!(%why, "the ledger does not take a report");
+                    } else {
+                        tracing::debug!(%why, "a report did not arrive");
+                    }
+                    self.link.suspect();
+                    tokio::time::sleep(backoff.next_wait()).await;
+                    continue;
+                }
+            }
+            let _sooner_or_later = tokio::time::timeout(TOTALS_EVERY, self.shards.outbox.added()).await;
+        }
+    }
+
+    /// Sends one report, if there is anything to tell; true where more may wait.
+    async fn report(&self, who: Sender) -> Result<bool, LinkError> {
+        let outbox = &self.shards.outbox;
+        if let Some(first) = outbox.first() {
+            // What a recall gave back is in the very next report, or the ledger believes that nothing was idle.
+            let needed = first.max(std::mem::take(&mut *self.report_from.lock()));
+            if self.durable(needed).await.is_err() {
+                // The journal has failed; what was read again from it is reported by its next opening.
+                std::future::pending::<()>().await;
+            }
+        }
+        let batch = outbox.batch(self.shards.journal.durable(), who.epoch.generation);
+        let mut accounts = batch.accounts;
+        accounts.extend(std::mem::take(&mut *self.recalled.lock()));
+        accounts.extend(self.shards.take_dirty(TOTALS_MAX));
+        if batch.records.is_empty() && accounts.is_empty() {
+            return Ok(false);
+        }
+        let totals: Vec<(AccountId, LeaseTotals)> = accounts
+            .into_iter()
+            .filter_map(|account| {
+                let totals = self.shards.visit(&account, |desk| desk.slot.wallet.totals())?.ok()?;
+                Some((account, totals))
+            })
+            .collect();
+        let more = !batch.records.is_empty();
+        let acknowledged = self.upstream.report(who, batch.records, totals).await?;
+        self.acknowledge(acknowledged);
+        Ok(more)
+    }
+}

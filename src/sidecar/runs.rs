@@ -1,0 +1,386 @@
+//! Calls about runs, from question to answer.
+
+use std::time::Duration;
+
+use super::calls::{Came, Turn};
+use super::core::Core;
+use super::handles::{self, ToSeal};
+use super::slot::Desk;
+use super::upstream::Upstream;
+use crate::credit::Reason;
+use crate::engine::account::{RunAsk, RunReply};
+use crate::engine::answer::{AuthorizeAnswer, Next, ProgressAnswer, RunAnswer};
+use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
+use crate::engine::handle::{self, Handle};
+use crate::engine::wallet::{Link, Step};
+use crate::grpc::entitlement_api::{
+    About, Answered, AuthorizeQuestion, CommitQuestion, Given, Outcome, ProgressQuestion, RecordQuestion,
+    Refused,
+};
+use crate::playbook::Mode;
+use crate::playbook::action::Terms;
+use crate::playbook::overage;
+use crate::types::{Credits, ReservationId, Timestamp, calendar};
+
+/// The operations whose request ids make a reservation's id.
+pub const AUTHORIZE: &str = "authorize";
+pub const RECORD: &str = "record";
+
+/// Why a handle of an account that nobody subscribed is not taken.
+const NO_ACCOUNT: &str = "names an account that the ledger does not know";
+
+/// A decision, with what the answer tells besides.
+struct Local<A> {
+    answer: A,
+    handle: Option<ToSeal>,
+    about: About,
+}
+
+impl<U: Upstream> Core<U> {
+    pub async fn authorize(
+        &self,
+        question: AuthorizeQuestion,
+        patience: Option<Duration>,
+    ) -> Result<Answered<AuthorizeAnswer>, Refused> {
+        let account = question.account.clone();
+        let fresh = ReservationId(self.ids.next());
+        let mut made: Option<(Authorize, bool)> = None;
+        let came = self
+            .drive(&account, patience, |desk, link| {
+                let call = match &made {
+                    Some((call, true)) => call,
+                    _ => {
+                        let keyed = desk.slot.wallet.terms.is_some();
+                        &made.insert((self.call(&question, AUTHORIZE, fresh, desk)?, keyed)).0
+                    }
+                };
+                ttl_fits(desk, call)?;
+                let step = desk.slot.wallet.authorize(call, false, link, desk.here, desk.tape)?;
+                Ok(match step {
+                    Step::Done { answer, wait } => {
+                        let handle = answer.reservation.and_then(|id| handles::of_known(desk, id, self.id));
+                        let about = About { version: answer.version, ..About::default() };
+                        Turn::Done { answer: Local { answer, handle, about }, wait }
+                    }
+                    Step::Lease(ask) => Turn::Lease(ask),
+                    Step::Decide => Turn::Decide(Box::new(RunAsk::Authorize(Box::new(call.clone())))),
+                })
+            })
+            .await?;
+        let id = made.as_ref().map_or(fresh, |(call, _)| call.id);
+        match came {
+            Came::Here { answer, at } => Ok(answer.answered(id, at)),
+            Came::Ledger(RunReply::Authorize(answer)) => {
+                let times = (answer.as_of, answer.expires_at.unwrap_or(answer.as_of));
+                let made = made.filter(|_| answer.reservation.is_some());
+                let handle = made.and_then(|(call, _)| {
+                    let version = answer.version;
+                    let made =
+                        |desk: &mut Desk<'_, '_>| handles::of_asked(desk, &call, version, times, self.id);
+                    self.shards.visit(&account, made)?.ok()?
+                });
+                let about = About { version: answer.version, ..About::default() };
+                let local = Local { answer: *answer, handle, about };
+                Ok(Answered { by_ledger: true, ..local.answered(id, self.shards.clock.now()) })
+            }
+            Came::Ledger(_) => Err(unfit()),
+        }
+    }
+
+    pub async fn record(
+        &self,
+        question: RecordQuestion,
+        patience: Option<Duration>,
+    ) -> Result<Answered<RunAnswer>, Refused> {
+        let RecordQuestion { run, outcome } = question;
+        let account = run.account.clone();
+        let fresh = ReservationId(self.ids.next());
+        let mut made: Option<(Record, String, bool)> = None;
+        let came = self
+            .drive(&account, patience, |desk, link| {
+                let (call, text, _) = match &made {
+                    Some(made @ (_, _, true)) => made,
+                    _ => {
+                        let keyed = desk.slot.wallet.terms.is_some();
+                        let authorize = self.call(&run, RECORD, fresh, desk)?;
+                        let commit = commit_of(authorize.id, &outcome);
+                        let text = self.first_handle(desk, &authorize);
+                        &*made.insert((Record { authorize, commit }, text, keyed))
+                    }
+                };
+                taken(desk, link)?;
+                let step = desk.slot.wallet.record(call, text, link, desk.here, desk.tape)?;
+                let id = call.authorize.id;
+                Ok(self.local(desk, id, step, || RunAsk::Record(Box::new(call.clone()))))
+            })
+            .await?;
+        let (id, text) = match made {
+            Some((call, text, _)) => (call.authorize.id, text),
+            None => (fresh, String::new()),
+        };
+        let mut answered = self.answered(came, id, 0)?;
+        answered.handle = answered.handle.or(Some(text));
+        Ok(answered)
+    }
+
+    pub async fn commit(
+        &self,
+        question: CommitQuestion,
+        patience: Option<Duration>,
+    ) -> Result<Answered<RunAnswer>, Refused> {
+        let CommitQuestion { handle: given, outcome } = question;
+        let id = given.claim.id;
+        let call = commit_of(id, &outcome);
+        let came = self
+            .drive(&given.claim.account, patience, |desk, link| {
+                let Some(handle) = opened(desk, &given, link)? else {
+                    return Ok(Turn::Lease(Box::default()));
+                };
+                let step = desk.slot.wallet.commit(&call, &given.text, link, desk.here, desk.tape)?;
+                let ask = || RunAsk::Commit(Box::new(call.clone()), Some(Box::new(handle)));
+                Ok(self.local(desk, id, step, ask))
+            })
+            .await?;
+        self.answered(came, id, given.claim.version)
+    }
+
+    pub async fn release(
+        &self,
+        given: Given,
+        patience: Option<Duration>,
+    ) -> Result<Answered<RunAnswer>, Refused> {
+        let call = Release { id: given.claim.id };
+        let came = self
+            .drive(&given.claim.account, patience, |desk, link| {
+                let Some(handle) = opened(desk, &given, link)? else {
+                    return Ok(Turn::Lease(Box::default()));
+                };
+                let step = desk.slot.wallet.release(&call, &given.text, link, desk.here, desk.tape)?;
+                let ask = || RunAsk::Release(call.clone(), Some(Box::new(handle)));
+                Ok(self.local(desk, call.id, step, ask))
+            })
+            .await?;
+        self.answered(came, call.id, given.claim.version)
+    }
+
+    pub async fn progress(
+        &self,
+        question: ProgressQuestion,
+        patience: Option<Duration>,
+    ) -> Result<Answered<ProgressAnswer>, Refused> {
+        let ProgressQuestion { handle: given, quantities, ahead, ttl } = question;
+        let id = given.claim.id;
+        let call = Progress { id, quantities, ahead, ttl };
+        let came = self
+            .drive(&given.claim.account, patience, |desk, link| {
+                let Some(handle) = opened(desk, &given, link)? else {
+                    return Ok(Turn::Lease(Box::default()));
+                };
+                let dimensions = handle.dimensions.clone().unwrap_or_default();
+                let terms = desk.here.playbooks.terms(handle.version, &handle.action, &dimensions);
+                if let (Some(ttl), Some((_, terms))) = (call.ttl, terms) {
+                    within_longest(desk, ttl, terms)?;
+                }
+                Ok(match desk.slot.wallet.progress(&call, link, desk.here, desk.tape)? {
+                    Step::Done { answer, wait } => {
+                        let about = about(desk, handle.version);
+                        Turn::Done { answer: Local { answer, handle: None, about }, wait }
+                    }
+                    Step::Lease(ask) => Turn::Lease(ask),
+                    Step::Decide => {
+                        let ask = RunAsk::Progress(Box::new(call.clone()), Some(Box::new(handle)));
+                        Turn::Decide(Box::new(ask))
+                    }
+                })
+            })
+            .await?;
+        match came {
+            Came::Here { answer, at } => Ok(answer.answered(id, at)),
+            Came::Ledger(RunReply::Progress(answer)) => {
+                let version = given.claim.version;
+                let known = self.shards.visit(&given.claim.account, |desk| about(desk, version));
+                let about = known.and_then(Result::ok).unwrap_or_default();
+                let local = Local { answer: *answer, handle: None, about };
+                Ok(Answered { by_ledger: true, ..local.answered(id, self.shards.clock.now()) })
+            }
+            Came::Ledger(_) => Err(unfit()),
+        }
+    }
+
+    /// The call as the engine reads it. Before the account's key is known, its id is a placeholder: nothing but the
+    /// account's terms is asked for then, and the call is made anew.
+    fn call(
+        &self,
+        question: &AuthorizeQuestion,
+        operation: &str,
+        fresh: ReservationId,
+        desk: &Desk<'_, '_>,
+    ) -> Result<Authorize, Refused> {
+        let key = desk.slot.wallet.terms.as_ref().map(|terms| terms.key);
+        let named = |given: &Option<Given>, field| match (given, &key) {
+            (Some(given), Some(key)) => {
+                handles::open(given, &question.account, key, field).map(|handle| Some(handle.id))
+            }
+            _ => Ok(None),
+        };
+        let id = match (&question.request_id, &key) {
+            (Some(request), Some(key)) => handle::reservation_id(key, &question.account, operation, request),
+            _ => fresh,
+        };
+        Ok(Authorize {
+            id,
+            action: question.action.clone(),
+            subject: question.subject.clone(),
+            quantities: question.quantities.clone(),
+            dimensions: question.dimensions.clone(),
+            run_id: question.run_id.clone(),
+            parent: named(&question.parent, "parent")?,
+            retry_of: named(&question.retry_of, "retry_of")?,
+            ttl: question.ttl,
+            validate_only: question.validate_only,
+        })
+    }
+
+    /// The handle under which a record goes to the ledger if it must be passed on.
+    fn first_handle(&self, desk: &Desk<'_, '_>, call: &Authorize) -> String {
+        let version = desk.slot.wallet.contract.as_ref().map_or(0, |contract| contract.playbook.version);
+        let times = (desk.here.at, desk.here.at);
+        handles::of_asked(desk, call, version, times, self.id).map(ToSeal::seal).unwrap_or_default()
+    }
+
+    fn local(
+        &self,
+        desk: &Desk<'_, '_>,
+        id: ReservationId,
+        step: Step<RunAnswer>,
+        ask: impl FnOnce() -> RunAsk,
+    ) -> Turn<Local<RunAnswer>> {
+        match step {
+            Step::Done { answer, wait } => {
+                let book = &desk.slot.wallet.book;
+                let version = book.runs.get(&id).map(|run| run.version);
+                let version = version.or_else(|| book.finals.get(&id).map(|ended| ended.version));
+                let about = About { version: version.unwrap_or_default(), ..About::default() };
+                let handle = handles::of_known(desk, id, self.id);
+                Turn::Done { answer: Local { answer, handle, about }, wait }
+            }
+            Step::Lease(ask) => Turn::Lease(ask),
+            Step::Decide => Turn::Decide(Box::new(ask())),
+        }
+    }
+
+    fn answered(
+        &self,
+        came: Came<Local<RunAnswer>>,
+        id: ReservationId,
+        version: u32,
+    ) -> Result<Answered<RunAnswer>, Refused> {
+        let mut answered = match came {
+            Came::Here { answer, at } => answer.answered(id, at),
+            Came::Ledger(RunReply::Run(answer)) => {
+                let local = Local { answer: *answer, handle: None, about: About::default() };
+                Answered { by_ledger: true, ..local.answered(id, self.shards.clock.now()) }
+            }
+            Came::Ledger(_) => return Err(unfit()),
+        };
+        if answered.about.version == 0 {
+            answered.about.version = version;
+        }
+        Ok(answered)
+    }
+}
+
+impl<A> Local<A> {
+    fn answered(self, id: ReservationId, at: Timestamp) -> Answered<A> {
+        let handle = self.handle.map(ToSeal::seal);
+        Answered { answer: self.answer, at, by_ledger: false, handle, id, about: self.about }
+    }
+}
+
+/// Opens the handle of a call; `None`: the account's key is not known here yet, and the ledger is to be asked.
+pub fn opened(desk: &Desk<'_, '_>, given: &Given, link: Link) -> Result<Option<Handle>, Refused> {
+    match (&desk.slot.wallet.terms, link) {
+        (Some(terms), _) => {
+            handles::open(given, &desk.slot.wallet.account, &terms.key, "reservation").map(Some)
+        }
+        (None, Link::Untried) => Ok(None),
+        (None, Link::Asked) => Err(Refused::Handle { field: "reservation", what: NO_ACCOUNT }),
+        (None, Link::Unreachable) => {
+            Err(Refused::NotReady("the ledger does not answer, and this account's key is not known here yet"))
+        }
+    }
+}
+
+/// A run's time is within what its action allows.
+fn ttl_fits(desk: &Desk<'_, '_>, call: &Authorize) -> Result<(), Refused> {
+    let (Some(ttl), Some(contract)) = (call.ttl, &desk.slot.wallet.contract) else { return Ok(()) };
+    match contract.playbook.actions.get(&call.action) {
+        Some(action) => within_longest(desk, ttl, action.terms_for(&call.dimensions)),
+        None => Ok(()),
+    }
+}
+
+fn within_longest(desk: &Desk<'_, '_>, ttl: i64, terms: &Terms) -> Result<(), Refused> {
+    let Some(contract) = &desk.slot.wallet.contract else { return Ok(()) };
+    let latest = calendar::plus(desk.here.at, terms.longest, &contract.zone);
+    if desk.here.at.plus_micros(ttl) > latest {
+        return Err(Refused::TtlTooLong { longest: terms.longest });
+    }
+    Ok(())
+}
+
+/// Work that cannot be charged is not taken silently.
+fn taken(desk: &Desk<'_, '_>, link: Link) -> Result<(), Refused> {
+    match link {
+        _ if desk.slot.wallet.contract.is_some() => Ok(()),
+        Link::Untried => Ok(()),
+        Link::Asked => Err(crate::engine::Fault::AccountUnknown.into()),
+        Link::Unreachable => {
+            Err(Refused::NotReady("the ledger does not answer, and this account is not known here yet"))
+        }
+    }
+}
+
+fn commit_of(id: ReservationId, outcome: &Outcome) -> Commit {
+    Commit {
+        id,
+        result: outcome.result,
+        quantities: outcome.quantities.clone(),
+        completion: outcome.completion,
+        verified: outcome.verified,
+        request_id: outcome.request_id.clone(),
+    }
+}
+
+/// What an answer tells of the account besides the run.
+fn about(desk: &Desk<'_, '_>, version: u32) -> About {
+    let wallet = &desk.slot.wallet;
+    let Some(contract) = &wallet.contract else { return About { version, ..About::default() } };
+    let blocks = wallet.book.pools.iter().flat_map(|pool| &pool.blocks);
+    let idle: Credits = blocks
+        .filter(|block| !block.species.is_last_resort() && block.pays(desk.here.at))
+        .map(|block| block.available)
+        .sum();
+    About {
+        remaining: idle + wallet.rest.balance,
+        next: next(&contract.plan.overage),
+        enforced: contract.plan.mode == Mode::Enforce,
+        version,
+    }
+}
+
+/// What follows the credits of a plan.
+pub fn next(chain: &[overage::Link]) -> Next {
+    match chain.first() {
+        None => Next::Deny,
+        Some(overage::Link::Soft { .. }) => Next::Overage,
+        Some(overage::Link::Degraded { .. }) => Next::Degrade,
+    }
+}
+
+/// The ledger answered another question than was asked: nothing can be made of it.
+fn unfit() -> Refused {
+    let reason = Reason::LedgerUnreachable.word();
+    tracing::error!(reason, "the ledger's answer does not fit the question");
+    Refused::NotReady("the ledger's answer does not fit the question")
+}

@@ -1,0 +1,63 @@
+//! Where a wallet's events go: the journal, and the outbox where the ledger is told.
+
+use super::entry::Entry;
+use super::outbox::Outbox;
+use crate::engine::wallet::Log;
+use crate::lease::{SidecarRecord, WalletEvent};
+use crate::storage::{Journal, JournalError, Urgency};
+use crate::types::AccountId;
+
+/// The number of a record that the journal did not take: it never becomes durable.
+const NEVER: u64 = u64::MAX;
+
+/// The journal for the length of one visit to a wallet.
+#[derive(Debug)]
+pub struct Tape<'a> {
+    journal: &'a Journal<Entry>,
+    outbox: &'a Outbox,
+    start: u64,
+    /// The first and the last record of the visit.
+    pub written: Option<(u64, u64)>,
+    /// The journal took no more: what the wallet did since is not on disk, and must be forgotten.
+    pub failed: Option<JournalError>,
+}
+
+impl<'a> Tape<'a> {
+    pub fn new(journal: &'a Journal<Entry>, outbox: &'a Outbox, start: u64) -> Self {
+        Self { journal, outbox, start, written: None, failed: None }
+    }
+}
+
+impl Log for Tape<'_> {
+    fn append(&mut self, account: &AccountId, event: WalletEvent, urgent: bool) -> u64 {
+        if self.failed.is_some() {
+            return NEVER;
+        }
+        let urgency = if urgent { Urgency::Now } else { Urgency::Soon };
+        let reported = event.is_reported();
+        let record = SidecarRecord { account: account.clone(), event };
+        let taken = if reported {
+            self.outbox.append(self.journal, record, self.start, urgency)
+        } else {
+            self.journal.append(Entry::Record(record, None), urgency)
+        };
+        match taken {
+            Ok(number) => {
+                self.written = Some((self.written.map_or(number, |(first, _)| first), number));
+                number
+            }
+            Err(why) => {
+                self.failed = Some(why);
+                NEVER
+            }
+        }
+    }
+
+    fn durable(&self) -> u64 {
+        self.journal.durable()
+    }
+
+    fn last(&self) -> u64 {
+        self.journal.stats().last
+    }
+}

@@ -1,0 +1,90 @@
+//! The ledger as the sidecar needs it: the real client, or one in the same process.
+
+use std::time::Duration;
+
+use tokio_stream::Stream;
+
+use crate::engine::account::{RunAsk, RunReply};
+use crate::grpc::lease_client::{
+    Attached, DecideError, LeaseClient, Leased, LinkError, Reported, Sender, Told, Watching,
+};
+use crate::lease::{Ask, LeaseTotals};
+use crate::types::{AccountId, SidecarId};
+
+pub trait Upstream: Clone + Send + Sync + 'static {
+    type Watching: Stream<Item = Result<Told, LinkError>> + Unpin + Send;
+
+    /// This start begins to act for its journal.
+    fn attach(
+        &self,
+        sidecar: SidecarId,
+        start: u64,
+    ) -> impl Future<Output = Result<Attached, LinkError>> + Send;
+
+    fn lease(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        ask: &Ask,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Leased, LinkError>> + Send;
+
+    fn decide(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        ask: &RunAsk,
+        wait: Duration,
+    ) -> impl Future<Output = Result<RunReply, DecideError>> + Send;
+
+    /// Answers the highest record that is durable there.
+    fn report(
+        &self,
+        who: Sender,
+        records: Vec<Reported>,
+        totals: Vec<(AccountId, LeaseTotals)>,
+    ) -> impl Future<Output = Result<u64, LinkError>> + Send;
+
+    fn watch(&self, who: Sender) -> impl Future<Output = Result<Self::Watching, LinkError>> + Send;
+}
+
+impl Upstream for LeaseClient {
+    type Watching = Watching;
+
+    async fn attach(&self, sidecar: SidecarId, start: u64) -> Result<Attached, LinkError> {
+        Self::attach(self, sidecar, start).await
+    }
+
+    async fn lease(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        ask: &Ask,
+        wait: Duration,
+    ) -> Result<Leased, LinkError> {
+        Self::lease(self, who, account, ask, wait).await
+    }
+
+    async fn decide(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        ask: &RunAsk,
+        wait: Duration,
+    ) -> Result<RunReply, DecideError> {
+        Self::decide(self, who, account, ask, wait).await
+    }
+
+    async fn report(
+        &self,
+        who: Sender,
+        records: Vec<Reported>,
+        totals: Vec<(AccountId, LeaseTotals)>,
+    ) -> Result<u64, LinkError> {
+        Self::report(self, who, records, totals).await
+    }
+
+    async fn watch(&self, who: Sender) -> Result<Watching, LinkError> {
+        Self::watch(self, who).await
+    }
+}
