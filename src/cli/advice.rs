@@ -19,7 +19,7 @@ pub fn on(error: &CallError) -> Vec<String> {
 fn by_reason(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "ACCOUNT_UNKNOWN" => {
-            "`bursar account subscribe ACCOUNT PLAN` opens an account; `bursar account list` shows them"
+            "`bursar account subscribe ACCOUNT --plan PLAN` opens an account; `bursar account list` shows them"
         }
         "ACTION_UNKNOWN" | "PLAN_UNKNOWN" => {
             "`bursar playbook get` prints the playbook in force, with its actions and plans"

@@ -173,9 +173,9 @@ mod tests {
             "bursar balance acme --ledger",
             "bursar balance acme --ledger http://127.0.0.1:1",
             "bursar features acme",
-            "bursar account subscribe acme team --time-zone Europe/Berlin",
+            "bursar account subscribe acme --plan team --time-zone Europe/Berlin",
             "bursar account set-overage-limit acme 0",
-            "bursar account set-overage-limit acme --plan",
+            "bursar account set-overage-limit acme --plans-own",
             "bursar account grant acme 50 --lasts 30d --priority -1",
             "bursar account void acme 7",
             "bursar account invoice acme --from 2026-01-01T00:00:00Z",
@@ -211,7 +211,8 @@ mod tests {
             "bursar reservation get h --request-id x --account acme",
             "bursar reservation list",
             "bursar account set-overage-limit acme",
-            "bursar account set-overage-limit acme 3 --plan",
+            "bursar account set-overage-limit acme 3 --plans-own",
+            "bursar account subscribe acme",
             "bursar playbook check",
         ] {
             assert!(read(line).is_err_and(|error| error.exit_code() == 2), "`{line}`");

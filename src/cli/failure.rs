@@ -75,7 +75,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}", self.what)?;
-        for (field, description) in self.call.iter().flat_map(|call| &call.violations) {
+        let violations = self.call.iter().flat_map(|call| &call.violations);
+        // A server's message may say already what is wrong with the only field at fault.
+        for (field, description) in violations.filter(|(_, description)| !self.what.contains(description)) {
             write!(f, "\n  {field}: {description}")?;
         }
         self.help.iter().try_for_each(|help| write!(f, "\n  help: {help}"))

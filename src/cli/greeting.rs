@@ -31,41 +31,49 @@ impl Ready<'_> {
     }
 
     pub fn people(&self) -> String {
-        let (account, action, data) = (&self.account.account, &self.sample.action, &self.config.data_dir);
-        let (ledger, bursar) = (self.ledger, program());
-        let plan = &self.account.plan;
-        let version = self.account.playbook_version;
-        let endpoint = self.endpoint();
+        let account = &self.account;
+        let (plan, version) = (&account.plan, account.playbook_version);
         let mut text = format!(
             "Ledger and sidecar are ready. What they know is in `{}`; delete it to start anew. Ctrl-C stops both.\n\n\
-             sidecar  {endpoint}\n",
-            data.display()
+             sidecar  {}\n",
+            self.config.data_dir.display(),
+            self.endpoint()
         );
         if let (Some(address), Some(_)) = (self.listening.tcp, &self.listening.socket) {
             text += &format!("         http://{address}\n");
         }
+        let (ledger, name) = (self.ledger, &account.account);
         text += &format!(
-            "ledger   http://{ledger}\naccount  {account}, on plan {plan} of playbook version {version}\n\n"
+            "ledger   http://{ledger}\naccount  {name}, on plan {plan} of playbook version {version}\n"
         );
-        text += &format!(
-            "In a second terminal, a first run:\n\n  \
-             export BURSAR_SIDECAR={endpoint} BURSAR_LEDGER=http://{ledger}\n  \
+        text + &self.commands()
+    }
+
+    fn commands(&self) -> String {
+        let (bursar, account, action) =
+            (quoted(&program()), quoted(&self.account.account), quoted(&self.sample.action));
+        let endpoint = quoted(&self.endpoint());
+        let mut text = format!(
+            "\nIn a second terminal, a first run:\n\n  \
+             export BURSAR_SIDECAR={endpoint} BURSAR_LEDGER=http://{}\n  \
              run=$({bursar} authorize {account} {action} --handle)\n  \
              {bursar} commit \"$run\"\n  \
-             {bursar} account balance {account}\n"
+             {bursar} account balance {account}\n",
+            self.ledger
         );
         if let Some(address) = self.listening.tcp {
+            let question = json!({ "account": self.account.account, "action": self.sample.action });
             text += &format!(
                 "\nThe same question with grpcurl:\n\n  \
-                 grpcurl -plaintext -d '{{\"account\": \"{account}\", \"action\": \"{action}\"}}' \\\n    \
-                 {address} bursar.v1.EntitlementService/Authorize\n"
+                 grpcurl -plaintext -d {} \\\n    {address} bursar.v1.EntitlementService/Authorize\n",
+                quoted(&question.to_string())
             );
         }
         text += &format!(
             "\nFrom Python, in the project's directory:\n\n  \
              python3 -m venv .venv && .venv/bin/pip install grpcio-tools\n  \
              .venv/bin/python examples/first_run.py {} {account} {action}\n",
-            self.python_target()
+            quoted(self.endpoint().trim_start_matches("http://"))
         );
         text
     }
@@ -78,14 +86,30 @@ impl Ready<'_> {
             (None, None) => String::new(),
         }
     }
-
-    /// As gRPC names it.
-    fn python_target(&self) -> String {
-        self.endpoint().trim_start_matches("http://").to_owned()
-    }
 }
 
 /// How this program was called, so that the lines can be pasted.
 fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "bursar".to_owned())
+}
+
+/// A word for a shell, as it is.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@[]".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pasted_is_one_word() {
+        assert_eq!(quoted("unix:/run/bursar.sock"), "unix:/run/bursar.sock");
+        assert_eq!(quoted(r#"{"account": "it's"}"#), r#"'{"account": "it'\''s"}'"#);
+        assert_eq!(quoted(""), "''");
+    }
 }

@@ -3,5 +3,7 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod ledger;
+#[cfg(test)]
 mod scenarios;
 mod tidy;

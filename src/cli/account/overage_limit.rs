@@ -16,12 +16,12 @@ pub struct OverageLimitArgs {
     account: String,
 
     /// Credits per period, zero or more
-    #[arg(required_unless_present = "plan", conflicts_with = "plan", allow_hyphen_values = true)]
+    #[arg(required_unless_present = "plans_own", conflicts_with = "plans_own", allow_hyphen_values = true)]
     credits: Option<String>,
 
     /// The plan's own limit again
     #[arg(long)]
-    plan: bool,
+    plans_own: bool,
 
     /// Why, for the journal
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]

@@ -17,6 +17,7 @@ pub struct SubscribeArgs {
     account: String,
 
     /// The plan
+    #[arg(long)]
     plan: String,
 
     /// Where its calendar days begin, such as `Europe/Berlin` [default: UTC]

@@ -35,8 +35,15 @@ impl Account {
 
     pub(super) fn grant_lost(&mut self, sidecar: SidecarId) {
         let Some(lease) = self.leases.get_mut(&sidecar) else { return };
-        let (slices, rooms) = std::mem::take(&mut lease.last);
-        lease.grants -= 1;
+        let (mut slices, mut rooms) = std::mem::take(&mut lease.last);
+        lease.grants = lease.grants.saturating_sub(1);
+        // What of it was reported as used was no lost grant: only what is still out comes back.
+        for (block, amount) in &mut slices {
+            *amount = lease.out.get(block).copied().unwrap_or_default().min(*amount);
+        }
+        for (key, amount) in &mut rooms {
+            *amount = lease.rooms.get(key).copied().unwrap_or_default().min(*amount);
+        }
         subtract(&mut lease.out, &slices);
         subtract(&mut lease.rooms, &rooms);
         self.free(slices.into_iter().collect(), rooms.into_iter().collect(), Timestamp::default());
