@@ -35,18 +35,25 @@ impl Account {
 
     pub(super) fn grant_lost(&mut self, sidecar: SidecarId) {
         let Some(lease) = self.leases.get_mut(&sidecar) else { return };
-        let (slices, rooms) = std::mem::take(&mut lease.last);
-        lease.grants -= 1;
+        let (mut slices, mut rooms) = std::mem::take(&mut lease.last);
+        lease.grants = lease.grants.saturating_sub(1);
+        // What of it was reported as used was no lost grant: only what is still out comes back.
+        for (block, amount) in &mut slices {
+            *amount = lease.out.get(block).copied().unwrap_or_default().min(*amount);
+        }
+        for (key, amount) in &mut rooms {
+            *amount = lease.rooms.get(key).copied().unwrap_or_default().min(*amount);
+        }
         subtract(&mut lease.out, &slices);
         subtract(&mut lease.rooms, &rooms);
-        self.free(slices.into_iter().collect(), rooms.into_iter().collect(), Timestamp::default());
+        self.free(slices, rooms, Timestamp::default());
     }
 
     /// Held credits and room become free; what belongs to an ended block lapses at the next tick.
     pub(super) fn free(
         &mut self,
-        slices: std::collections::BTreeMap<BlockId, Credits>,
-        rooms: std::collections::BTreeMap<CapKey, Credits>,
+        slices: impl IntoIterator<Item = (BlockId, Credits)>,
+        rooms: impl IntoIterator<Item = (CapKey, Credits)>,
         at: Timestamp,
     ) {
         for (block, amount) in slices {
@@ -79,7 +86,8 @@ impl Account {
             );
         }
         self.seals.retain(|seal| !seal.slices.is_empty() || !seal.rooms.is_empty());
-        self.free(slices.iter().copied().collect(), rooms.iter().cloned().collect(), at);
+        // A block that two seals hold a part of comes twice: both parts go back.
+        self.free(slices.iter().copied(), rooms.iter().cloned(), at);
     }
 }
 
