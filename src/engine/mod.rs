@@ -9,6 +9,9 @@
 //! | `contract` | what an account's plan says now |
 //! | `frame` | what a decision looks at |
 //! | `authorize`, `progress`, `commit`, `release`, `lapse`, `record` | the rules of a run, one file each |
+//! | `quote`, `judge`, `reserve` | authorise, step by step: what it costs, what may refuse it, what happens then |
+//! | `repeat` | the same request again |
+//! | `outlook` | what is left, and whether the next run would be refused |
 //! | `handle` | the opaque, authenticated name of a reservation |
 //! | `wallet` | the sidecar's machine: a leased slice of one account |
 //! | `account` | the ledger's machine: one whole account |
@@ -22,10 +25,15 @@ pub mod contract;
 pub mod fault;
 pub mod frame;
 pub mod handle;
+mod judge;
 pub mod lapse;
+mod outlook;
 pub mod progress;
+mod quote;
 pub mod record;
 pub mod release;
+mod repeat;
+mod reserve;
 pub mod wallet;
 
 pub use answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};

@@ -91,6 +91,13 @@ fn wire_finding(finding: &Finding) -> wire::Finding {
     wire::Finding {
         choice: finding.choice.map(|choice| choice.to_string()).unwrap_or_default(),
         line: finding.line,
-        message: finding.to_string(),
+        message: said(finding),
     }
+}
+
+/// Where in the document, what, why, and what instead; its line and choice have fields of their own.
+fn said(finding: &Finding) -> String {
+    let place = if finding.path.is_empty() { String::new() } else { format!("{}: ", finding.path) };
+    let why = finding.why.as_ref().map_or_else(String::new, |why| format!("\n  why: {why}"));
+    format!("{place}{}{why}\n  help: {}", finding.problem, finding.help)
 }

@@ -13,6 +13,7 @@
 //! | `exchange` | what sidecars and ledger say to each other |
 //! | `runs` | operations about runs |
 //! | `administration` | operations about accounts |
+//! | `random_tests` | random worlds, whose books must balance |
 //! | `runner` | steps, one after the other, and what is checked after each |
 
 mod administration;
@@ -22,8 +23,7 @@ mod file;
 mod keys;
 mod node;
 mod operation;
-#[cfg(test)]
-mod random;
+mod random_tests;
 mod runner;
 mod runs;
 mod value;

@@ -221,7 +221,7 @@ impl World {
     fn note_answered(&mut self, name: &str, account: &AccountId, id: ReservationId, waited: bool) {
         let Some(node) = self.nodes.get_mut(name) else { return };
         let here = node.wallets.get(account).is_some_and(|wallet| wallet.book.runs.contains_key(&id));
-        let record = (here && !waited).then(|| node.disk.records.len() as u64);
+        let record = (here && !waited).then_some(node.disk.records.len() as u64);
         node.answered.push((id, record));
     }
 }

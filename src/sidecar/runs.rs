@@ -20,11 +20,14 @@ use crate::grpc::entitlement_api::{
 use crate::playbook::Mode;
 use crate::playbook::action::Terms;
 use crate::playbook::overage;
-use crate::types::{Credits, ReservationId, Timestamp, calendar};
+use crate::types::{AccountId, Credits, ReservationId, Timestamp, calendar};
 
 /// The operations whose request ids make a reservation's id.
 pub const AUTHORIZE: &str = "authorize";
 pub const RECORD: &str = "record";
+
+/// How long a record that the ledger booked is remembered here, in microseconds: an hour, as long as records are kept.
+const RECORD_MICROS: i64 = 3_600_000_000;
 
 /// Why a handle of an account that nobody subscribed is not taken.
 const NO_ACCOUNT: &str = "names an account that the ledger does not know";
@@ -55,6 +58,9 @@ impl<U: Upstream> Core<U> {
                     }
                 };
                 ttl_fits(desk, call)?;
+                if is_elsewhere(desk, call.id, link)? {
+                    return Ok(Turn::Decide(Box::new(RunAsk::Authorize(Box::new(call.clone())))));
+                }
                 let step = desk.slot.wallet.authorize(call, false, link, desk.here, desk.tape)?;
                 Ok(match step {
                     Step::Done { answer, wait } => {
@@ -72,6 +78,9 @@ impl<U: Upstream> Core<U> {
             Came::Here { answer, at } => Ok(answer.answered(id, at)),
             Came::Ledger(RunReply::Authorize(answer)) => {
                 let times = (answer.as_of, answer.expires_at.unwrap_or(answer.as_of));
+                if answer.reservation.is_some() {
+                    self.elsewhere(&account, id, times.1).await?;
+                }
                 let made = made.filter(|_| answer.reservation.is_some());
                 let handle = made.and_then(|(call, _)| {
                     let version = answer.version;
@@ -109,6 +118,9 @@ impl<U: Upstream> Core<U> {
                     }
                 };
                 taken(desk, link)?;
+                if is_elsewhere(desk, call.authorize.id, link)? {
+                    return Ok(Turn::Decide(Box::new(RunAsk::Record(Box::new(call.clone())))));
+                }
                 let step = desk.slot.wallet.record(call, text, link, desk.here, desk.tape)?;
                 let id = call.authorize.id;
                 Ok(self.local(desk, id, step, || RunAsk::Record(Box::new(call.clone()))))
@@ -118,7 +130,8 @@ impl<U: Upstream> Core<U> {
             Some((call, text, _)) => (call.authorize.id, text),
             None => (fresh, String::new()),
         };
-        let mut answered = self.answered(came, id, 0)?;
+        let until = self.shards.clock.now().plus_micros(RECORD_MICROS);
+        let mut answered = self.answered(came, &account, (id, until), 0).await?;
         answered.handle = answered.handle.or(Some(text));
         Ok(answered)
     }
@@ -141,7 +154,8 @@ impl<U: Upstream> Core<U> {
                 Ok(self.local(desk, id, step, ask))
             })
             .await?;
-        self.answered(came, id, given.claim.version)
+        let run = (id, given.claim.expires_at);
+        self.answered(came, &given.claim.account, run, given.claim.version).await
     }
 
     pub async fn release(
@@ -160,7 +174,8 @@ impl<U: Upstream> Core<U> {
                 Ok(self.local(desk, call.id, step, ask))
             })
             .await?;
-        self.answered(came, call.id, given.claim.version)
+        let run = (call.id, given.claim.expires_at);
+        self.answered(came, &given.claim.account, run, given.claim.version).await
     }
 
     pub async fn progress(
@@ -197,6 +212,7 @@ impl<U: Upstream> Core<U> {
         match came {
             Came::Here { answer, at } => Ok(answer.answered(id, at)),
             Came::Ledger(RunReply::Progress(answer)) => {
+                self.elsewhere(&given.claim.account, id, answer.stop_by).await?;
                 let version = given.claim.version;
                 let known = self.shards.visit(&given.claim.account, |desk| about(desk, version));
                 let about = known.and_then(Result::ok).unwrap_or_default();
@@ -205,6 +221,15 @@ impl<U: Upstream> Core<U> {
             }
             Came::Ledger(_) => Err(unfit()),
         }
+    }
+
+    async fn elsewhere(
+        &self,
+        account: &AccountId,
+        id: ReservationId,
+        until: Timestamp,
+    ) -> Result<(), Refused> {
+        self.settled_elsewhere(account, id, until).await.map_err(|_| Refused::JournalFailed)
     }
 
     /// The call as the engine reads it. Before the account's key is known, its id is a placeholder: nothing but the
@@ -269,15 +294,17 @@ impl<U: Upstream> Core<U> {
         }
     }
 
-    fn answered(
+    async fn answered(
         &self,
         came: Came<Local<RunAnswer>>,
-        id: ReservationId,
+        account: &AccountId,
+        (id, until): (ReservationId, Timestamp),
         version: u32,
     ) -> Result<Answered<RunAnswer>, Refused> {
         let mut answered = match came {
             Came::Here { answer, at } => answer.answered(id, at),
             Came::Ledger(RunReply::Run(answer)) => {
+                self.elsewhere(account, id, until).await?;
                 let local = Local { answer: *answer, handle: None, about: About::default() };
                 Answered { by_ledger: true, ..local.answered(id, self.shards.clock.now()) }
             }
@@ -307,6 +334,17 @@ pub fn opened(desk: &Desk<'_, '_>, given: &Given, link: Link) -> Result<Option<H
         (None, Link::Asked) => Err(Refused::Handle { field: "reservation", what: NO_ACCOUNT }),
         (None, Link::Unreachable) => {
             Err(Refused::NotReady("the ledger does not answer, and this account's key is not known here yet"))
+        }
+    }
+}
+
+/// Whether the ledger settles this run, and is to be asked.
+fn is_elsewhere(desk: &Desk<'_, '_>, id: ReservationId, link: Link) -> Result<bool, Refused> {
+    match (desk.slot.is_elsewhere(id), link) {
+        (false, _) => Ok(false),
+        (true, Link::Untried) => Ok(true),
+        (true, _) => {
+            Err(Refused::NotReady("the ledger settles the run of this request id, and does not answer"))
         }
     }
 }

@@ -96,6 +96,7 @@ class Rig:
     def kill_once(self, kill: int) -> None:
         time.sleep(self.random.uniform(0, LIFE_SECONDS_MAX))
         last = [self.last_moment_run(f"last-{kill}-{n}") for n in range(LAST_MOMENT_RUNS)]
+        self.said.kills += 1
         self.sidecar.kill()
         while self.random.random() < KILLED_AT_START:
             with self.start():
@@ -238,7 +239,7 @@ def test_nothing_acknowledged_is_lost_or_charged_twice(rig):
     unanswered = sum(not run.known or (run.ending is not None and run.ended is None) for run in runs)
     print(
         f"{KILLS} kills in {time.monotonic() - began:.0f} s: {len(runs)} runs, {unanswered} with an unanswered call, "
-        f"{rig.said.repeats} repeats, refusals {rig.said.refusals}"
+        f"{rig.said.repeats} repeats, {rig.said.forgotten} forgotten holds, refusals {rig.said.refusals}"
     )
     # A rig that met none of what it is for has shown nothing.
     assert unanswered > 0 and rig.said.repeats > 0

@@ -5,6 +5,8 @@ mod cli;
 #[cfg(test)]
 mod cli_dev;
 #[cfg(test)]
+mod ledger;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod tidy;

@@ -53,7 +53,7 @@ pub const ROOMS: &[Room] = &[
 const VALUES: &[&str] = &["rust_decimal", "thiserror", "jiff", "minicbor", "blake3"];
 const DOCUMENTS: &[&str] =
     &["rust_decimal", "thiserror", "jiff", "minicbor", "blake3", "serde", "serde_saphyr"];
-const MACHINES: &[&str] = &["rust_decimal", "thiserror", "jiff", "minicbor", "blake3", "tracing"];
+const MACHINES: &[&str] = &["rust_decimal", "thiserror", "jiff", "minicbor", "blake3", "base64", "tracing"];
 const SCENARIOS: &[&str] = &[
     "rust_decimal",
     "thiserror",

@@ -8,7 +8,7 @@ use super::work::Work;
 use crate::credit::draw::{self, Limits};
 use crate::credit::hold::{self, Draw};
 use crate::credit::settle::PATH;
-use crate::credit::{Column, Move, Reservation, ScopeKey};
+use crate::credit::{CapKey, Column, Move, Reservation, ScopeKey};
 use crate::lease::WalletEvent;
 use crate::types::{BlockId, Credits, SidecarId};
 
@@ -28,22 +28,7 @@ impl Work<'_> {
         for mut run in runs {
             if self.account.book.runs.contains_key(&run.id) || self.account.book.finals.contains_key(&run.id)
             {
-                // Of two runs under one id the account keeps one; the other's hold and charge go back.
-                if let Some(booked) = self.account.booked.get(&(sidecar, run.id)) {
-                    self.give_back_charge(&booked.spent, booked.debt, &mut effects);
-                    effects.superseded.push(run.id);
-                }
-                for draw in &run.held {
-                    let part = take(&mut left, &draw.block, draw.amount);
-                    effects.lease.push((draw.block, -part));
-                    let given = Draw { amount: part, ..*draw };
-                    effects.moves.push(moved(&given, Column::Held, Column::Available));
-                }
-                for counter in &run.caps {
-                    let part = take(&mut rooms, &counter.key, counter.held);
-                    effects.room.push((counter.key.clone(), -part));
-                    effects.counters.push((counter.key.clone(), -part, Credits::ZERO));
-                }
+                self.superseded_hold(sidecar, &run, (&mut left, &mut rooms), &mut effects);
                 continue;
             }
             let mut missing = Credits::ZERO;
@@ -102,5 +87,30 @@ impl Work<'_> {
             *taken.entry(draw.block).or_default() += draw.amount;
         }
         rest
+    }
+
+    /// Of two runs under one id the account keeps one; the other's hold and charge go back.
+    fn superseded_hold(
+        &self,
+        sidecar: SidecarId,
+        run: &Reservation,
+        (left, rooms): (&mut BTreeMap<BlockId, Credits>, &mut BTreeMap<CapKey, Credits>),
+        effects: &mut Effects,
+    ) {
+        if let Some(booked) = self.account.booked.get(&(sidecar, run.id)) {
+            self.give_back_charge(&booked.spent, booked.debt, effects);
+            effects.superseded.push(run.id);
+        }
+        for draw in &run.held {
+            let part = take(left, &draw.block, draw.amount);
+            effects.lease.push((draw.block, -part));
+            let given = Draw { amount: part, ..*draw };
+            effects.moves.push(moved(&given, Column::Held, Column::Available));
+        }
+        for counter in &run.caps {
+            let part = take(rooms, &counter.key, counter.held);
+            effects.room.push((counter.key.clone(), -part));
+            effects.counters.push((counter.key.clone(), -part, Credits::ZERO));
+        }
     }
 }

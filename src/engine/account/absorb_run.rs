@@ -107,7 +107,11 @@ impl Work<'_> {
         let mut effects = Effects { debt: run.debt, ..Effects::default() };
         let booked = self.booked(sidecar, run.id);
         let mut purse = Purse { lease: self.out(sidecar), runs: BTreeMap::new(), spent: booked.spent };
-        for id in self.account.owners.iter().filter(|(_, owner)| **owner == sidecar).map(|(id, _)| *id) {
+        let others = run.flows.iter().flat_map(|flow| [flow.from, flow.to]).filter_map(|place| match place {
+            Place::Other(id) => Some(id),
+            _ => None,
+        });
+        for id in others.chain([run.id]).filter(|id| self.account.owners.get(id) == Some(&sidecar)) {
             let held = self.account.book.runs.get(&id).map(|run| run.held.clone());
             purse.runs.insert(id, held.unwrap_or_default());
         }
@@ -219,12 +223,12 @@ impl Work<'_> {
                 _ => {}
             }
             match to {
-                Holder::Lease if leased && from != Holder::Lease => {
-                    if self.account.leases.contains_key(&sidecar) {
-                        effects.room.push((flow.key.clone(), flow.amount));
-                        *left.entry(flow.key.clone()).or_default() += flow.amount;
-                        held += flow.amount;
-                    }
+                Holder::Lease
+                    if leased && from != Holder::Lease && self.account.leases.contains_key(&sidecar) =>
+                {
+                    effects.room.push((flow.key.clone(), flow.amount));
+                    *left.entry(flow.key.clone()).or_default() += flow.amount;
+                    held += flow.amount;
                 }
                 Holder::Run(_) => held += flow.amount,
                 Holder::Spent => spent += flow.amount,

@@ -2,25 +2,21 @@
 
 use jiff::tz::TimeZone;
 
-use super::entry::{Absorbed, Alarm, Entry, LeaseEntry, Source, What};
-use super::state::{Account, Lease, Seal};
+use super::entry::{Alarm, Entry, Source, What};
+use super::state::Account;
 use crate::credit::pool::Sorting;
 use crate::credit::price::PeriodOverage;
 use crate::credit::{Block, CapKey, Change, Column, Move, Place, RunEvent};
 use crate::engine::contract::{Contract, Playbooks};
-use crate::lease::WalletEvent;
 use crate::playbook::allowance::Recurs;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overage::{Link, Prices};
 use crate::types::calendar::{self, Stretch};
-use crate::types::{BlockId, Credits, LeaseId, Length, SidecarId, Timestamp};
+use crate::types::{BlockId, Credits, Length, Timestamp};
 
 /// How long after the last time at which it could be committed a run's final answer is kept: a week for late commits and
 /// a day more.
 const FINAL_KEPT: Length = Length::days(15);
-
-/// A seal ends after so long: nothing is stranded by it for longer.
-pub const SEAL: Length = Length::hours(1);
 
 /// Ended runs that an account remembers at most, lest one account fill the process.
 const FINALS_MAX: usize = 5_000_000;
@@ -141,174 +137,6 @@ impl Account {
         self.book.insert(block.clone());
     }
 
-    fn lease(&mut self, entry: &LeaseEntry, at: Timestamp) {
-        for (block, amount) in &entry.slices {
-            self.shift(Move { block: *block, from: Column::Available, to: Column::Held, amount: *amount });
-        }
-        for (key, amount) in &entry.rooms {
-            self.count(key, *amount, Credits::ZERO, at);
-        }
-        self.next_lease = self.next_lease.max(entry.lease.0 + 1);
-        let lease =
-            self.leases.entry(entry.sidecar).or_insert_with(|| Lease { id: entry.lease, ..Lease::default() });
-        lease.grants = entry.number;
-        lease.ends_at = entry.ends_at;
-        add(&mut lease.out, &entry.slices);
-        add(&mut lease.rooms, &entry.rooms);
-        lease.last = (entry.slices.clone(), entry.rooms.clone());
-    }
-
-    /// Its holder has ended a lease: what is out of it are the runs that it still knows.
-    fn lease_over(&mut self, sidecar: SidecarId, over: LeaseId) {
-        if let Some(lease) = self.leases.get_mut(&sidecar).filter(|lease| lease.id == over) {
-            lease.last = Default::default();
-            if lease.out.is_empty() && lease.rooms.is_empty() {
-                self.leases.remove(&sidecar);
-            }
-        }
-    }
-
-    fn grant_lost(&mut self, sidecar: SidecarId) {
-        let Some(lease) = self.leases.get_mut(&sidecar) else { return };
-        let (slices, rooms) = std::mem::take(&mut lease.last);
-        lease.grants -= 1;
-        subtract(&mut lease.out, &slices);
-        subtract(&mut lease.rooms, &rooms);
-        self.free(slices.into_iter().collect(), rooms.into_iter().collect(), Timestamp::default());
-    }
-
-    /// Held credits and room become free; what belongs to an ended block lapses at the next tick.
-    fn free(
-        &mut self,
-        slices: std::collections::BTreeMap<BlockId, Credits>,
-        rooms: std::collections::BTreeMap<CapKey, Credits>,
-        at: Timestamp,
-    ) {
-        for (block, amount) in slices {
-            self.shift(Move { block, from: Column::Held, to: Column::Available, amount });
-        }
-        for (key, amount) in rooms {
-            self.count(&key, -amount, Credits::ZERO, at);
-        }
-    }
-
-    fn absorb(&mut self, absorbed: &Absorbed, at: Timestamp) {
-        let Absorbed { sidecar, epoch, number, event, effects } = absorbed;
-        let seen = self.sidecars.entry(*sidecar).or_default();
-        seen.number = *number;
-        seen.epoch = seen.epoch.max(*epoch);
-        match event {
-            WalletEvent::Run(run) if self.owners.get(&run.id) == Some(sidecar) => self.follow(run),
-            WalletEvent::LeaseOver(lease) => self.lease_over(*sidecar, *lease),
-            WalletEvent::Promoted(runs) => {
-                for run in runs {
-                    self.owners.insert(run.id, *sidecar);
-                    self.book.open(run.clone());
-                }
-            }
-            WalletEvent::Sealed(_) => self.seals.push(Seal {
-                sidecar: *sidecar,
-                slices: effects.lease.iter().map(|(block, amount)| (*block, -*amount)).collect(),
-                rooms: effects.room.iter().map(|(key, amount)| (key.clone(), -*amount)).collect(),
-                until: at.plus_micros(SEAL.approximate_micros()),
-            }),
-            _ => {}
-        }
-        match &effects.booked {
-            Some((id, draws)) => {
-                self.booked.insert((*sidecar, *id), draws.clone());
-            }
-            None => {
-                if let WalletEvent::Run(run) = event {
-                    self.booked.remove(&(*sidecar, run.id));
-                }
-            }
-        }
-        for id in &effects.superseded {
-            self.booked.remove(&(*sidecar, *id));
-        }
-        if let WalletEvent::Promoted(runs) = event {
-            for run in runs {
-                self.booked.remove(&(*sidecar, run.id));
-            }
-        }
-        for step in &effects.moves {
-            self.shift(*step);
-        }
-        for (key, held, spent) in &effects.counters {
-            self.count(key, *held, *spent, at);
-        }
-        if let Some(lease) = self.leases.get_mut(sidecar) {
-            add(&mut lease.out, &effects.lease);
-            add(&mut lease.rooms, &effects.room);
-        }
-        if let Some((id, ended)) = &effects.ended {
-            self.book.close(*id);
-            self.owners.remove(id);
-            self.remember(*id, ended);
-        }
-        if !effects.debt.is_zero() {
-            let observed = match event {
-                WalletEvent::Run(RunEvent { change: Change::Ended(ended), .. }) => ended.observed,
-                WalletEvent::Run(run) => self.book.runs.get(&run.id).is_some_and(|run| run.observed),
-                _ => false,
-            };
-            self.owe(effects.debt, observed);
-        }
-    }
-
-    /// What a record of a run changes in a run that the account already holds: a promoted one.
-    fn follow(&mut self, event: &RunEvent) {
-        let draws = |place: Place| match place {
-            Place::Held => Some(event.id),
-            Place::Other(id) => Some(id),
-            _ => None,
-        };
-        for flow in &event.flows {
-            let draw =
-                crate::credit::hold::Draw { block: flow.block, species: flow.species, amount: flow.amount };
-            if let Some(run) = draws(flow.from).and_then(|id| self.book.runs.get_mut(&id)) {
-                crate::credit::hold::remove(&mut run.held, &draw);
-            }
-            if let Some(run) = draws(flow.to).and_then(|id| self.book.runs.get_mut(&id)) {
-                crate::credit::hold::add(&mut run.held, draw);
-            }
-            if let Some(run) = self.book.runs.get_mut(&event.id) {
-                if flow.from == Place::Spent {
-                    crate::credit::hold::remove(&mut run.spent, &draw);
-                }
-                if flow.to == Place::Spent {
-                    crate::credit::hold::add(&mut run.spent, draw);
-                }
-            }
-        }
-        for flow in &event.caps {
-            for (place, sign) in [(flow.from, -flow.amount), (flow.to, flow.amount)] {
-                let (owner, spent) = match place {
-                    Place::Held => (event.id, false),
-                    Place::Spent => (event.id, true),
-                    Place::Other(id) => (id, false),
-                    Place::Free | Place::Lapsed => continue,
-                };
-                let run = self.book.runs.get_mut(&owner);
-                if let Some(hold) = run.and_then(|run| run.caps.iter_mut().find(|hold| hold.key == flow.key))
-                {
-                    *(if spent { &mut hold.spent } else { &mut hold.held }) += sign;
-                }
-            }
-        }
-        if let Change::Progressed { reported, expires_at } = &event.change
-            && let Some(run) = self.book.close(event.id)
-        {
-            self.book.open(crate::credit::Reservation {
-                reported: reported.clone().or(run.reported),
-                expires_at: *expires_at,
-                debt: run.debt + event.debt,
-                ..run
-            });
-        }
-    }
-
     /// A run that the account itself settles.
     fn run(&mut self, event: &RunEvent) {
         for flow in &event.caps {
@@ -349,42 +177,17 @@ impl Account {
         }
     }
 
-    fn remember(&mut self, id: crate::types::ReservationId, ended: &crate::credit::Final) {
+    pub(super) fn remember(&mut self, id: crate::types::ReservationId, ended: &crate::credit::Final) {
         self.book.remember(id, ended.clone(), kept(ended.expires_at));
     }
 
-    fn owe(&mut self, debt: Credits, observed: bool) {
+    pub(super) fn owe(&mut self, debt: Credits, observed: bool) {
         let pool = self.book.pool_mut(&crate::credit::PoolId::Account);
         pool.debt = (pool.debt + debt).or_zero();
         if observed {
             pool.observed_debt += debt;
         }
         pool.observed_debt = pool.observed_debt.or_zero().min(pool.debt);
-    }
-
-    fn unseal(
-        &mut self,
-        sidecar: SidecarId,
-        slices: &[(BlockId, Credits)],
-        rooms: &[(CapKey, Credits)],
-        at: Timestamp,
-    ) {
-        for (block, amount) in slices {
-            take_from(
-                self.seals.iter_mut().filter(|s| s.sidecar == sidecar).map(|s| &mut s.slices),
-                block,
-                *amount,
-            );
-        }
-        for (key, amount) in rooms {
-            take_from(
-                self.seals.iter_mut().filter(|s| s.sidecar == sidecar).map(|s| &mut s.rooms),
-                key,
-                *amount,
-            );
-        }
-        self.seals.retain(|seal| !seal.slices.is_empty() || !seal.rooms.is_empty());
-        self.free(slices.iter().copied().collect(), rooms.iter().cloned().collect(), at);
     }
 
     fn raise(&mut self, at: Timestamp, alarm: &Alarm) {
@@ -398,7 +201,7 @@ impl Account {
         }
     }
 
-    fn shift(&mut self, step: Move) {
+    pub(super) fn shift(&mut self, step: Move) {
         let species = self.book.block(step.block).map(|block| block.species);
         self.book.shift(&step);
         if species == Some(Species::Overage) {
@@ -432,7 +235,7 @@ impl Account {
         }
     }
 
-    fn count(&mut self, key: &CapKey, held: Credits, spent: Credits, at: Timestamp) {
+    pub(super) fn count(&mut self, key: &CapKey, held: Credits, spent: Credits, at: Timestamp) {
         self.born(key, at);
         if let Some(counter) = self.book.counters.get_mut(key) {
             counter.held = (counter.held + held).or_zero();
@@ -471,33 +274,4 @@ fn contract(
         overage_limit: None,
         period_ends: calendar::plus(origin, Length::Months(1), &TimeZone::UTC),
     })
-}
-
-fn add<K: Ord + Clone>(map: &mut std::collections::BTreeMap<K, Credits>, more: &[(K, Credits)]) {
-    for (key, amount) in more {
-        let sum = map.get(key).copied().unwrap_or_default() + *amount;
-        if sum.is_positive() {
-            map.insert(key.clone(), sum);
-        } else {
-            map.remove(key);
-        }
-    }
-}
-
-fn subtract<K: Ord + Clone>(map: &mut std::collections::BTreeMap<K, Credits>, less: &[(K, Credits)]) {
-    let negative: Vec<(K, Credits)> = less.iter().map(|(key, amount)| (key.clone(), -*amount)).collect();
-    add(map, &negative);
-}
-
-fn take_from<'a, K: Ord + Clone + 'a>(
-    maps: impl Iterator<Item = &'a mut std::collections::BTreeMap<K, Credits>>,
-    key: &K,
-    amount: Credits,
-) {
-    let mut left = amount;
-    for map in maps {
-        let part = map.get(key).copied().unwrap_or_default().min(left);
-        subtract(map, &[(key.clone(), part)]);
-        left -= part;
-    }
 }

@@ -5,6 +5,7 @@
 //! | `entry` | the account's append-only, hash-chained journal |
 //! | `state` | the account as a value |
 //! | `apply` | its single write path: an entry evolves it, replaying the entries gives it |
+//! | `apply_lease`, `apply_absorbed` | the same, by what leases hold, and by a sidecar's record |
 //! | `work` | one command at work: entries are emitted and applied one by one |
 //! | `administer` | what administrators do: subscribe, suspend, grant, void, lower the overage |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
@@ -23,6 +24,8 @@ mod absorb_run;
 mod administer;
 mod alert;
 mod apply;
+mod apply_absorbed;
+mod apply_lease;
 pub mod balance;
 mod decide;
 pub mod entry;

@@ -49,6 +49,11 @@ pub struct Account {
     pub clock: Timestamp,
 }
 
+/// Credits by block.
+type Slices = Vec<(BlockId, Credits)>;
+/// Room by counter.
+type Rooms = Vec<(CapKey, Credits)>;
+
 /// What a sidecar holds of the account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
@@ -61,7 +66,7 @@ pub struct Lease {
     /// The ledger's own end of it, margin included.
     pub ends_at: Timestamp,
     /// The last grant, taken back if its sidecar never saw it.
-    pub last: (Vec<(BlockId, Credits)>, Vec<(CapKey, Credits)>),
+    pub last: (Slices, Rooms),
     /// Running totals, as last heard: soft state, not part of the journal.
     pub totals: LeaseTotals,
 }

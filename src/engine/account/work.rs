@@ -47,6 +47,9 @@ impl<'a> Work<'a> {
         let open: Credits = self.account.book.pools.iter().map(|pool| pool.debt).sum();
         self.emit(what);
         let mut repaid = (-debt).saturating_sub(open);
+        if !repaid.is_positive() {
+            return;
+        }
         let mut moves = Vec::new();
         let mut blocks: Vec<_> = self.account.book.blocks().filter(|b| b.spent.is_positive()).collect();
         blocks.sort_by_key(|block| std::cmp::Reverse(block.id));

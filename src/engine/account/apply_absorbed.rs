@@ -1,0 +1,130 @@
+//! How the account evolves by a sidecar's record.
+
+use super::apply_lease::add;
+use super::entry::Absorbed;
+use super::state::{Account, Seal};
+use crate::credit::{Change, Place, RunEvent};
+use crate::lease::WalletEvent;
+use crate::types::{Length, Timestamp};
+
+/// A seal ends after so long: nothing is stranded by it for longer.
+const SEAL: Length = Length::hours(1);
+
+impl Account {
+    pub(super) fn absorb(&mut self, absorbed: &Absorbed, at: Timestamp) {
+        let Absorbed { sidecar, epoch, number, event, effects } = absorbed;
+        let seen = self.sidecars.entry(*sidecar).or_default();
+        seen.number = *number;
+        seen.epoch = seen.epoch.max(*epoch);
+        match event {
+            WalletEvent::Run(run) if self.owners.get(&run.id) == Some(sidecar) => self.follow(run),
+            WalletEvent::LeaseOver(lease) => self.lease_over(*sidecar, *lease),
+            WalletEvent::Promoted(runs) => {
+                for run in runs {
+                    self.owners.insert(run.id, *sidecar);
+                    self.book.open(run.clone());
+                }
+            }
+            WalletEvent::Sealed(_) => self.seals.push(Seal {
+                sidecar: *sidecar,
+                slices: effects.lease.iter().map(|(block, amount)| (*block, -*amount)).collect(),
+                rooms: effects.room.iter().map(|(key, amount)| (key.clone(), -*amount)).collect(),
+                until: at.plus_micros(SEAL.approximate_micros()),
+            }),
+            _ => {}
+        }
+        match &effects.booked {
+            Some((id, draws)) => {
+                self.booked.insert((*sidecar, *id), draws.clone());
+            }
+            None => {
+                if let WalletEvent::Run(run) = event {
+                    self.booked.remove(&(*sidecar, run.id));
+                }
+            }
+        }
+        for id in &effects.superseded {
+            self.booked.remove(&(*sidecar, *id));
+        }
+        if let WalletEvent::Promoted(runs) = event {
+            for run in runs {
+                self.booked.remove(&(*sidecar, run.id));
+            }
+        }
+        for step in &effects.moves {
+            self.shift(*step);
+        }
+        for (key, held, spent) in &effects.counters {
+            self.count(key, *held, *spent, at);
+        }
+        if let Some(lease) = self.leases.get_mut(sidecar) {
+            add(&mut lease.out, &effects.lease);
+            add(&mut lease.rooms, &effects.room);
+        }
+        if let Some((id, ended)) = &effects.ended {
+            self.book.close(*id);
+            self.owners.remove(id);
+            self.remember(*id, ended);
+        }
+        if !effects.debt.is_zero() {
+            let observed = match event {
+                WalletEvent::Run(RunEvent { change: Change::Ended(ended), .. }) => ended.observed,
+                WalletEvent::Run(run) => self.book.runs.get(&run.id).is_some_and(|run| run.observed),
+                _ => false,
+            };
+            self.owe(effects.debt, observed);
+        }
+    }
+
+    /// What a record of a run changes in a run that the account already holds: a promoted one.
+    fn follow(&mut self, event: &RunEvent) {
+        let draws = |place: Place| match place {
+            Place::Held => Some(event.id),
+            Place::Other(id) => Some(id),
+            _ => None,
+        };
+        for flow in &event.flows {
+            let draw =
+                crate::credit::hold::Draw { block: flow.block, species: flow.species, amount: flow.amount };
+            if let Some(run) = draws(flow.from).and_then(|id| self.book.runs.get_mut(&id)) {
+                crate::credit::hold::remove(&mut run.held, &draw);
+            }
+            if let Some(run) = draws(flow.to).and_then(|id| self.book.runs.get_mut(&id)) {
+                crate::credit::hold::add(&mut run.held, draw);
+            }
+            if let Some(run) = self.book.runs.get_mut(&event.id) {
+                if flow.from == Place::Spent {
+                    crate::credit::hold::remove(&mut run.spent, &draw);
+                }
+                if flow.to == Place::Spent {
+                    crate::credit::hold::add(&mut run.spent, draw);
+                }
+            }
+        }
+        for flow in &event.caps {
+            for (place, sign) in [(flow.from, -flow.amount), (flow.to, flow.amount)] {
+                let (owner, spent) = match place {
+                    Place::Held => (event.id, false),
+                    Place::Spent => (event.id, true),
+                    Place::Other(id) => (id, false),
+                    Place::Free | Place::Lapsed => continue,
+                };
+                let run = self.book.runs.get_mut(&owner);
+                if let Some(hold) = run.and_then(|run| run.caps.iter_mut().find(|hold| hold.key == flow.key))
+                {
+                    *(if spent { &mut hold.spent } else { &mut hold.held }) += sign;
+                }
+            }
+        }
+        if let Change::Progressed { reported, expires_at } = &event.change
+            && let Some(run) = self.book.close(event.id)
+        {
+            self.book.open(crate::credit::Reservation {
+                reported: reported.clone().or(run.reported),
+                expires_at: *expires_at,
+                debt: run.debt + event.debt,
+                ..run
+            });
+        }
+    }
+}

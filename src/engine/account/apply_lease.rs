@@ -1,0 +1,121 @@
+//! How the account evolves by what leases hold: granted, lost, over, sealed, free again.
+
+use super::entry::LeaseEntry;
+use super::state::{Account, Lease};
+use crate::credit::{CapKey, Column, Move};
+use crate::types::{BlockId, Credits, LeaseId, SidecarId, Timestamp};
+
+impl Account {
+    pub(super) fn lease(&mut self, entry: &LeaseEntry, at: Timestamp) {
+        for (block, amount) in &entry.slices {
+            self.shift(Move { block: *block, from: Column::Available, to: Column::Held, amount: *amount });
+        }
+        for (key, amount) in &entry.rooms {
+            self.count(key, *amount, Credits::ZERO, at);
+        }
+        self.next_lease = self.next_lease.max(entry.lease.0 + 1);
+        let lease =
+            self.leases.entry(entry.sidecar).or_insert_with(|| Lease { id: entry.lease, ..Lease::default() });
+        lease.grants = entry.number;
+        lease.ends_at = entry.ends_at;
+        add(&mut lease.out, &entry.slices);
+        add(&mut lease.rooms, &entry.rooms);
+        lease.last = (entry.slices.clone(), entry.rooms.clone());
+    }
+
+    /// Its holder has ended a lease: what is out of it are the runs that it still knows.
+    pub(super) fn lease_over(&mut self, sidecar: SidecarId, over: LeaseId) {
+        if let Some(lease) = self.leases.get_mut(&sidecar).filter(|lease| lease.id == over) {
+            lease.last = Default::default();
+            if lease.out.is_empty() && lease.rooms.is_empty() {
+                self.leases.remove(&sidecar);
+            }
+        }
+    }
+
+    pub(super) fn grant_lost(&mut self, sidecar: SidecarId) {
+        let Some(lease) = self.leases.get_mut(&sidecar) else { return };
+        let (mut slices, mut rooms) = std::mem::take(&mut lease.last);
+        lease.grants = lease.grants.saturating_sub(1);
+        // What of it was reported as used was no lost grant: only what is still out comes back.
+        for (block, amount) in &mut slices {
+            *amount = lease.out.get(block).copied().unwrap_or_default().min(*amount);
+        }
+        for (key, amount) in &mut rooms {
+            *amount = lease.rooms.get(key).copied().unwrap_or_default().min(*amount);
+        }
+        subtract(&mut lease.out, &slices);
+        subtract(&mut lease.rooms, &rooms);
+        self.free(slices, rooms, Timestamp::default());
+    }
+
+    /// Held credits and room become free; what belongs to an ended block lapses at the next tick.
+    pub(super) fn free(
+        &mut self,
+        slices: impl IntoIterator<Item = (BlockId, Credits)>,
+        rooms: impl IntoIterator<Item = (CapKey, Credits)>,
+        at: Timestamp,
+    ) {
+        for (block, amount) in slices {
+            self.shift(Move { block, from: Column::Held, to: Column::Available, amount });
+        }
+        for (key, amount) in rooms {
+            self.count(&key, -amount, Credits::ZERO, at);
+        }
+    }
+
+    pub(super) fn unseal(
+        &mut self,
+        sidecar: SidecarId,
+        slices: &[(BlockId, Credits)],
+        rooms: &[(CapKey, Credits)],
+        at: Timestamp,
+    ) {
+        for (block, amount) in slices {
+            take_from(
+                self.seals.iter_mut().filter(|s| s.sidecar == sidecar).map(|s| &mut s.slices),
+                block,
+                *amount,
+            );
+        }
+        for (key, amount) in rooms {
+            take_from(
+                self.seals.iter_mut().filter(|s| s.sidecar == sidecar).map(|s| &mut s.rooms),
+                key,
+                *amount,
+            );
+        }
+        self.seals.retain(|seal| !seal.slices.is_empty() || !seal.rooms.is_empty());
+        // A block that two seals hold a part of comes twice: both parts go back.
+        self.free(slices.iter().copied(), rooms.iter().cloned(), at);
+    }
+}
+
+pub(super) fn add<K: Ord + Clone>(map: &mut std::collections::BTreeMap<K, Credits>, more: &[(K, Credits)]) {
+    for (key, amount) in more {
+        let sum = map.get(key).copied().unwrap_or_default() + *amount;
+        if sum.is_positive() {
+            map.insert(key.clone(), sum);
+        } else {
+            map.remove(key);
+        }
+    }
+}
+
+fn subtract<K: Ord + Clone>(map: &mut std::collections::BTreeMap<K, Credits>, less: &[(K, Credits)]) {
+    let negative: Vec<(K, Credits)> = less.iter().map(|(key, amount)| (key.clone(), -*amount)).collect();
+    add(map, &negative);
+}
+
+fn take_from<'a, K: Ord + Clone + 'a>(
+    maps: impl Iterator<Item = &'a mut std::collections::BTreeMap<K, Credits>>,
+    key: &K,
+    amount: Credits,
+) {
+    let mut left = amount;
+    for map in maps {
+        let part = map.get(key).copied().unwrap_or_default().min(left);
+        subtract(map, &[(key.clone(), part)]);
+        left -= part;
+    }
+}

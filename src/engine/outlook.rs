@@ -1,0 +1,100 @@
+//! What an answer says of what comes next: what is left, and whether the next run of the same size would be refused.
+
+use super::answer::{AuthorizeAnswer, Next};
+use super::frame::Frame;
+use super::judge::{Judged, fresh_room};
+use super::quote::Quote;
+use crate::credit::draw;
+use crate::credit::hold::Draw;
+use crate::credit::settle::PATH;
+use crate::credit::{Decision, ScopeKey};
+use crate::playbook::Mode;
+use crate::playbook::draw_order::Species;
+use crate::playbook::overage::Link;
+use crate::types::Credits;
+use crate::types::amount::AMOUNT_MAX;
+
+/// As far as is known here, would the next run of the same size be refused or degraded?
+pub fn is_final(frame: &Frame<'_>, quote: &Quote<'_>, judged: &Judged) -> bool {
+    if judged.free {
+        return true;
+    }
+    let amount = quote.amount;
+    let credits = match quote.parent {
+        Some(parent) => parent.held_total() < amount + amount,
+        None => {
+            let basic_paid: Credits = judged
+                .drawn
+                .draws
+                .iter()
+                .filter(|draw| draw.species == Species::Basic)
+                .map(|draw| draw.amount)
+                .sum();
+            // What non-basic blocks pay of this run comes off before the next one asks.
+            amount.is_positive() && payable(frame) + basic_paid < amount + amount
+        }
+    };
+    credits
+        || judged.needs.iter().any(|need| {
+            let fresh = fresh_room(quote.parent, need);
+            !need.soft
+                && need.amount.is_positive()
+                && frame.room(need).unwrap_or_default() + frame.rest_of(&need.key) < fresh + need.amount
+                && !matches!(need.key.scope, ScopeKey::Root(_))
+        })
+}
+
+/// All that blocks other than `basic` can pay now, with what the ledger had left.
+fn payable(frame: &Frame<'_>) -> Credits {
+    let limits = frame.limits(false);
+    let all = Credits::whole(AMOUNT_MAX);
+    let here = all - draw::draw(&frame.book.pools, PATH, all, limits).missing;
+    frame.rest().map_or(here, |rest| here + rest.balance + rest.last_resort)
+}
+
+/// What the run's pools could still pay from blocks that count as balance.
+pub fn remaining(frame: &Frame<'_>) -> Credits {
+    let here: Credits = frame
+        .book
+        .pools
+        .iter()
+        .flat_map(|pool| &pool.blocks)
+        .filter(|block| !block.species.is_last_resort() && block.pays(frame.at))
+        .map(|block| block.available)
+        .sum();
+    frame.rest().map_or(here, |rest| here + rest.balance)
+}
+
+pub fn balance_part(quote: &Quote<'_>, draws: &[Draw]) -> Credits {
+    if quote.parent.is_some() {
+        return Credits::ZERO;
+    }
+    draws.iter().filter(|draw| !draw.species.is_last_resort()).map(|draw| draw.amount).sum()
+}
+
+pub fn blank(frame: &Frame<'_>) -> AuthorizeAnswer {
+    AuthorizeAnswer {
+        decision: Decision::Denied,
+        reason: None,
+        cap: None,
+        reservation: None,
+        held: Credits::ZERO,
+        charged: Credits::ZERO,
+        paid_by: Vec::new(),
+        is_final: false,
+        next: match frame.contract.plan.overage.first() {
+            None => Next::Deny,
+            Some(Link::Soft { .. }) => Next::Overage,
+            Some(Link::Degraded { .. }) => Next::Degrade,
+        },
+        remaining: Credits::ZERO,
+        as_of: frame.at,
+        expires_at: None,
+        soft_caps_reached: Vec::new(),
+        enforced: frame.contract.plan.mode == Mode::Enforce,
+        would_be: None,
+        retry_at: None,
+        version: frame.contract.playbook.version,
+        out_of_reach: None,
+    }
+}
