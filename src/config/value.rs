@@ -174,12 +174,6 @@ pub fn name_or_none(text: &str) -> Result<Option<Name>, String> {
     if text == NONE { Ok(None) } else { name(text).map(Some) }
 }
 
-/// A share of a whole.
-pub fn share(text: &str) -> Result<Percent, String> {
-    let share = text.parse::<Percent>().ok().filter(|share| *share <= Percent::FULL);
-    share.ok_or_else(|| "is not a percentage between `0%` and `100%`, such as `5%`".to_owned())
-}
-
 pub fn offline_mode(text: &str) -> Result<OfflineMode, String> {
     match text {
         "deny" => Ok(OfflineMode::Deny),

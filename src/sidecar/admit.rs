@@ -3,12 +3,10 @@
 use super::handles;
 use super::slot::Desk;
 use crate::engine::Fault;
-use crate::engine::call::Authorize;
 use crate::engine::handle::Handle;
 use crate::engine::wallet::Link;
 use crate::grpc::entitlement_api::{Given, Refused};
-use crate::playbook::action::Terms;
-use crate::types::{ReservationId, calendar};
+use crate::types::ReservationId;
 
 /// Why a handle of an account that nobody subscribed is not taken.
 const NO_ACCOUNT: &str = "names an account that the ledger does not know";
@@ -36,24 +34,6 @@ pub fn is_elsewhere(desk: &Desk<'_, '_>, id: ReservationId, link: Link) -> Resul
             Err(Refused::NotReady("the ledger settles the run of this request id, and does not answer"))
         }
     }
-}
-
-/// A run's time is within what its action allows.
-pub fn ttl_fits(desk: &Desk<'_, '_>, call: &Authorize) -> Result<(), Refused> {
-    let (Some(ttl), Some(contract)) = (call.ttl, &desk.slot.wallet.contract) else { return Ok(()) };
-    match contract.playbook.actions.get(&call.action) {
-        Some(action) => within_longest(desk, ttl, action.terms_for(&call.dimensions)),
-        None => Ok(()),
-    }
-}
-
-pub fn within_longest(desk: &Desk<'_, '_>, ttl: i64, terms: &Terms) -> Result<(), Refused> {
-    let Some(contract) = &desk.slot.wallet.contract else { return Ok(()) };
-    let latest = calendar::plus(desk.here.at, terms.longest, &contract.zone);
-    if desk.here.at.plus_micros(ttl) > latest {
-        return Err(Refused::TtlTooLong { longest: terms.longest });
-    }
-    Ok(())
 }
 
 /// Work that cannot be charged is not taken silently.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::admit::{is_elsewhere, opened, taken, ttl_fits, within_longest};
+use super::admit::{is_elsewhere, opened, taken};
 use super::calls::{Came, Turn};
 use super::core::Core;
 use super::handles::{self, ToSeal};
@@ -54,7 +54,6 @@ impl<U: Upstream> Core<U> {
                         &made.insert((self.call(&question, AUTHORIZE, fresh, desk)?, keyed)).0
                     }
                 };
-                ttl_fits(desk, call)?;
                 if is_elsewhere(desk, call.id, link)? {
                     return Ok(Turn::Decide(Box::new(RunAsk::Authorize(Box::new(call.clone())))));
                 }
@@ -188,11 +187,6 @@ impl<U: Upstream> Core<U> {
                 let Some(handle) = opened(desk, &given, link)? else {
                     return Ok(Turn::Lease(Box::default()));
                 };
-                let dimensions = handle.dimensions.clone().unwrap_or_default();
-                let terms = desk.here.playbooks.terms(handle.version, &handle.action, &dimensions);
-                if let (Some(ttl), Some((_, terms))) = (call.ttl, terms) {
-                    within_longest(desk, ttl, terms)?;
-                }
                 Ok(match desk.slot.wallet.progress(&call, link, desk.here, desk.tape)? {
                     Step::Done { answer, wait } => {
                         let about = about(desk, handle.version);
