@@ -6,4 +6,5 @@ mod cli;
 mod ledger;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
 mod tidy;
