@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cli_dev;
+#[cfg(test)]
 mod ledger;
 #[cfg(test)]
 mod scenarios;

@@ -1,0 +1,89 @@
+//! A gRPC client that does unary calls and nothing else: on a machine with few cores, what it uses is missing elsewhere.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+use bytes::{BufMut, Bytes, BytesMut};
+use h2::client::SendRequest;
+use http::{HeaderMap, Method, Request};
+use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+/// What stands before a message: whether it is compressed, and its length.
+const PREFIX_LEN: usize = 5;
+
+/// A request's headers, the same for every call of one method.
+pub type Head = Request<()>;
+
+/// One connection; as many calls at once as one likes.
+#[derive(Clone)]
+pub struct Connection(SendRequest<Bytes>);
+
+impl Connection {
+    pub async fn tcp(address: SocketAddr) -> anyhow::Result<Self> {
+        let io = TcpStream::connect(address).await?;
+        // An answer that waits for company would be all that is measured.
+        io.set_nodelay(true)?;
+        Self::over(io).await
+    }
+
+    pub async fn unix(path: &Path) -> anyhow::Result<Self> {
+        Self::over(UnixStream::connect(path).await?).await
+    }
+
+    async fn over<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(io: T) -> anyhow::Result<Self> {
+        let (sender, connection) = h2::client::handshake(io).await?;
+        tokio::spawn(async move {
+            // Its end shows at the calls.
+            let _ended = connection.await;
+        });
+        Ok(Self(sender))
+    }
+
+    /// One call; answers the message's bytes.
+    pub async fn call(&mut self, head: &Head, message: Bytes) -> anyhow::Result<Bytes> {
+        std::future::poll_fn(|context| self.0.poll_ready(context)).await?;
+        let (answer, mut stream) = self.0.send_request(head.clone(), false)?;
+        stream.send_data(message, true)?;
+        let answer = answer.await?;
+        sound(answer.headers(), false)?;
+        let mut body = answer.into_body();
+        let mut bytes = Bytes::new();
+        while let Some(part) = body.data().await {
+            let part = part?;
+            body.flow_control().release_capacity(part.len())?;
+            bytes = if bytes.is_empty() { part } else { Bytes::from([bytes, part].concat()) };
+        }
+        let trailers = body.trailers().await?.context("an answer without a status")?;
+        sound(&trailers, true)?;
+        anyhow::ensure!(bytes.len() >= PREFIX_LEN, "an answer without a message");
+        Ok(bytes.slice(PREFIX_LEN..))
+    }
+}
+
+/// The headers of a call of this method.
+pub fn head(method: &str) -> anyhow::Result<Head> {
+    let uri = format!("http://localhost/bursar.v1.EntitlementService/{method}");
+    let head = Request::builder().method(Method::POST).uri(uri);
+    Ok(head.header("te", "trailers").header("content-type", "application/grpc").body(())?)
+}
+
+/// A message with its prefix.
+pub fn framed(message: &impl Message) -> anyhow::Result<Bytes> {
+    let length = message.encoded_len();
+    let mut bytes = BytesMut::with_capacity(PREFIX_LEN + length);
+    bytes.put_u8(0);
+    bytes.put_u32(u32::try_from(length)?);
+    message.encode(&mut bytes)?;
+    Ok(bytes.freeze())
+}
+
+fn sound(headers: &HeaderMap, is_end: bool) -> anyhow::Result<()> {
+    match headers.get("grpc-status") {
+        Some(status) if status == "0" => Ok(()),
+        None if !is_end => Ok(()),
+        status => anyhow::bail!("the call failed: status {status:?}, {:?}", headers.get("grpc-message")),
+    }
+}

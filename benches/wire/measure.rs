@@ -1,0 +1,327 @@
+//! Bursts of calls, each kind in turn, over and over: whatever else the machine does meets all kinds alike.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use prost::Message;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::calls::{self, Plan};
+use super::client::{Connection, Head, framed, head};
+use super::processes::Server;
+use bursar::grpc::proto::v1;
+
+/// Connections of the client: what an agent runtime is advised to have.
+const CONNECTIONS: usize = 4;
+
+/// The longest latency that is told apart from longer ones, in nanoseconds, and the digits that are.
+const LATENCY_MAX: u64 = 60_000_000_000;
+const LATENCY_DIGITS: u8 = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Uds,
+}
+
+impl Transport {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Uds => "uds",
+        }
+    }
+}
+
+/// So many calls in flight, in bursts of so many calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Level {
+    pub in_flight: usize,
+    burst: u64,
+}
+
+/// How much is measured.
+#[derive(Clone, Debug)]
+pub struct Form {
+    pub transports: Vec<Transport>,
+    pub levels: Vec<Level>,
+    /// Ratios are made within a round.
+    pub rounds: usize,
+    /// Turns of all kinds within a round.
+    turns: usize,
+    pub threads: usize,
+}
+
+impl Form {
+    /// About three minutes.
+    pub fn full() -> Self {
+        let level = |in_flight, burst| Level { in_flight, burst };
+        Self {
+            transports: vec![Transport::Tcp, Transport::Uds],
+            levels: vec![level(1, 250), level(16, 1_000), level(64, 2_000)],
+            rounds: 7,
+            turns: 6,
+            threads: 1,
+        }
+    }
+
+    /// A few seconds.
+    pub fn quick(self) -> Self {
+        Self { rounds: 3, turns: 1, ..self }
+    }
+}
+
+/// What is called, at whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    FloorAuthorize,
+    Authorize,
+    AuthorizeCapped,
+    FloorCommit,
+    Commit,
+}
+
+impl Kind {
+    pub const ALL: [Self; 5] =
+        [Self::FloorAuthorize, Self::Authorize, Self::AuthorizeCapped, Self::FloorCommit, Self::Commit];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FloorAuthorize => "empty handler, Authorize",
+            Self::Authorize => "Authorize",
+            Self::AuthorizeCapped => "Authorize, 5 caps",
+            Self::FloorCommit => "empty handler, Commit",
+            Self::Commit => "Commit, durable",
+        }
+    }
+
+    /// What it is compared with.
+    pub fn floor(self) -> Self {
+        match self {
+            Self::FloorAuthorize | Self::Authorize | Self::AuthorizeCapped => Self::FloorAuthorize,
+            Self::FloorCommit | Self::Commit => Self::FloorCommit,
+        }
+    }
+
+    fn method(self) -> &'static str {
+        match self.floor() {
+            Self::FloorAuthorize => "Authorize",
+            _ => "Commit",
+        }
+    }
+}
+
+/// What one kind did in one round.
+#[derive(Clone, Debug, Default)]
+pub struct Round {
+    pub calls: u64,
+    pub took: Duration,
+    pub cpu: Duration,
+}
+
+/// One kind of call over one transport at one level.
+pub struct Cell {
+    pub transport: Transport,
+    pub in_flight: usize,
+    pub kind: Kind,
+    pub rounds: Vec<Round>,
+    /// Nanoseconds, of all rounds.
+    pub latency: Histogram<u64>,
+}
+
+/// Both servers over one transport.
+struct Wires {
+    floor: Vec<Connection>,
+    sidecar: Vec<Connection>,
+}
+
+struct Bench {
+    floor: Server,
+    sidecar: Server,
+    /// The number of the next call.
+    next: u64,
+}
+
+pub async fn run(form: &Form) -> anyhow::Result<Vec<Cell>> {
+    // The journals belong on a disk, as in use; where the system keeps its temporary files, there may be none.
+    let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let sockets = tempfile::tempdir()?;
+    let ledger = Server::ledger(disk.path())?;
+    let sidecar = Server::sidecar(disk.path(), sockets.path(), ledger.tcp, form.threads)?;
+    let (authorized, committed) = calls::prepare(&ledger, &sidecar).await?;
+    let floor =
+        Server::floor(sockets.path(), &authorized.encode_to_vec(), &committed.encode_to_vec(), form.threads)?;
+    let mut bench = Bench { floor, sidecar, next: 0 };
+    let mut cells = Vec::new();
+    for transport in &form.transports {
+        let wires = bench.connect(*transport).await?;
+        for level in &form.levels {
+            cells.extend(bench.level(form, *transport, *level, &wires).await?);
+        }
+    }
+    Ok(cells)
+}
+
+impl Bench {
+    async fn connect(&self, transport: Transport) -> anyhow::Result<Wires> {
+        let mut wires = Wires { floor: Vec::new(), sidecar: Vec::new() };
+        for _ in 0..CONNECTIONS {
+            for (server, connections) in
+                [(&self.floor, &mut wires.floor), (&self.sidecar, &mut wires.sidecar)]
+            {
+                connections.push(match transport {
+                    Transport::Tcp => Connection::tcp(server.tcp).await?,
+                    Transport::Uds => Connection::unix(&server.socket).await?,
+                });
+            }
+        }
+        Ok(wires)
+    }
+
+    /// All kinds, interleaved.
+    async fn level(
+        &mut self,
+        form: &Form,
+        transport: Transport,
+        level: Level,
+        wires: &Wires,
+    ) -> anyhow::Result<Vec<Cell>> {
+        let mut cells = Vec::with_capacity(Kind::ALL.len());
+        for kind in Kind::ALL {
+            let latency = Histogram::new_with_max(LATENCY_MAX, LATENCY_DIGITS)?;
+            let rounds = vec![Round::default(); form.rounds];
+            cells.push(Cell { transport, in_flight: level.in_flight, kind, rounds, latency });
+        }
+        self.turn(level, wires, |_, _| Ok(())).await?;
+        for round in 0..form.rounds {
+            for _ in 0..form.turns {
+                self.turn(level, wires, |kind, burst| {
+                    let Some(cell) = cells.iter_mut().find(|cell| cell.kind == kind) else { return Ok(()) };
+                    cell.latency.add(&burst.latency)?;
+                    if let Some(round) = cell.rounds.get_mut(round) {
+                        round.calls += burst.answers.len() as u64;
+                        round.took += burst.took;
+                        round.cpu += burst.cpu;
+                    }
+                    Ok(())
+                })
+                .await?;
+            }
+        }
+        Ok(cells)
+    }
+
+    /// One burst of every kind. What was authorised is committed, measured or not, so that every turn begins alike.
+    async fn turn(
+        &mut self,
+        level: Level,
+        wires: &Wires,
+        mut seen: impl FnMut(Kind, &Burst) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut open = Vec::new();
+        for kind in [Kind::FloorAuthorize, Kind::Authorize] {
+            let burst = self.burst(kind, level, wires, self.authorizes(Plan::Plain, level.burst)?).await?;
+            seen(kind, &burst)?;
+            if kind == Kind::Authorize {
+                self.next += level.burst;
+                open = commits(&burst)?;
+            }
+        }
+        for kind in [Kind::FloorCommit, Kind::Commit] {
+            let burst = self.burst(kind, level, wires, open.clone()).await?;
+            seen(kind, &burst)?;
+        }
+        let capped = self.authorizes(Plan::Capped, level.burst)?;
+        self.next += level.burst;
+        let burst = self.burst(Kind::AuthorizeCapped, level, wires, capped).await?;
+        seen(Kind::AuthorizeCapped, &burst)?;
+        self.burst(Kind::Commit, Level { in_flight: 64, ..level }, wires, commits(&burst)?).await?;
+        Ok(())
+    }
+
+    fn authorizes(&self, plan: Plan, count: u64) -> anyhow::Result<Vec<Bytes>> {
+        (self.next..self.next + count).map(|number| framed(&calls::authorize(plan, number))).collect()
+    }
+
+    async fn burst(
+        &self,
+        kind: Kind,
+        level: Level,
+        wires: &Wires,
+        calls: Vec<Bytes>,
+    ) -> anyhow::Result<Burst> {
+        let is_floor = kind == kind.floor();
+        let (server, connections) =
+            if is_floor { (&self.floor, &wires.floor) } else { (&self.sidecar, &wires.sidecar) };
+        let before = server.quiet().await?;
+        let mut burst = Burst::of(connections, &head(kind.method())?, level.in_flight, calls).await?;
+        // Journaling and reporting go on after the answers, and belong to the calls.
+        burst.cpu = server.quiet().await?.saturating_sub(before);
+        Ok(burst)
+    }
+}
+
+/// What became of one burst.
+pub struct Burst {
+    answers: Vec<Bytes>,
+    latency: Histogram<u64>,
+    took: Duration,
+    cpu: Duration,
+}
+
+impl Burst {
+    /// Makes the calls, so many at once: each that is answered is followed by the next.
+    async fn of(
+        connections: &[Connection],
+        head: &Head,
+        in_flight: usize,
+        calls: Vec<Bytes>,
+    ) -> anyhow::Result<Self> {
+        let calls: Arc<[Bytes]> = calls.into();
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+        let began = Instant::now();
+        for connection in connections.iter().cycle().take(in_flight) {
+            let (mut connection, head) = (connection.clone(), head.clone());
+            let (calls, next) = (Arc::clone(&calls), Arc::clone(&next));
+            tasks.spawn(async move {
+                let mut done = Vec::with_capacity(calls.len() / in_flight + 1);
+                while let Some(call) = calls.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let sent = Instant::now();
+                    let answer = connection.call(&head, call.clone()).await?;
+                    done.push((answer, sent.elapsed()));
+                }
+                anyhow::Ok(done)
+            });
+        }
+        let mut done = Vec::with_capacity(calls.len());
+        while let Some(task) = tasks.join_next().await {
+            done.extend(task??);
+        }
+        let took = began.elapsed();
+        let mut latency = Histogram::new_with_max(LATENCY_MAX, LATENCY_DIGITS)?;
+        for (_, waited) in &done {
+            latency.record(u64::try_from(waited.as_nanos())?)?;
+        }
+        let answers = done.into_iter().map(|(answer, _)| answer).collect();
+        Ok(Self { answers, latency, took, cpu: Duration::ZERO })
+    }
+}
+
+/// The commits of what a burst reserved. A run that was denied would make the figures mean something else.
+fn commits(burst: &Burst) -> anyhow::Result<Vec<Bytes>> {
+    let commit = |answer: &Bytes| {
+        let answer = v1::AuthorizeResponse::decode(answer.clone())?;
+        anyhow::ensure!(
+            answer.decision == i32::from(v1::Decision::Allowed)
+                && answer.decided_by == i32::from(v1::DecidedBy::Sidecar),
+            "a run was not decided on the lease: {answer:?}"
+        );
+        framed(&calls::commit(answer.reservation))
+    };
+    burst.answers.iter().map(commit).collect()
+}

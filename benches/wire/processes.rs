@@ -1,0 +1,113 @@
+//! Ledger, sidecar and floor, each a process of its own, and the CPU time that one used.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::floor;
+
+/// A process is quiet once it used less than this within a look's time.
+const QUIET: Duration = Duration::from_micros(300);
+const LOOK: Duration = Duration::from_millis(10);
+
+/// It does not take longer than this to become quiet, or its own upkeep is what is seen.
+const LOOKS_MAX: usize = 100;
+
+/// A server that can be called, ended when this is dropped.
+pub struct Server {
+    child: Child,
+    pub tcp: SocketAddr,
+    pub socket: PathBuf,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Nothing of it is needed any more; its directories go with it.
+        let _gone = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+impl Server {
+    pub fn ledger(dir: &Path) -> anyhow::Result<Self> {
+        let mut command = bursar("ledger", &dir.join("ledger"));
+        command.args(["--listen", "127.0.0.1:0"]);
+        Self::start(command, PathBuf::new(), "")
+    }
+
+    pub fn sidecar(dir: &Path, sockets: &Path, ledger: SocketAddr, threads: usize) -> anyhow::Result<Self> {
+        let socket = sockets.join("sidecar.sock");
+        let mut command = bursar("sidecar", &dir.join("sidecar"));
+        command.arg("--ledger").arg(format!("http://{ledger}")).arg("--socket").arg(&socket);
+        command.args(["--listen", "127.0.0.1:0", "--threads", &threads.to_string()]);
+        Self::start(command, socket, "")
+    }
+
+    /// The empty handler, which answers what the sidecar once did.
+    pub fn floor(dir: &Path, authorize: &[u8], commit: &[u8], threads: usize) -> anyhow::Result<Self> {
+        let socket = dir.join("floor.sock");
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env(floor::ROLE, &socket);
+        let lines =
+            [authorize, commit, threads.to_string().as_bytes()].map(|part| BASE64_STANDARD.encode(part));
+        Self::start(command, socket, &(lines.join("\n") + "\n"))
+    }
+
+    fn start(mut command: Command, socket: PathBuf, input: &str) -> anyhow::Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        child.stdin.take().context("no stdin")?.write_all(input.as_bytes())?;
+        let mut server = Self { tcp: SocketAddr::from(([127, 0, 0, 1], 0)), child, socket };
+        let mut line = String::new();
+        BufReader::new(server.child.stdout.take().context("no stdout")?).read_line(&mut line)?;
+        let ready: serde_json::Value = serde_json::from_str(&line)
+            .with_context(|| format!("{command:?} did not become ready: `{line}`"))?;
+        server.tcp = ready.get("address").and_then(|at| at.as_str()).context("no address")?.parse()?;
+        Ok(server)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// User and system time of all its threads so far.
+    #[expect(
+        unsafe_code,
+        reason = "no safe call reads the CPU clock of another process, and /proc counts in 10 ms"
+    )]
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
+        let id = libc::pid_t::try_from(self.id())?;
+        // SAFETY: both pointers are to live values of the types that the functions write.
+        let failed = unsafe {
+            libc::clock_getcpuclockid(id, &raw mut clock) != 0
+                || libc::clock_gettime(clock, &raw mut time) != 0
+        };
+        anyhow::ensure!(!failed, "the CPU clock of process {id} can't be read");
+        Ok(Duration::new(u64::try_from(time.tv_sec)?, u32::try_from(time.tv_nsec)?))
+    }
+
+    /// Waits until what was asked of it is done, what happens after the answers too; answers the CPU time then.
+    pub async fn quiet(&self) -> anyhow::Result<Duration> {
+        let mut before = self.cpu()?;
+        for _ in 0..LOOKS_MAX {
+            tokio::time::sleep(LOOK).await;
+            let now = self.cpu()?;
+            if now.saturating_sub(before) < QUIET {
+                return Ok(now);
+            }
+            before = now;
+        }
+        Ok(before)
+    }
+}
+
+fn bursar(process: &str, data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bursar"));
+    command.args([process, "--json", "--log", "warn", "--data-dir"]).arg(data);
+    command
+}
