@@ -9,6 +9,7 @@ import os
 import random
 import threading
 import time
+from decimal import Decimal
 
 import faults
 import grpc
@@ -200,11 +201,11 @@ def audit_balances(rig: Rig, charged: dict[str, int]) -> None:
     """The accounts at the ledger show exactly these charges, and no limit was passed."""
     for account in rig.all_accounts:
         balance = rig.balance(account)
-        spent, held, debt = (int(amount or 0) for amount in (balance.spent, balance.held, balance.debt))
+        spent, held, debt = (Decimal(amount or 0) for amount in (balance.spent, balance.held, balance.debt))
         assert debt == 0, f"{account}: no run used more than it held, yet there is debt\n{balance}"
         assert spent == charged[account.name], f"{account}: {charged[account.name]} were charged to runs\n{balance}"
         assert spent + held <= account.limit, f"{account}\n{balance}"
-        assert int(balance.available or 0) >= 0, f"{account}\n{balance}"
+        assert Decimal(balance.available or 0) >= 0, f"{account}\n{balance}"
 
 
 def repeat_elsewhere(rig: Rig, stub) -> None:
