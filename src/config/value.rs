@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::playbook::offline::OfflineMode;
-use crate::types::{Name, Percent};
+use crate::types::Name;
 
 /// Turns an option off that can be.
 const NONE: &str = "none";
