@@ -171,7 +171,7 @@ fn configuration_says_where_each_value_came_from() {
     assert_eq!(of("listen"), ("127.0.0.1:0", "flag --listen".to_owned()));
     assert_eq!(of("retain"), ("3h", "environment BURSAR_RETAIN".to_owned()));
     assert_eq!(of("calls_max"), ("7", format!("{file}:1")));
-    assert_eq!(of("mark"), ("5%", "default".to_owned()));
+    assert_eq!(of("unknown_accounts"), ("deny", "default".to_owned()));
 
     let all = bursar(&["config", "show"]).ends(0).stdout;
     for process in ["# bursar sidecar", "# bursar ledger", "# bursar dev"] {
