@@ -35,6 +35,7 @@ usage: cargo bench [-- OPTION…]
   --transport NAME   only `tcp` or `uds`
   --in-flight N      only so many calls in flight
   --rounds N         so many rounds
+  --burst N          so many calls in each burst: long ones are good for a profiler
   --threads N        server threads, of both servers (1)";
 
 fn main() -> ExitCode {
@@ -74,6 +75,10 @@ fn bench() -> anyhow::Result<()> {
                 anyhow::ensure!(!form.levels.is_empty(), "`{wanted}` is not measured; 1, 16 and 64 are");
             }
             "--rounds" => rounds = Some(value()?.parse()?),
+            "--burst" => {
+                let calls = value()?.parse()?;
+                form.levels.iter_mut().for_each(|level| level.burst = calls);
+            }
             "--threads" => form.threads = value()?.parse()?,
             _ => anyhow::bail!("`{argument}` is no option\n{USAGE}"),
         }

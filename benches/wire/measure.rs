@@ -41,7 +41,7 @@ impl Transport {
 #[derive(Clone, Copy, Debug)]
 pub struct Level {
     pub in_flight: usize,
-    burst: u64,
+    pub burst: u64,
 }
 
 /// How much is measured.
