@@ -36,7 +36,8 @@ usage: cargo bench [-- OPTION…]
   --in-flight N      only so many calls in flight
   --rounds N         so many rounds
   --burst N          so many calls in each burst: long ones are good for a profiler
-  --threads N        server threads, of both servers (1)";
+  --threads N        server threads, of both servers (1)
+  --under COMMAND    starts both servers under it, such as `valgrind --tool=callgrind`";
 
 fn main() -> ExitCode {
     let done = if std::env::var_os(floor::ROLE).is_some() { floor::main() } else { bench() };
@@ -79,6 +80,7 @@ fn bench() -> anyhow::Result<()> {
                 let calls = value()?.parse()?;
                 form.levels.iter_mut().for_each(|level| level.burst = calls);
             }
+            "--under" => form.under = value()?.split_whitespace().map(str::to_owned).collect(),
             "--threads" => form.threads = value()?.parse()?,
             _ => anyhow::bail!("`{argument}` is no option\n{USAGE}"),
         }
