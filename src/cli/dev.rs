@@ -43,6 +43,7 @@ async fn serve(
     let (mut ledger, address) = start_ledger(config).await?;
     let account = sample::set_up(config, sample, address).await?;
     let (mut sidecar, listening) = start_sidecar(config, address).await?;
+    sample::first_answer(sample, &account, &listening).await?;
     let ready = greeting::Ready { listening: &listening, ledger: address, account: &account, sample, config };
     process::ready(screen, &ready.json(), &ready.people());
     tokio::select! {

@@ -56,18 +56,27 @@ impl Ready<'_> {
         let mut text = format!(
             "\nIn a second terminal, a first run:\n\n  \
              export BURSAR_SIDECAR={endpoint} BURSAR_LEDGER=http://{}\n  \
-             run=$({bursar} authorize {account} {action} --handle)\n  \
+             run=$({bursar} authorize {account} {action}{} --handle)\n  \
              {bursar} commit \"$run\"\n  \
              {bursar} account balance {account}\n",
-            self.ledger
+            self.ledger,
+            self.units()
         );
         if let Some(address) = self.listening.tcp {
-            let question = json!({ "account": self.account.account, "action": self.sample.action });
+            let quantities = &self.sample.quantities;
+            let mut question = json!({ "account": self.account.account, "action": self.sample.action });
+            if let Some(question) = question.as_object_mut().filter(|_| !quantities.is_empty()) {
+                question.insert("quantities".to_owned(), json!(quantities));
+            }
             text += &format!(
                 "\nThe same question with grpcurl:\n\n  \
                  grpcurl -plaintext -d {} \\\n    {address} bursar.v1.EntitlementService/Authorize\n",
                 quoted(&question.to_string())
             );
+        }
+        // The example asks for one unit of the action's one meter.
+        if !self.sample.quantities.is_empty() {
+            return text;
         }
         text += &format!(
             "\nFrom Python, in the project's directory:\n\n  \
@@ -76,6 +85,13 @@ impl Ready<'_> {
             quoted(self.endpoint().trim_start_matches("http://"))
         );
         text
+    }
+
+    /// A flag with the quantities, where the action has several meters.
+    fn units(&self) -> String {
+        let quantities = self.sample.quantities.iter().map(|(meter, units)| format!("{meter}={units}"));
+        let quantities = quantities.collect::<Vec<_>>().join(",");
+        if quantities.is_empty() { String::new() } else { format!(" --quantities {}", quoted(&quantities)) }
     }
 
     /// As `--sidecar` takes it.
@@ -95,7 +111,7 @@ fn program() -> String {
 
 /// A word for a shell, as it is.
 fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@[]".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@[]=,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }

@@ -33,6 +33,7 @@ fn of_sidecar(payload: &[u8], body: &[u8]) -> Readable {
         Ok(Found::Record(record)) => format!("{record:?}"),
         Ok(Found::Playbook(source)) => format!("Playbook, {} bytes", source.len()),
         Ok(Found::Attached(attachment)) => format!("{attachment:?}"),
+        Ok(Found::Elsewhere(elsewhere)) => format!("{elsewhere:?}"),
         Ok(Found::Snapshot(part)) => format!(
             "Snapshot of {:?}, part {} of {}, {} bytes",
             part.account,

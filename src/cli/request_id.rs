@@ -1,5 +1,6 @@
 //! Every write at the ledger has a request id; one is drawn where none is given, and told where it may be needed again.
 
+use anyhow::Context;
 use clap::Args;
 
 use super::failure::Failure;
@@ -19,7 +20,7 @@ impl RequestIdArgs {
     ) -> Result<T, Failure> {
         let id = match &self.request_id {
             Some(id) => id.clone(),
-            None => drawn()?,
+            None => drawn().map_err(|error| Failure::from(error).help("give a `--request-id`"))?,
         };
         write(id.clone()).await.map_err(|failure| {
             if failure.may_have_happened() {
@@ -34,11 +35,9 @@ impl RequestIdArgs {
 }
 
 /// 128 random bits: never drawn twice.
-fn drawn() -> Result<String, Failure> {
+pub fn drawn() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        Failure::new(format!("cannot draw a request id: {error}")).help("give a `--request-id`")
-    })?;
+    getrandom::fill(&mut bytes).context("cannot draw a request id")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -1,5 +1,6 @@
 //! What `bursar dev` sets up at its ledger: a playbook and an account.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,20 +9,28 @@ use serde_json::Value;
 
 use super::failure::Failure;
 use super::playbook::source;
+use super::request_id::drawn;
 use crate::config::{DevConfig, Endpoint};
 use crate::grpc::call_error::CallError;
-use crate::grpc::client::LedgerClient;
+use crate::grpc::client::{LedgerClient, SidecarClient};
+use crate::grpc::listen::Listening;
 use crate::grpc::proto::ledger_v1::{
     Account, GetAccountRequest, PlaybookServiceGetRequest, PlaybookServicePublishRequest, SubscribeRequest,
 };
+use crate::grpc::proto::v1;
 use crate::playbook::Playbook;
 use crate::playbook::action::{Trigger, Weight};
+use crate::runtime::Backoff;
 
 /// The playbook that `dev` publishes where none is named.
 const SAMPLE: &str = include_str!("../../examples/support-agent.yaml");
 
 /// The ledger stands in the same process: it answers soon or not at all.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two questions to a sidecar that is not online yet: each costs it next to nothing.
+const PAUSE_FIRST: Duration = Duration::from_millis(4);
+const PAUSE_MOST: Duration = Duration::from_millis(50);
 
 /// A playbook, and what of it the first commands use.
 #[derive(Debug)]
@@ -31,8 +40,10 @@ pub struct Sample {
     named: bool,
     pub playbook: Playbook,
     pub plan: String,
-    /// An action of the plan that a commit charges.
+    /// An action of the plan that a commit charges, with one meter where there is one.
     pub action: String,
+    /// One unit of each meter, where the action has several.
+    pub quantities: BTreeMap<String, String>,
 }
 
 impl Sample {
@@ -64,7 +75,17 @@ impl Sample {
         let actions = first("actions");
         let action =
             actions.iter().find(|name| charged(name)).or(actions.first()).cloned().unwrap_or_default();
-        Ok(Self { text, named: config.playbook.is_some(), plan, action, playbook })
+        let quantities = one_of_each(&playbook, &action);
+        Ok(Self { text, named: config.playbook.is_some(), plan, action, quantities, playbook })
+    }
+}
+
+fn one_of_each(playbook: &Playbook, action: &str) -> BTreeMap<String, String> {
+    match playbook.actions.get(action).map(|action| &action.terms.weight) {
+        Some(Weight::Meters(meters)) => {
+            meters.keys().map(|meter| (meter.to_string(), "1".to_owned())).collect()
+        }
+        Some(Weight::Single(_)) | None => BTreeMap::new(),
     }
 }
 
@@ -78,7 +99,7 @@ pub async fn set_up(config: &DevConfig, sample: &Sample, ledger: SocketAddr) -> 
         let request = PlaybookServicePublishRequest {
             document: sample.text.clone(),
             validate_only: false,
-            request_id: format!("dev-publish-{}", sample.playbook.version),
+            request_id: drawn()?,
         };
         let publish = ledger.publish(request).await;
         let version = sample.playbook.version;
@@ -95,7 +116,7 @@ pub async fn set_up(config: &DevConfig, sample: &Sample, ledger: SocketAddr) -> 
         Err(error) if error.reason == "ACCOUNT_UNKNOWN" => {
             let request = SubscribeRequest {
                 plan: sample.plan.clone(),
-                request_id: format!("dev-subscribe-{account}"),
+                request_id: drawn()?,
                 account,
                 ..SubscribeRequest::default()
             };
@@ -104,6 +125,35 @@ pub async fn set_up(config: &DevConfig, sample: &Sample, ledger: SocketAddr) -> 
         }
         Err(error) => Err(error).context("cannot look at the account"),
     }
+}
+
+/// Waits until the sidecar can decide a run of the account: it listens before it has reached its ledger.
+pub async fn first_answer(sample: &Sample, account: &Account, at: &Listening) -> anyhow::Result<()> {
+    let endpoint = match (at.tcp, &at.socket) {
+        (Some(address), _) => Endpoint::Http(address.to_string()),
+        (None, Some(socket)) => Endpoint::Unix(socket.clone()),
+        (None, None) => anyhow::bail!("the sidecar listens nowhere"),
+    };
+    let mut sidecar = SidecarClient::connect(&endpoint, PATIENCE).await?;
+    let question = v1::AuthorizeRequest {
+        account: account.account.clone(),
+        action: sample.action.clone(),
+        quantities: sample.quantities.clone(),
+        validate_only: true,
+        ..v1::AuthorizeRequest::default()
+    };
+    let mut pause = Backoff::new(PAUSE_FIRST, PAUSE_MOST);
+    let asked = async {
+        loop {
+            match sidecar.authorize(question.clone()).await {
+                Ok(answer) if answer.connectivity() == v1::Connectivity::Online => return Ok(()),
+                Err(error) if !error.is_unavailable() => return Err(error),
+                Ok(_) | Err(_) => tokio::time::sleep(pause.next_wait()).await,
+            }
+        }
+    };
+    let answered = tokio::time::timeout(PATIENCE, asked).await;
+    answered.context("the sidecar did not reach the ledger in time")?.context("the sidecar does not answer")
 }
 
 async fn must_publish(ledger: &mut LedgerClient, sample: &Sample) -> Result<bool, CallError> {
@@ -135,6 +185,18 @@ mod tests {
     fn the_sample_is_sound_and_has_something_to_ask_for() {
         let sample = Sample::read(&config(&[])).unwrap();
         assert_eq!((sample.plan.as_str(), sample.action.as_str()), ("team", "ticket.answer"));
+    }
+
+    #[test]
+    fn an_action_with_several_meters_is_asked_for_with_each() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p.yaml");
+        let text = "bursar: 1\nplaybook: p\nversion: 1\ncredit: {unit: output, price: 1, currency: USD}\n\
+                    actions: {llm: {weight: {in: 1, out: 2}}}\nplans: {one: {}}\n";
+        std::fs::write(&path, text).unwrap();
+        let sample = Sample::read(&config(&[("playbook", path.to_str().unwrap())])).unwrap();
+        assert_eq!((sample.plan.as_str(), sample.action.as_str()), ("one", "llm"));
+        assert_eq!(sample.quantities.keys().collect::<Vec<_>>(), ["in", "out"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::setting::settings;
 use super::value::{self, Endpoint};
 use crate::playbook::offline::OfflineMode;
 use crate::telemetry::{LogFilter, LogFormat, SampleRatio};
-use crate::types::{Name, Percent};
+use crate::types::Name;
 
 /// The file that is read where none is named.
 pub const USUAL_FILE: &str = "/etc/bursar/sidecar.toml";
@@ -46,10 +46,6 @@ settings! {
         /// What happens, while the ledger cannot be reached, to runs of accounts that this sidecar has never seen.
         unknown_accounts: OfflineMode = "deny", value::offline_mode;
 
-        /// The most reservations that are not yet on disk may add up to, as a share of a lease: what an unclean stop
-        /// seals. Never less than the largest recent run.
-        mark: Percent = "5%", value::share;
-
         /// The most that records may take on disk while they wait for the ledger. A full outbox refuses new work with
         /// `JOURNAL_FULL`; it never drops usage.
         outbox_bytes_max: u64 = "1GiB", |text: &str| value::bytes(text, MIB..=1024 * GIB);
@@ -59,9 +55,6 @@ settings! {
 
         /// The most that such records may take on disk; the oldest go first.
         retain_bytes_max: u64 = "256MiB", |text: &str| value::bytes(text, 0..=1024 * GIB);
-
-        /// How many ended reservations are remembered, until their time ends, to answer repeated calls without the ledger.
-        remember_max: usize = "100000", |text: &str| value::count(text, 0..=100_000_000);
 
         /// How many calls may be in work at once; further ones are refused with `OVERLOADED`.
         calls_max: usize = "4096", |text: &str| value::count(text, 1..=1_000_000);

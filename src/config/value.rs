@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::playbook::offline::OfflineMode;
-use crate::types::{Name, Percent};
+use crate::types::Name;
 
 /// Turns an option off that can be.
 const NONE: &str = "none";
@@ -172,12 +172,6 @@ pub fn name(text: &str) -> Result<Name, String> {
 
 pub fn name_or_none(text: &str) -> Result<Option<Name>, String> {
     if text == NONE { Ok(None) } else { name(text).map(Some) }
-}
-
-/// A share of a whole.
-pub fn share(text: &str) -> Result<Percent, String> {
-    let share = text.parse::<Percent>().ok().filter(|share| *share <= Percent::FULL);
-    share.ok_or_else(|| "is not a percentage between `0%` and `100%`, such as `5%`".to_owned())
 }
 
 pub fn offline_mode(text: &str) -> Result<OfflineMode, String> {

@@ -104,7 +104,6 @@ fn numbers_and_words() {
     all(threads, &[], &["0", "many", ""]);
     all(switch, &["true", "false"], &["", "yes", "1"]);
     all(offline_mode, &["deny"], &["", "basic", "allow", "emergency", "deney"]);
-    all(share, &["0%", "5%", "2.5%", "100%"], &["", "5", "-1%", "101%", "%"]);
     all(name_or_none, &["none", "host-1"], &[""]);
 }
 

@@ -7,7 +7,7 @@ use super::event::{CapFlow, Flow, Place};
 use super::hold::{self, Draw};
 use super::pool::PoolId;
 use super::reservation::{Reservation, State};
-use crate::types::{Credits, ReservationId};
+use crate::types::Credits;
 
 /// The deepest family: children of children beyond this are refused, so that no walk to the root is long.
 pub const DEPTH_MAX: usize = 32;
@@ -182,9 +182,4 @@ pub fn spent_after(before: &[Draw], flows: &[Flow]) -> Vec<Draw> {
         }
     }
     spent
-}
-
-/// The id of the nearest open ancestor, for messages.
-pub fn parent_of(run: &Reservation) -> Option<ReservationId> {
-    run.run.parent
 }

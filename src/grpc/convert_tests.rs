@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::credit::Subject;
 use crate::grpc::status::of_invalid;
+use crate::playbook::charge::{Quantities, RunResult};
 
 /// The reason and the fields of what is wrong with a message.
 fn check<T: std::fmt::Debug>(read: Read<T>, reason: &str, field: &str) {

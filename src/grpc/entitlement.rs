@@ -64,7 +64,7 @@ pub fn services<E: Entitlements>(
             .max_decoding_message_size(REQUEST_BYTES_MAX)
             .max_encoding_message_size(ANSWER_BYTES_MAX),
     );
-    Services::new(routes)
+    Services::new(routes, ENTITLEMENT_SERVICE)
 }
 
 /// Who asked, for the note about the decision.

@@ -169,8 +169,6 @@ pub enum Refused {
     /// A handle that is not authentic, or that belongs to another account than the call.
     #[error("`{field}` {what}")]
     Handle { field: &'static str, what: &'static str },
-    #[error("the time of a run is at most {longest}, as its action's `reserve.longest` says; ask for less")]
-    TtlTooLong { longest: crate::types::Length },
     #[error("the plan has no pool `{0}`; its one pool is `account`")]
     PoolUnknown(PoolId),
     #[error("the sidecar has as many calls in work as it may; try again")]

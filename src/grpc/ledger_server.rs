@@ -169,8 +169,11 @@ async fn routes<L: LedgerApi>(ledger: L, bounds: Bounds, shutdown: &Shutdown) ->
     for name in [named(&lease), named(&accounts), named(&playbooks)] {
         reporter.set_service_status(name, tonic_health::ServingStatus::Serving).await;
     }
-    let reflection =
-        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     let mut routes = Routes::builder();
     routes
         .add_service(lease)

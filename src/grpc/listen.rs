@@ -90,14 +90,16 @@ pub enum ListenError {
 pub struct Services(Routes);
 
 impl Services {
-    /// `services` with what every server has beside them: health, and reflection in both versions.
-    pub(super) fn new(mut services: RoutesBuilder) -> (Self, Health) {
+    /// `services`, named `name`, with what every server has beside them: health, and reflection in both versions.
+    pub(super) fn new(mut services: RoutesBuilder, name: &str) -> (Self, Health) {
         let (reporter, health) = tonic_health::server::health_reporter();
         services.add_service(health);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .with_service_name(name)
+                .with_service_name("grpc.health.v1.Health")
         };
         // Both fail only where the descriptors of this build are not whole, which a test would have seen.
         if let Ok(v1) = reflection().build_v1() {

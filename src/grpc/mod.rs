@@ -5,7 +5,7 @@
 //! | `proto` | the generated types |
 //! | `entitlement` | the service that agent runtimes call |
 //! | `entitlement_api` | what that service needs of whoever decides |
-//! | `convert` | wire → questions, or what is wrong with them |
+//! | `convert`, `field` | wire → questions, or what is wrong with them |
 //! | `reply` | answers → wire |
 //! | `explain` | the trail of rules behind a decision |
 //! | `status` | the one table of error → status |
@@ -36,6 +36,7 @@ pub mod convert;
 pub mod entitlement;
 pub mod entitlement_api;
 mod explain;
+mod field;
 pub mod health;
 pub mod json;
 pub mod lease_client;

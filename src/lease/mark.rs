@@ -32,7 +32,8 @@ impl Mark {
         let part = leased.decimal() / rust_decimal::Decimal::from(PART_OF_LEASE);
         let counts = plan.caps.iter().any(|cap| Kind::of(&cap.measure) != Kind::Credits);
         Self {
-            credits: Credits::computed(part.trunc_with_scale(crate::types::amount::SCALE_MAX)).max(largest),
+            // Whole credits: what is sealed is seen in balances.
+            credits: Credits::computed(part.trunc()).max(largest),
             runs: counts.then_some(RUNS),
         }
     }

@@ -58,7 +58,10 @@ enum Asked<L> {
 
 /// Why asking led to nothing.
 pub enum Away {
+    /// The ledger did not answer.
     Unreachable,
+    /// It was known to be out of reach, and was not asked.
+    Known,
     Refused(Refused),
 }
 
@@ -108,18 +111,20 @@ impl<U: Upstream> Core<U> {
     ) -> Result<Asked<L>, Refused> {
         let own = self.wait_of(account);
         let wait = patience.map_or(own, |patience| patience.min(own));
-        if self.link.is_online() {
-            // Nothing in here waits for the disk: what was decided in time is not decided twice.
-            match tokio::time::timeout(wait, self.asked(account, wait, first, op)).await {
-                Ok(Ok(asked)) => return Ok(asked),
-                Ok(Err(Away::Refused(why))) => return Err(why),
-                Ok(Err(Away::Unreachable)) => self.link.suspect(),
-                // A caller in a hurry proves nothing.
-                Err(_) if wait < own => {}
-                Err(_) => self.link.suspect(),
-            }
-        } else {
-            self.keep_burn(account, &first);
+        self.keep_burn(account, &first);
+        // Nothing in here waits for the disk: what was decided in time is not decided twice.
+        let asked = async {
+            self.link.settled().await;
+            if self.link.is_online() { self.asked(account, wait, first, op).await } else { Err(Away::Known) }
+        };
+        match tokio::time::timeout(wait, asked).await {
+            Ok(Ok(asked)) => return Ok(asked),
+            Ok(Err(Away::Refused(why))) => return Err(why),
+            Ok(Err(Away::Known)) => {}
+            Ok(Err(Away::Unreachable)) => self.link.suspect(),
+            // A caller in a hurry proves nothing.
+            Err(_) if wait < own => {}
+            Err(_) => self.link.suspect(),
         }
         match self.step(account, Link::Unreachable, op)? {
             Stepped::Done(decided) => Ok(Asked::Here(decided)),
@@ -148,7 +153,6 @@ impl<U: Upstream> Core<U> {
         if let Stepped::Decide(ask) = first {
             return self.pass(account, wait, &ask).await.map(Asked::Ledger);
         }
-        self.keep_burn(account, &first);
         let turn = self.shards.with(account, |desk| desk.slot.turn())?;
         let held = turn.lock().await;
         for _ in 0..ASKS_MAX {

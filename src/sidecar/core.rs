@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::entry::Entry;
+use super::entry::{Elsewhere, Entry};
 use super::ids::Ids;
 use super::shard::Shards;
 use super::upstream::Upstream;
@@ -16,7 +16,7 @@ use crate::grpc::lease_client::Sender;
 use crate::playbook;
 use crate::runtime::{BootId, Boottime};
 use crate::storage::{JournalError, Urgency};
-use crate::types::{AccountId, SidecarId, Timestamp};
+use crate::types::{AccountId, ReservationId, SidecarId, Timestamp};
 
 #[derive(Debug)]
 pub struct Core<U> {
@@ -48,14 +48,25 @@ pub struct Keeping {
 /// Whether the ledger is in reach, and as whom.
 #[derive(Debug)]
 pub struct Link {
-    now: watch::Sender<Option<Sender>>,
+    now: watch::Sender<Standing>,
     online: AtomicBool,
     suspect: Notify,
 }
 
+/// What is known of the way to the ledger.
+#[derive(Clone, Copy, Debug)]
+pub enum Standing {
+    /// Not yet, or just lost: whoever has patience waits for what comes of it.
+    Trying,
+    Up(Sender),
+    /// The last try failed.
+    Down,
+}
+
 impl Default for Link {
     fn default() -> Self {
-        Self { now: watch::channel(None).0, online: AtomicBool::new(false), suspect: Notify::new() }
+        let now = watch::channel(Standing::Trying).0;
+        Self { now, online: AtomicBool::new(false), suspect: Notify::new() }
     }
 }
 
@@ -66,22 +77,36 @@ impl Link {
 
     /// Who this sidecar is to the ledger; `None` while that is out of reach.
     pub fn sender(&self) -> Option<Sender> {
-        *self.now.borrow()
+        match *self.now.borrow() {
+            Standing::Up(who) => Some(who),
+            Standing::Trying | Standing::Down => None,
+        }
     }
 
-    pub fn set(&self, sender: Option<Sender>) {
-        self.online.store(sender.is_some(), Ordering::Relaxed);
-        self.now.send_replace(sender);
+    pub fn set(&self, standing: Standing) {
+        self.online.store(matches!(standing, Standing::Up(_)), Ordering::Relaxed);
+        self.now.send_replace(standing);
     }
 
-    pub fn changes(&self) -> watch::Receiver<Option<Sender>> {
+    pub fn changes(&self) -> watch::Receiver<Standing> {
         self.now.subscribe()
     }
 
     /// Waits until the ledger is in reach.
     pub async fn up(&self) -> Option<Sender> {
         let mut now = self.now.subscribe();
-        now.wait_for(Option::is_some).await.ok().and_then(|sender| *sender)
+        let up = now.wait_for(|standing| matches!(standing, Standing::Up(_))).await.ok()?;
+        match *up {
+            Standing::Up(who) => Some(who),
+            Standing::Trying | Standing::Down => None,
+        }
+    }
+
+    /// Waits until it is known whether the ledger is in reach.
+    pub async fn settled(&self) {
+        let mut now = self.now.subscribe();
+        // The sender lives as long as the link.
+        let _gone = now.wait_for(|standing| !matches!(standing, Standing::Trying)).await;
     }
 
     /// A question had no answer: whether the ledger is still there is looked at anew.
@@ -136,6 +161,32 @@ impl<U: Upstream> Core<U> {
         let number = self.shards.journal.append(entry, Urgency::Soon)?;
         *facts_from = number.min(*facts_from);
         Ok(())
+    }
+
+    /// Remembers, durably, that the ledger settles a run: before its answer goes out, or the same request might be held
+    /// here anew after a crash.
+    pub async fn settled_elsewhere(
+        &self,
+        account: &AccountId,
+        id: ReservationId,
+        until: Timestamp,
+    ) -> Result<(), JournalError> {
+        let noted = self.shards.visit(account, |desk| {
+            if desk.slot.is_elsewhere(id) || until <= desk.here.at {
+                return Ok(0);
+            }
+            let entry = Entry::Elsewhere(Elsewhere { account: account.clone(), id, until });
+            let number = self.shards.journal.append(entry, Urgency::Now)?;
+            desk.slot.settles_elsewhere(id, until, desk.here.at);
+            desk.slot.needed_from = desk.slot.needed_from.or(Some(number));
+            desk.slot.last = number;
+            Ok(number)
+        });
+        match noted {
+            Some(Ok(number)) => self.durable(number?).await,
+            // The account is broken or gone: nothing of it is held here anew.
+            Some(Err(_)) | None => Ok(()),
+        }
     }
 
     /// Waits until a version of the playbook is known here.

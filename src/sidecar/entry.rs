@@ -5,14 +5,16 @@ use std::sync::{Arc, OnceLock};
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
+use crate::lease::event::Snapshot;
 use crate::lease::{SidecarRecord, WalletEvent};
 use crate::storage::Journaled;
-use crate::types::{AccountId, Epoch};
+use crate::types::{AccountId, Epoch, ReservationId, Timestamp};
 
 const RECORD: u8 = 0;
 const PLAYBOOK: u8 = 1;
 const ATTACHED: u8 = 2;
 const SNAPSHOT: u8 = 3;
+const ELSEWHERE: u8 = 4;
 
 /// About the bytes of one record: a reservation with its names and draws.
 const RECORD_BYTES: usize = 400;
@@ -29,6 +31,7 @@ pub enum Entry {
     Playbook(Arc<str>),
     Attached(Attachment),
     Snapshot(SnapshotPart),
+    Elsewhere(Elsewhere),
 }
 
 /// What a start learned of the ledger: its next process of the same boot goes on with it.
@@ -54,9 +57,30 @@ pub struct SnapshotPart {
     pub part: u32,
     #[n(2)]
     pub parts: u32,
-    /// CBOR of `lease::event::Snapshot`, cut.
+    /// CBOR of `Kept`, cut.
     #[cbor(n(3), with = "minicbor::bytes")]
     pub bytes: Vec<u8>,
+}
+
+/// A run that the ledger settles: the same request again goes there.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Elsewhere {
+    #[n(0)]
+    pub account: AccountId,
+    #[n(1)]
+    pub id: ReservationId,
+    /// Remembered until then: the end of the run's time.
+    #[n(2)]
+    pub until: Timestamp,
+}
+
+/// All that is kept of one account.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Kept {
+    #[n(0)]
+    pub wallet: Snapshot,
+    #[n(1)]
+    pub elsewhere: Vec<(ReservationId, Timestamp)>,
 }
 
 /// An entry as it was found.
@@ -66,6 +90,7 @@ pub enum Found {
     Playbook(String),
     Attached(Attachment),
     Snapshot(SnapshotPart),
+    Elsewhere(Elsewhere),
 }
 
 #[derive(Debug, Error)]
@@ -102,6 +127,10 @@ impl Journaled for Entry {
                 out.push(SNAPSHOT);
                 write(part, out);
             }
+            Self::Elsewhere(elsewhere) => {
+                out.push(ELSEWHERE);
+                write(elsewhere, out);
+            }
         }
     }
 
@@ -112,7 +141,7 @@ impl Journaled for Entry {
                 _ => RECORD_BYTES,
             },
             Self::Playbook(source) => source.len(),
-            Self::Attached(_) => 64,
+            Self::Attached(_) | Self::Elsewhere(_) => 64,
             Self::Snapshot(part) => part.bytes.len() + 64,
         }
     }
@@ -129,6 +158,7 @@ pub fn read(bytes: &[u8]) -> Result<Found, EntryError> {
             .map_err(|error| EntryError::Content(error.to_string())),
         ATTACHED => minicbor::decode(rest).map(Found::Attached).map_err(content),
         SNAPSHOT => minicbor::decode(rest).map(Found::Snapshot).map_err(content),
+        ELSEWHERE => minicbor::decode(rest).map(Found::Elsewhere).map_err(content),
         other => Err(EntryError::Kind(other)),
     }
 }

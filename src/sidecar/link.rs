@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_stream::StreamExt;
 
-use super::core::Core;
+use super::core::{Core, Standing};
 use super::entry::{Attachment, Entry};
 use super::upstream::Upstream;
 use crate::grpc::lease_client::{Attached, LinkError, Sender, Told};
@@ -33,7 +33,7 @@ impl<U: Upstream> Core<U> {
             () = shutdown.requested() => {}
             () = self.link_forever() => {}
         }
-        self.link.set(None);
+        self.link.set(Standing::Down);
     }
 
     async fn link_forever(&self) {
@@ -45,15 +45,21 @@ impl<U: Upstream> Core<U> {
                     tokio::time::sleep(AGAIN_FIRST).await;
                     continue;
                 }
-                Ok(End::Lost) => backoff.reset(),
+                Ok(End::Lost) => {
+                    self.link.set(Standing::Trying);
+                    backoff.reset();
+                }
                 Err(LinkError::Fenced) => {
+                    self.link.set(Standing::Down);
                     tracing::error!(
-                        "a later start of this sidecar is at work; this process only reports what it has"
+                        "a later start of this sidecar is at work; the ledger hears this process no more"
                     );
                 }
-                Err(why) => tracing::warn!(%why, "the ledger is out of reach"),
+                Err(why) => {
+                    self.link.set(Standing::Down);
+                    tracing::warn!(%why, "the ledger is out of reach");
+                }
             }
-            self.link.set(None);
             tokio::time::sleep(backoff.next_wait()).await;
         }
     }
@@ -71,7 +77,7 @@ impl<U: Upstream> Core<U> {
         let who = Sender { sidecar: self.id, epoch: attached.epoch };
         let mut told = self.upstream.watch(who).await?;
         self.attached(&attached);
-        self.link.set(Some(who));
+        self.link.set(Standing::Up(who));
         tracing::info!(
             epoch = attached.epoch.start,
             generation = attached.generation,

@@ -6,6 +6,7 @@
 //! | `door` | what the service asks: whatever core is in place, or why there is none |
 //! | `core` | what all parts share between two openings of the journal |
 //! | `runs` | calls about runs, from question to answer |
+//! | `admit` | what a call must pass before its wallet is asked |
 //! | `views` | questions that change nothing |
 //! | `calls` | one call's way: the lease in hand, the ledger, the offline mode |
 //! | `handles`, `ids` | handles opened and sealed; ids that nobody else draws |
@@ -18,6 +19,7 @@
 //! | `recover`, `salvage` | opening the journal; what a damaged one still held |
 //! | `upstream` | the ledger as the sidecar needs it |
 
+mod admit;
 mod calls;
 mod core;
 mod door;

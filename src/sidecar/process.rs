@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::task::JoinSet;
 
-use super::core::{Core, Keeping};
+use super::core::{Core, Keeping, Standing};
 use super::door::Door;
 use super::ids::Ids;
 use super::recover::{self, Opened, Opening};
@@ -232,7 +232,7 @@ impl Tasks {
 async fn say_upstream<U: Upstream>(core: Arc<Core<U>>, health: Health, stop: Shutdown) {
     let mut changes = core.link.changes();
     loop {
-        let online = changes.borrow_and_update().is_some();
+        let online = matches!(*changes.borrow_and_update(), Standing::Up(_));
         health.say(UPSTREAM, online).await;
         tokio::select! {
             () = stop.requested() => break,

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::core::{Core, Keeping, Link};
-use super::entry::{self, Attachment, EntryError, Found, SnapshotPart};
+use super::entry::{self, Attachment, Elsewhere, EntryError, Found, Kept, SnapshotPart};
 use super::ids::Ids;
 use super::outbox::{Outbox, Pending};
 use super::salvage::Salvage;
@@ -18,12 +18,11 @@ use super::slot::Slot;
 use super::upstream::Upstream;
 use crate::engine::contract::Playbooks;
 use crate::engine::wallet::Wallet;
-use crate::lease::event::Snapshot;
 use crate::lease::{SidecarRecord, WalletEvent};
 use crate::playbook;
 use crate::runtime::{BootId, Clock, LedgerClock};
 use crate::storage::{self, Engine, Limits, OpenError, StoredRecord};
-use crate::types::{AccountId, SidecarId};
+use crate::types::{AccountId, SidecarId, Timestamp};
 
 /// How a journal is opened.
 #[derive(Clone, Debug)]
@@ -59,7 +58,7 @@ pub enum RecoverError {
 }
 
 /// A snapshot, and the number of its first record.
-type Taken = (u64, Snapshot);
+type Taken = (u64, Kept);
 
 /// What the journal held, read but not yet applied.
 #[derive(Default)]
@@ -68,6 +67,7 @@ struct Read {
     attached: Option<Attachment>,
     records: Vec<(u64, SidecarRecord)>,
     snapshots: BTreeMap<AccountId, Taken>,
+    elsewhere: Vec<(u64, Elsewhere)>,
     pending: VecDeque<Pending>,
     facts_from: Option<u64>,
 }
@@ -156,6 +156,7 @@ fn read(records: &[StoredRecord]) -> Result<Read, RecoverError> {
                 }
                 read.records.push((number, record));
             }
+            Found::Elsewhere(elsewhere) => read.elsewhere.push((number, elsewhere)),
             Found::Snapshot(part) => {
                 if let Some((account, found)) = assembled(&mut parts, number, part).map_err(failed)? {
                     read.snapshots.insert(account, found);
@@ -188,17 +189,20 @@ fn assembled(
     }
     let Some((first, all)) = parts.remove(&account) else { return Ok(None) };
     let bytes: Vec<u8> = all.into_iter().flat_map(|part| part.bytes).collect();
-    let snapshot = minicbor::decode(&bytes).map_err(|error| EntryError::Content(error.to_string()))?;
-    Ok(Some((account, (first, snapshot))))
+    let kept = minicbor::decode(&bytes).map_err(|error| EntryError::Content(error.to_string()))?;
+    Ok(Some((account, (first, kept))))
 }
 
 /// Makes the wallets again. A bug that shows here breaks one account, not the start.
 fn replay(read: &Read) -> Vec<Slot> {
     let mut slots: BTreeMap<&AccountId, Slot> = BTreeMap::new();
-    for (account, (first, snapshot)) in &read.snapshots {
+    for (account, (first, kept)) in &read.snapshots {
         let slot = slots.entry(account).or_insert_with(|| Slot::new(account.clone()));
         slot.needed_from = Some(*first);
-        let event = WalletEvent::Snapshot(Box::new(snapshot.clone()));
+        for (id, until) in &kept.elsewhere {
+            slot.settles_elsewhere(*id, *until, Timestamp::default());
+        }
+        let event = WalletEvent::Snapshot(Box::new(kept.wallet.clone()));
         guarded(slot, |wallet| wallet.apply(&event, &read.playbooks));
     }
     for (number, record) in &read.records {
@@ -210,6 +214,11 @@ fn replay(read: &Read) -> Vec<Slot> {
             guarded(slot, |wallet| wallet.apply(event, &read.playbooks));
         }
         guarded(slot, |wallet| wallet.resume_handing(*number, event));
+    }
+    for (number, Elsewhere { account, id, until }) in &read.elsewhere {
+        let slot = slots.entry(account).or_insert_with(|| Slot::new(account.clone()));
+        slot.needed_from = Some(slot.needed_from.unwrap_or(*number).min(*number));
+        slot.settles_elsewhere(*id, *until, Timestamp::default());
     }
     slots.into_values().collect()
 }

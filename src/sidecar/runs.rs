@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::admit::{is_elsewhere, opened, taken};
 use super::calls::{Came, Turn};
 use super::core::Core;
 use super::handles::{self, ToSeal};
@@ -11,23 +12,22 @@ use crate::credit::Reason;
 use crate::engine::account::{RunAsk, RunReply};
 use crate::engine::answer::{AuthorizeAnswer, Next, ProgressAnswer, RunAnswer};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
-use crate::engine::handle::{self, Handle};
-use crate::engine::wallet::{Link, Step};
+use crate::engine::handle;
+use crate::engine::wallet::Step;
 use crate::grpc::entitlement_api::{
     About, Answered, AuthorizeQuestion, CommitQuestion, Given, Outcome, ProgressQuestion, RecordQuestion,
     Refused,
 };
 use crate::playbook::Mode;
-use crate::playbook::action::Terms;
 use crate::playbook::overage;
-use crate::types::{Credits, ReservationId, Timestamp, calendar};
+use crate::types::{AccountId, Credits, ReservationId, Timestamp};
 
 /// The operations whose request ids make a reservation's id.
 pub const AUTHORIZE: &str = "authorize";
 pub const RECORD: &str = "record";
 
-/// Why a handle of an account that nobody subscribed is not taken.
-const NO_ACCOUNT: &str = "names an account that the ledger does not know";
+/// How long a record that the ledger booked is remembered here, in microseconds: an hour, as long as records are kept.
+const RECORD_MICROS: i64 = 3_600_000_000;
 
 /// A decision, with what the answer tells besides.
 struct Local<A> {
@@ -54,7 +54,9 @@ impl<U: Upstream> Core<U> {
                         &made.insert((self.call(&question, AUTHORIZE, fresh, desk)?, keyed)).0
                     }
                 };
-                ttl_fits(desk, call)?;
+                if is_elsewhere(desk, call.id, link)? {
+                    return Ok(Turn::Decide(Box::new(RunAsk::Authorize(Box::new(call.clone())))));
+                }
                 let step = desk.slot.wallet.authorize(call, false, link, desk.here, desk.tape)?;
                 Ok(match step {
                     Step::Done { answer, wait } => {
@@ -72,6 +74,9 @@ impl<U: Upstream> Core<U> {
             Came::Here { answer, at } => Ok(answer.answered(id, at)),
             Came::Ledger(RunReply::Authorize(answer)) => {
                 let times = (answer.as_of, answer.expires_at.unwrap_or(answer.as_of));
+                if answer.reservation.is_some() {
+                    self.elsewhere(&account, id, times.1).await?;
+                }
                 let made = made.filter(|_| answer.reservation.is_some());
                 let handle = made.and_then(|(call, _)| {
                     let version = answer.version;
@@ -109,6 +114,9 @@ impl<U: Upstream> Core<U> {
                     }
                 };
                 taken(desk, link)?;
+                if is_elsewhere(desk, call.authorize.id, link)? {
+                    return Ok(Turn::Decide(Box::new(RunAsk::Record(Box::new(call.clone())))));
+                }
                 let step = desk.slot.wallet.record(call, text, link, desk.here, desk.tape)?;
                 let id = call.authorize.id;
                 Ok(self.local(desk, id, step, || RunAsk::Record(Box::new(call.clone()))))
@@ -118,7 +126,8 @@ impl<U: Upstream> Core<U> {
             Some((call, text, _)) => (call.authorize.id, text),
             None => (fresh, String::new()),
         };
-        let mut answered = self.answered(came, id, 0)?;
+        let until = self.shards.clock.now().plus_micros(RECORD_MICROS);
+        let mut answered = self.answered(came, &account, (id, until), 0).await?;
         answered.handle = answered.handle.or(Some(text));
         Ok(answered)
     }
@@ -141,7 +150,8 @@ impl<U: Upstream> Core<U> {
                 Ok(self.local(desk, id, step, ask))
             })
             .await?;
-        self.answered(came, id, given.claim.version)
+        let run = (id, given.claim.expires_at);
+        self.answered(came, &given.claim.account, run, given.claim.version).await
     }
 
     pub async fn release(
@@ -160,7 +170,8 @@ impl<U: Upstream> Core<U> {
                 Ok(self.local(desk, call.id, step, ask))
             })
             .await?;
-        self.answered(came, call.id, given.claim.version)
+        let run = (call.id, given.claim.expires_at);
+        self.answered(came, &given.claim.account, run, given.claim.version).await
     }
 
     pub async fn progress(
@@ -176,11 +187,6 @@ impl<U: Upstream> Core<U> {
                 let Some(handle) = opened(desk, &given, link)? else {
                     return Ok(Turn::Lease(Box::default()));
                 };
-                let dimensions = handle.dimensions.clone().unwrap_or_default();
-                let terms = desk.here.playbooks.terms(handle.version, &handle.action, &dimensions);
-                if let (Some(ttl), Some((_, terms))) = (call.ttl, terms) {
-                    within_longest(desk, ttl, terms)?;
-                }
                 Ok(match desk.slot.wallet.progress(&call, link, desk.here, desk.tape)? {
                     Step::Done { answer, wait } => {
                         let about = about(desk, handle.version);
@@ -197,6 +203,7 @@ impl<U: Upstream> Core<U> {
         match came {
             Came::Here { answer, at } => Ok(answer.answered(id, at)),
             Came::Ledger(RunReply::Progress(answer)) => {
+                self.elsewhere(&given.claim.account, id, answer.stop_by).await?;
                 let version = given.claim.version;
                 let known = self.shards.visit(&given.claim.account, |desk| about(desk, version));
                 let about = known.and_then(Result::ok).unwrap_or_default();
@@ -205,6 +212,15 @@ impl<U: Upstream> Core<U> {
             }
             Came::Ledger(_) => Err(unfit()),
         }
+    }
+
+    async fn elsewhere(
+        &self,
+        account: &AccountId,
+        id: ReservationId,
+        until: Timestamp,
+    ) -> Result<(), Refused> {
+        self.settled_elsewhere(account, id, until).await.map_err(|_| Refused::JournalFailed)
     }
 
     /// The call as the engine reads it. Before the account's key is known, its id is a placeholder: nothing but the
@@ -269,15 +285,17 @@ impl<U: Upstream> Core<U> {
         }
     }
 
-    fn answered(
+    async fn answered(
         &self,
         came: Came<Local<RunAnswer>>,
-        id: ReservationId,
+        account: &AccountId,
+        (id, until): (ReservationId, Timestamp),
         version: u32,
     ) -> Result<Answered<RunAnswer>, Refused> {
         let mut answered = match came {
             Came::Here { answer, at } => answer.answered(id, at),
             Came::Ledger(RunReply::Run(answer)) => {
+                self.elsewhere(account, id, until).await?;
                 let local = Local { answer: *answer, handle: None, about: About::default() };
                 Answered { by_ledger: true, ..local.answered(id, self.shards.clock.now()) }
             }
@@ -294,50 +312,6 @@ impl<A> Local<A> {
     fn answered(self, id: ReservationId, at: Timestamp) -> Answered<A> {
         let handle = self.handle.map(ToSeal::seal);
         Answered { answer: self.answer, at, by_ledger: false, handle, id, about: self.about }
-    }
-}
-
-/// Opens the handle of a call; `None`: the account's key is not known here yet, and the ledger is to be asked.
-pub fn opened(desk: &Desk<'_, '_>, given: &Given, link: Link) -> Result<Option<Handle>, Refused> {
-    match (&desk.slot.wallet.terms, link) {
-        (Some(terms), _) => {
-            handles::open(given, &desk.slot.wallet.account, &terms.key, "reservation").map(Some)
-        }
-        (None, Link::Untried) => Ok(None),
-        (None, Link::Asked) => Err(Refused::Handle { field: "reservation", what: NO_ACCOUNT }),
-        (None, Link::Unreachable) => {
-            Err(Refused::NotReady("the ledger does not answer, and this account's key is not known here yet"))
-        }
-    }
-}
-
-/// A run's time is within what its action allows.
-fn ttl_fits(desk: &Desk<'_, '_>, call: &Authorize) -> Result<(), Refused> {
-    let (Some(ttl), Some(contract)) = (call.ttl, &desk.slot.wallet.contract) else { return Ok(()) };
-    match contract.playbook.actions.get(&call.action) {
-        Some(action) => within_longest(desk, ttl, action.terms_for(&call.dimensions)),
-        None => Ok(()),
-    }
-}
-
-fn within_longest(desk: &Desk<'_, '_>, ttl: i64, terms: &Terms) -> Result<(), Refused> {
-    let Some(contract) = &desk.slot.wallet.contract else { return Ok(()) };
-    let latest = calendar::plus(desk.here.at, terms.longest, &contract.zone);
-    if desk.here.at.plus_micros(ttl) > latest {
-        return Err(Refused::TtlTooLong { longest: terms.longest });
-    }
-    Ok(())
-}
-
-/// Work that cannot be charged is not taken silently.
-fn taken(desk: &Desk<'_, '_>, link: Link) -> Result<(), Refused> {
-    match link {
-        _ if desk.slot.wallet.contract.is_some() => Ok(()),
-        Link::Untried => Ok(()),
-        Link::Asked => Err(crate::engine::Fault::AccountUnknown.into()),
-        Link::Unreachable => {
-            Err(Refused::NotReady("the ledger does not answer, and this account is not known here yet"))
-        }
     }
 }
 

@@ -1,11 +1,15 @@
 //! One account in a sidecar's memory: its wallet, and what the sidecar keeps beside it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::tape::Tape;
 use crate::engine::wallet::{Here, Wallet};
 use crate::lease::Ask;
-use crate::types::{AccountId, Credits, Timestamp};
+use crate::types::{AccountId, Credits, ReservationId, Timestamp};
+
+/// Runs of one account of which is remembered that the ledger settles them.
+const ELSEWHERE_MAX: usize = 10_000;
 
 /// An instant that never comes.
 pub const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
@@ -35,6 +39,8 @@ pub struct Slot {
     pub dirty: bool,
     /// When the ledger last said what it has left.
     pub heard_at: Timestamp,
+    /// Runs that the ledger settles though they were asked for here, and until when that is remembered.
+    elsewhere: BTreeMap<ReservationId, Timestamp>,
 }
 
 /// A visit to an account, with its shard locked: nothing here may wait.
@@ -63,6 +69,7 @@ impl Slot {
             burn: Credits::ZERO,
             dirty: false,
             heard_at: Timestamp::default(),
+            elsewhere: BTreeMap::new(),
         }
     }
 
@@ -95,6 +102,28 @@ impl Slot {
         [deadline, lease].into_iter().flatten().min().unwrap_or(NEVER)
     }
 
+    /// Whether the ledger settles this run.
+    pub fn is_elsewhere(&self, id: ReservationId) -> bool {
+        self.elsewhere.contains_key(&id)
+    }
+
+    pub fn elsewhere(&self) -> impl Iterator<Item = (ReservationId, Timestamp)> {
+        self.elsewhere.iter().map(|(id, until)| (*id, *until))
+    }
+
+    /// Remembers that the ledger settles a run; beyond the most that are remembered, those that end first are forgotten.
+    pub fn settles_elsewhere(&mut self, id: ReservationId, until: Timestamp, at: Timestamp) {
+        if self.elsewhere.len() >= ELSEWHERE_MAX {
+            self.elsewhere.retain(|_, until| *until > at);
+        }
+        if self.elsewhere.len() >= ELSEWHERE_MAX
+            && let Some(first) = self.elsewhere.iter().min_by_key(|(_, until)| **until).map(|(id, _)| *id)
+        {
+            self.elsewhere.remove(&first);
+        }
+        self.elsewhere.insert(id, until);
+    }
+
     /// Whether nothing would be lost if it left memory.
     pub fn is_idle(&self) -> bool {
         let wallet = &self.wallet;
@@ -103,6 +132,7 @@ impl Slot {
             && wallet.lease.is_none()
             && wallet.book.runs.is_empty()
             && wallet.book.finals.is_empty()
+            && self.elsewhere.is_empty()
             && wallet.book.pools.iter().all(|pool| pool.blocks.iter().all(|b| b.available.is_zero()))
     }
 }

@@ -1,5 +1,7 @@
 //! The sidecar without sockets: its calls, its restarts, and what arrives at the ledger.
 
+mod process;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
-use super::entry::{Attachment, Entry, SnapshotPart};
+use super::entry::{Attachment, Entry, Kept, SnapshotPart};
 use super::shard::Shards;
 use super::upstream::Upstream;
 use crate::runtime::{BootId, Boottime, Shutdown};
@@ -107,8 +107,9 @@ fn snapshot(shards: &Shards, account: &AccountId, through: u64) -> Result<Option
             return Ok(None);
         }
         let mut bytes = Vec::new();
+        let elsewhere = desk.slot.elsewhere().filter(|(_, until)| *until > desk.here.at).collect();
         // Writing to a Vec cannot fail.
-        let _ = minicbor::encode(desk.slot.wallet.snapshot(), &mut bytes);
+        let _ = minicbor::encode(Kept { wallet: desk.slot.wallet.snapshot(), elsewhere }, &mut bytes);
         let parts = u32::try_from(bytes.chunks(PART_BYTES).len()).unwrap_or(u32::MAX);
         let mut first = None;
         for (part, bytes) in (0..).zip(bytes.chunks(PART_BYTES)) {

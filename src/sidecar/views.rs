@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::admit::opened;
 use super::calls::{Came, Turn, take_in};
 use super::core::Core;
 use super::handles::{self, ToSeal};
-use super::runs::{AUTHORIZE, RECORD, next, opened};
+use super::runs::{AUTHORIZE, RECORD, next};
 use super::slot::Desk;
 use super::upstream::Upstream;
 use crate::credit::{PoolId, Run, State};

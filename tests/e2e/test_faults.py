@@ -5,6 +5,7 @@ a run that it has open.
 """
 
 import base64
+import zlib
 
 import grpc
 import processes
@@ -284,5 +285,8 @@ def playbooks(site):
 def test_a_bad_playbook_is_not_published(site, change, code, reason, field):
     document = (processes.ROOT / "tests" / "e2e" / "playbook.yaml").read_text()
     assert change[0] in document
-    request = playbook_pb2.PlaybookServicePublishRequest(document=document.replace(*change, 1), request_id=reason + change[1])
+    document = document.replace(*change, 1)
+    # An id of the document's own: the same id with another document would be REQUEST_ID_REUSED.
+    request_id = f"bad-{zlib.crc32(document.encode())}"
+    request = playbook_pb2.PlaybookServicePublishRequest(document=document, request_id=request_id)
     expect(lambda: playbooks(site).Publish(request, timeout=wire.CALL_SECONDS), code, reason, field)

@@ -9,6 +9,7 @@ import os
 import random
 import threading
 import time
+from decimal import Decimal
 
 import faults
 import grpc
@@ -96,6 +97,7 @@ class Rig:
     def kill_once(self, kill: int) -> None:
         time.sleep(self.random.uniform(0, LIFE_SECONDS_MAX))
         last = [self.last_moment_run(f"last-{kill}-{n}") for n in range(LAST_MOMENT_RUNS)]
+        self.said.kills += 1
         self.sidecar.kill()
         while self.random.random() < KILLED_AT_START:
             with self.start():
@@ -199,11 +201,11 @@ def audit_balances(rig: Rig, charged: dict[str, int]) -> None:
     """The accounts at the ledger show exactly these charges, and no limit was passed."""
     for account in rig.all_accounts:
         balance = rig.balance(account)
-        spent, held, debt = (int(amount or 0) for amount in (balance.spent, balance.held, balance.debt))
+        spent, held, debt = (Decimal(amount or 0) for amount in (balance.spent, balance.held, balance.debt))
         assert debt == 0, f"{account}: no run used more than it held, yet there is debt\n{balance}"
         assert spent == charged[account.name], f"{account}: {charged[account.name]} were charged to runs\n{balance}"
         assert spent + held <= account.limit, f"{account}\n{balance}"
-        assert int(balance.available or 0) >= 0, f"{account}\n{balance}"
+        assert Decimal(balance.available or 0) >= 0, f"{account}\n{balance}"
 
 
 def repeat_elsewhere(rig: Rig, stub) -> None:
@@ -238,7 +240,7 @@ def test_nothing_acknowledged_is_lost_or_charged_twice(rig):
     unanswered = sum(not run.known or (run.ending is not None and run.ended is None) for run in runs)
     print(
         f"{KILLS} kills in {time.monotonic() - began:.0f} s: {len(runs)} runs, {unanswered} with an unanswered call, "
-        f"{rig.said.repeats} repeats, refusals {rig.said.refusals}"
+        f"{rig.said.repeats} repeats, {rig.said.forgotten} forgotten holds, refusals {rig.said.refusals}"
     )
     # A rig that met none of what it is for has shown nothing.
     assert unanswered > 0 and rig.said.repeats > 0

@@ -131,4 +131,8 @@ def test_a_grant_is_made_once(site, ledger):
 
 def test_a_subscription_is_made_once(site, ledger):
     request = account_pb2.SubscribeRequest(account="subscribed-once", plan="hard", request_id="once")
-    assert ledger.Subscribe(request).account == ledger.Subscribe(request).account
+    first, again = (ledger.Subscribe(request).account for _ in range(2))
+    for account in (first, again):
+        # What is left of the period shrinks between the two answers; its end does not.
+        account.ClearField("period_ends_in")
+    assert first == again

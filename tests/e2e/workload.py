@@ -48,6 +48,8 @@ class Run:
     request: object
     # The first answer to `request`, None where none came.
     answer: object = None
+    # How many kills there had been when it was asked for.
+    kills: int = 0
     # Charged by the last acknowledged progress.
     progressed: int = 0
     # What unanswered calls may have charged.
@@ -108,6 +110,10 @@ class Ledger:
         self.refusals: dict[int, int] = {}
         self.answers = 0
         self.repeats = 0
+        # How often the sidecar was killed, counted before each kill.
+        self.kills = 0
+        # Heartbeats of runs that a kill made the sidecar forget.
+        self.forgotten = 0
 
     def add(self, account: Account, credits: int) -> None:
         with self._lock:
@@ -124,6 +130,10 @@ class Ledger:
     def repeated(self) -> None:
         with self._lock:
             self.repeats += 1
+
+    def forgot(self) -> None:
+        with self._lock:
+            self.forgotten += 1
 
 
 def insist(method, request, stop_at: float | None = None):
@@ -189,11 +199,11 @@ class Caller(threading.Thread):
         kind = self.random.choices(["hold", "event", "record"], [70, 15, 15])[0]
         fields = {"account": account.name, "quantity": str(quantity), "request_id": self.request_id()}
         if kind == "record" and not account.scarce:
-            run = Run(account, pb.RecordRequest(action="draft", **fields))
+            run = Run(account, pb.RecordRequest(action="draft", **fields), kills=self.ledger.kills)
             method = self.stub.Record
         else:
             action = "ping" if kind == "event" else "draft"
-            run = Run(account, pb.AuthorizeRequest(action=action, **fields))
+            run = Run(account, pb.AuthorizeRequest(action=action, **fields), kills=self.ledger.kills)
             method = self.stub.Authorize
         self.runs.append(run)
         try:
@@ -229,6 +239,13 @@ class Caller(threading.Thread):
             answer = self.call(self.stub.Progress, request, patient=0.85)
         except Unanswered:
             run.maybe.add(total)
+            return
+        except grpc.RpcError as error:
+            # A hold waits for no disk, so a kill may lose it. Its handle still commits, but has nothing left to add to.
+            fault = faults.read(error)
+            lost = run.progressed == 0 and run.kills < self.ledger.kills
+            assert fault.reason == "RESERVATION_UNKNOWN" and lost, f"{fault}: {request}"
+            self.ledger.forgot()
             return
         assert int(answer.charged) == total, f"{answer.charged} for {total}: {request}"
         run.progressed = total

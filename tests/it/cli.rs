@@ -8,10 +8,10 @@ use serde_json::Value;
 /// An address where nobody listens: port 1 of this machine.
 const NOBODY: &str = "http://127.0.0.1:1";
 
-struct Ran {
+pub struct Ran {
     status: i32,
-    stdout: String,
-    stderr: String,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 /// Runs `bursar` in the project's directory, without settings of whoever runs the tests.
@@ -21,7 +21,15 @@ fn bursar(arguments: &[&str]) -> Ran {
 }
 
 #[track_caller]
-fn bursar_with(environment: &[(&str, &str)], arguments: &[&str]) -> Ran {
+pub fn bursar_with(environment: &[(&str, &str)], arguments: &[&str]) -> Ran {
+    let Output { status, stdout, stderr } =
+        command(environment, arguments).output().expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("it speaks UTF-8");
+    Ran { status: status.code().expect("it ends by itself"), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// The same, not yet run.
+pub fn command(environment: &[(&str, &str)], arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bursar"));
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"BURSAR_") {
@@ -29,25 +37,23 @@ fn bursar_with(environment: &[(&str, &str)], arguments: &[&str]) -> Ran {
         }
     }
     command.current_dir(env!("CARGO_MANIFEST_DIR")).envs(environment.iter().copied()).args(arguments);
-    let Output { status, stdout, stderr } = command.output().expect("the binary runs");
-    let text = |bytes| String::from_utf8(bytes).expect("it speaks UTF-8");
-    Ran { status: status.code().expect("it ends by itself"), stdout: text(stdout), stderr: text(stderr) }
+    command
 }
 
 impl Ran {
     #[track_caller]
-    fn ends(self, status: i32) -> Self {
+    pub fn ends(self, status: i32) -> Self {
         assert_eq!(self.status, status, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
 
     #[track_caller]
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 }
 
-fn write(directory: &Path, name: &str, text: &str) -> String {
+pub fn write(directory: &Path, name: &str, text: &str) -> String {
     let path = directory.join(name);
     std::fs::write(&path, text).expect("a temporary file");
     path.display().to_string()

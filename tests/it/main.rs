@@ -3,7 +3,10 @@
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cli_dev;
+#[cfg(test)]
 mod ledger;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
 mod tidy;

@@ -93,7 +93,8 @@ impl Work<'_> {
     /// A call that was answered `ACCEPTED`: settled now. Where the run was settled meanwhile, the settler's word stands.
     fn passed_on(&mut self, passed: &Passed, sidecar: SidecarId) {
         let Some(handle) = self.open_handle(&passed.handle) else { return };
-        let _ = match &passed.commit {
+        // Its answer has nobody to go to: the caller was told that it is accepted.
+        let _answered = match &passed.commit {
             PassedCall::Commit { result, quantities, completion, verified, request_id } => self.commit(
                 &crate::engine::Commit {
                     id: handle.id,

@@ -46,14 +46,14 @@ impl Account {
         }
         subtract(&mut lease.out, &slices);
         subtract(&mut lease.rooms, &rooms);
-        self.free(slices.into_iter().collect(), rooms.into_iter().collect(), Timestamp::default());
+        self.free(slices, rooms, Timestamp::default());
     }
 
     /// Held credits and room become free; what belongs to an ended block lapses at the next tick.
     pub(super) fn free(
         &mut self,
-        slices: std::collections::BTreeMap<BlockId, Credits>,
-        rooms: std::collections::BTreeMap<CapKey, Credits>,
+        slices: impl IntoIterator<Item = (BlockId, Credits)>,
+        rooms: impl IntoIterator<Item = (CapKey, Credits)>,
         at: Timestamp,
     ) {
         for (block, amount) in slices {
@@ -86,7 +86,8 @@ impl Account {
             );
         }
         self.seals.retain(|seal| !seal.slices.is_empty() || !seal.rooms.is_empty());
-        self.free(slices.iter().copied().collect(), rooms.iter().cloned().collect(), at);
+        // A block that two seals hold a part of comes twice: both parts go back.
+        self.free(slices.iter().copied(), rooms.iter().cloned(), at);
     }
 }
 

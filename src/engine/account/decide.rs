@@ -50,9 +50,7 @@ impl Work<'_> {
         let run = |answer| RunReply::Run(Box::new(answer));
         match ask {
             RunAsk::Authorize(call) => self.authorize(call, false).map(|a| RunReply::Authorize(Box::new(a))),
-            RunAsk::Progress(call, handle) => {
-                self.progress(call, handle.as_deref()).map(|a| RunReply::Progress(Box::new(a)))
-            }
+            RunAsk::Progress(call, _) => self.progress(call).map(|a| RunReply::Progress(Box::new(a))),
             RunAsk::Commit(call, handle) => self.commit(call, handle.as_deref(), asking).map(run),
             RunAsk::Release(call, handle) => self.release(call, handle.as_deref(), asking).map(run),
             RunAsk::Record(call) => self.record(call, asking).map(run),
@@ -134,8 +132,7 @@ impl Work<'_> {
         })
     }
 
-    fn progress(&mut self, call: &Progress, handle: Option<&Handle>) -> Result<ProgressAnswer, Fault> {
-        let _ = handle;
+    fn progress(&mut self, call: &Progress) -> Result<ProgressAnswer, Fault> {
         let frame = self.frame().ok_or_else(unsubscribed)?;
         match progress(&frame, call)? {
             Outcome::Done(answer, event) => {

@@ -198,8 +198,7 @@ impl Wallet {
         log: &mut dyn Log,
     ) -> Result<Step<RunAnswer>, Fault> {
         if let Some(frame) = self.frame(here, self.beyond(link)) {
-            if let Some(ended) = frame.book.finals.get(&call.authorize.id) {
-                let _ = ended;
+            if frame.book.finals.contains_key(&call.authorize.id) {
                 return self.commit(&call.commit, handle, link, here, log);
             }
             record::check(&frame, call)?;

@@ -1,0 +1,150 @@
+//! The whole process, called over its socket.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::Code;
+use tonic::transport::Channel;
+use tonic_types::StatusExt;
+
+use crate::config::SidecarConfig;
+use crate::config::value::Endpoint;
+use crate::grpc::listen::Listening;
+use crate::grpc::proto::v1;
+use crate::grpc::proto::v1::entitlement_service_client::EntitlementServiceClient;
+use crate::playbook::offline::OfflineMode;
+use crate::runtime::{Shutdown, Stopper};
+use crate::sidecar::fake_ledger::FakeLedger;
+use crate::sidecar::process::run_with;
+use crate::storage::{Engine, MemoryDisk};
+use crate::telemetry::SampleRatio;
+use crate::types::Credits;
+
+struct Process {
+    client: EntitlementServiceClient<Channel>,
+    stopper: Stopper,
+    ended: JoinHandle<anyhow::Result<()>>,
+}
+
+fn config(dir: &Path, threads: usize) -> SidecarConfig {
+    SidecarConfig {
+        ledger: Endpoint::Http("127.0.0.1:1".to_owned()),
+        data_dir: dir.join("data"),
+        socket: Some(dir.join("s.sock")),
+        socket_mode: 0o600,
+        listen: Some("127.0.0.1:0".parse().unwrap()),
+        allow_remote: false,
+        label: None,
+        unknown_accounts: OfflineMode::Deny,
+        outbox_bytes_max: 1 << 20,
+        retain: Duration::from_secs(3600),
+        retain_bytes_max: 1 << 20,
+        calls_max: 4,
+        shutdown_grace: Duration::from_secs(2),
+        threads: std::num::NonZero::new(threads),
+        log: "info".parse().unwrap(),
+        log_format: "json".parse().unwrap(),
+        otlp_endpoint: None,
+        trace_ratio: SampleRatio::NONE,
+    }
+}
+
+async fn start(dir: &Path, ledger: &FakeLedger, disk: &MemoryDisk, threads: usize) -> Process {
+    let (stopper, shutdown) = Shutdown::new();
+    let (ready, is_ready) = oneshot::channel::<Listening>();
+    let (config, ledger, engine) = (config(dir, threads), ledger.clone(), Engine::Memory(disk.clone()));
+    let ended = tokio::spawn(async move {
+        run_with(&config, ledger, engine, |listening| ready.send(listening).unwrap(), shutdown).await
+    });
+    let listening = is_ready.await.unwrap();
+    let address = format!("http://{}", listening.tcp.unwrap());
+    let client = EntitlementServiceClient::connect(address).await.unwrap();
+    Process { client, stopper, ended }
+}
+
+impl Process {
+    async fn hold(&mut self, units: u32) -> Result<v1::AuthorizeResponse, tonic::Status> {
+        Ok(self.client.authorize(super::hold("acme", units, "")).await?.into_inner())
+    }
+
+    async fn commit(&mut self, handle: &str) -> Result<v1::CommitResponse, tonic::Status> {
+        let request = v1::CommitRequest { reservation: handle.to_owned(), ..v1::CommitRequest::default() };
+        Ok(self.client.commit(request).await?.into_inner())
+    }
+
+    async fn stop(self) {
+        self.stopper.stop();
+        drop(self.client);
+        self.ended.await.unwrap().unwrap();
+    }
+}
+
+fn reason(status: &tonic::Status) -> String {
+    status.get_error_details().error_info().unwrap().reason.clone()
+}
+
+#[tokio::test]
+async fn a_stop_gives_everything_back_and_the_next_start_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, disk) = (FakeLedger::new(&[("acme", "hard")]), MemoryDisk::new());
+    let mut process = start(dir.path(), &ledger, &disk, 2).await;
+    let done = process.hold(10).await.unwrap().reservation;
+    let open = process.hold(20).await.unwrap().reservation;
+    process.commit(&done).await.unwrap();
+    process.stop().await;
+    assert_eq!(ledger.spent("acme"), Credits::whole(10));
+    assert_eq!(ledger.leased("acme"), Credits::ZERO, "nothing stays leased");
+    assert_eq!(
+        ledger.with("acme", |account| account.book.runs.len()),
+        1,
+        "the open run is the account's own"
+    );
+    assert!(!dir.path().join("s.sock").exists());
+
+    let mut process = start(dir.path(), &ledger, &disk, 1).await;
+    let committed = process.commit(&open).await.unwrap();
+    assert_eq!((committed.charged.as_str(), committed.provisional), ("20", false));
+    process.stop().await;
+    assert_eq!(ledger.spent("acme"), Credits::whole(30));
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_and_heals_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, disk) = (FakeLedger::new(&[("acme", "hard")]), MemoryDisk::new());
+    let mut process = start(dir.path(), &ledger, &disk, 1).await;
+    let run = process.hold(10).await.unwrap().reservation;
+    let kept = process.hold(5).await.unwrap().reservation;
+    process.commit(&kept).await.unwrap();
+    disk.fail(true);
+    let failed = process.commit(&run).await.unwrap_err();
+    assert_eq!((failed.code(), reason(&failed).as_str()), (Code::Unavailable, "JOURNAL_FAILED"));
+    disk.fail(false);
+    let mut tries = 0;
+    let committed = loop {
+        match process.commit(&run).await {
+            Ok(committed) => break committed,
+            Err(status) if status.code() == Code::Unavailable && tries < 100 => tries += 1,
+            Err(status) => panic!("{status:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(committed.charged, "10");
+    process.stop().await;
+    assert_eq!(ledger.spent("acme"), Credits::whole(15));
+}
+
+#[tokio::test]
+async fn it_answers_without_the_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, disk) = (FakeLedger::new(&[("acme", "hard")]), MemoryDisk::new());
+    ledger.away(true);
+    let mut process = start(dir.path(), &ledger, &disk, 1).await;
+    let denied = process.hold(1).await.unwrap();
+    assert_eq!(denied.decision(), v1::Decision::Denied);
+    assert_eq!(denied.reason(), v1::Reason::LedgerUnreachable);
+    assert_eq!(denied.connectivity(), v1::Connectivity::Offline);
+    process.stop().await;
+}

@@ -1,0 +1,159 @@
+//! The command line against the real processes: `bursar dev` in a directory of its own, and the README's first run.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use super::cli::{Ran, bursar_with, command, write};
+
+/// How often the ledger is asked for what is on its way there; each time takes some milliseconds.
+const LOOKS_MAX: usize = 1000;
+
+/// `bursar dev` and what it said.
+struct Dev {
+    process: Child,
+    sidecar: String,
+    ledger: String,
+}
+
+impl Dev {
+    fn start(directory: &Path, further: &[&str]) -> Dev {
+        let mut arguments =
+            vec!["dev", "--json", "--listen", "127.0.0.1:0", "--ledger-listen", "127.0.0.1:0"];
+        let data = directory.join("data").display().to_string();
+        arguments.extend(["--data-dir", &data].iter().chain(further));
+        let mut process = command(&[], &arguments).stdout(Stdio::piped()).spawn().expect("the binary runs");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: `{line}`"));
+        assert_eq!((&said["ready"], &said["account"]), (&true.into(), &"acme".into()));
+        let text = |key: &str| said[key].as_str().expect(key).to_owned();
+        Dev { process, sidecar: format!("unix:{}", text("socket")), ledger: text("ledger") }
+    }
+
+    #[track_caller]
+    fn bursar(&self, arguments: &[&str]) -> Ran {
+        bursar_with(&[("BURSAR_SIDECAR", &self.sidecar), ("BURSAR_LEDGER", &self.ledger)], arguments)
+    }
+
+    /// The balance at the ledger, once it is as `arrived` says.
+    #[track_caller]
+    fn balance(&self, arrived: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..LOOKS_MAX {
+            let balance =
+                self.bursar(&["account", "balance", "acme", "--json"]).ends(0).json()["balance"].clone();
+            if arrived(&balance) {
+                return balance;
+            }
+        }
+        panic!("it did not arrive in {LOOKS_MAX} looks");
+    }
+
+    /// As Ctrl-C does; gives the exit status.
+    fn stop(mut self) -> i32 {
+        let own = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &own]).status().expect("kill runs").success());
+        self.process.wait().expect("it ends").code().expect("it ends by itself")
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // It has ended, unless the test failed.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_first_run_reaches_the_ledger_and_a_refusal_has_its_own_status() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let dev = Dev::start(directory.path(), &[]);
+    let run = dev.bursar(&["authorize", "acme", "ticket.answer", "--quantity", "3", "--handle"]).ends(0);
+    let handle = run.stdout.trim_end();
+    assert!(!handle.is_empty() && !handle.contains(char::is_whitespace), "`{handle}`");
+    let open = dev.bursar(&["reservation", "list", "acme", "--json"]).ends(0).json();
+    assert_eq!((&open["runs"][0]["state"], &open["runs"][0]["held"]), (&"STATE_HELD".into(), &"6".into()));
+    let done = dev.bursar(&["commit", handle, "--quantity", "2", "--json"]).ends(0).json();
+    assert_eq!((&done["state"], &done["charged"]), (&"STATE_SETTLED".into(), &"4".into()));
+    let balance = dev.balance(|balance| balance["spent"] == "4");
+    assert_eq!(balance["available"], "9996");
+
+    let denied = ["authorize", "acme", "ticket.answer", "--user", "ann", "--quantity", "251"];
+    let ran = dev.bursar(&denied).ends(3);
+    assert!(ran.stdout.contains("CAP_REACHED") && ran.stdout.contains("daily-user"), "{}", ran.stdout);
+    let ran = dev.bursar(&[&denied[..], &["--handle"]].concat()).ends(3);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", "denied: CAP_REACHED (daily-user)\n"));
+
+    let ran = dev.bursar(&["authorize", "acme", "ticket.answer", "--quantity", "many"]).ends(1);
+    assert!(ran.stderr.starts_with("error: INVALID_QUANTITY: "), "{}", ran.stderr);
+    let ran = dev.bursar(&["release", handle, "--json"]).ends(1);
+    let error: Value = serde_json::from_str(&ran.stderr).expect("an object");
+    assert_eq!(error["error"]["reason"], "RESERVATION_SETTLED");
+    assert_eq!(dev.stop(), 0);
+}
+
+#[test]
+fn accounts_and_playbooks_are_administered_and_outlive_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let dev = Dev::start(directory.path(), &[]);
+    let opened = dev.bursar(&["account", "subscribe", "small", "--plan", "starter", "--json"]).ends(0).json();
+    assert_eq!(opened["account"]["plan"], "starter");
+    assert!(
+        dev.bursar(&["account", "subscribe", "small", "--plan", "starter"]).ends(1).stderr.contains("help: ")
+    );
+    let given = dev.bursar(&["account", "grant", "small", "5", "--request-id", "g", "--json"]).ends(0).json();
+    let again = dev.bursar(&["account", "grant", "small", "5", "--request-id", "g", "--json"]).ends(0).json();
+    assert_eq!(given["grant"], again["grant"]);
+    let number = given["grant"].to_string();
+    let void = dev.bursar(&["account", "void", "small", &number, "--json"]).ends(0).json();
+    assert_eq!(void["credits"], "5");
+    dev.bursar(&["account", "suspend", "small"]).ends(0);
+    let ran = dev.bursar(&["authorize", "small", "ticket.answer"]).ends(3);
+    assert!(ran.stdout.contains("ACCOUNT_SUSPENDED"), "{}", ran.stdout);
+    dev.bursar(&["account", "resume", "small"]).ends(0);
+
+    let sample = std::fs::read_to_string("examples/support-agent.yaml").expect("the sample");
+    let ran = dev.bursar(&["playbook", "publish", "examples/support-agent.yaml"]).ends(1);
+    assert!(ran.stderr.contains("VERSION_NOT_HIGHER"), "{}", ran.stderr);
+    let next = write(directory.path(), "next.yaml", &sample.replace("\nversion: 1\n", "\nversion: 2\n"));
+    dev.bursar(&["playbook", "publish", &next]).ends(0);
+    assert_eq!(dev.stop(), 0);
+
+    let dev = Dev::start(directory.path(), &[]);
+    let versions = dev.bursar(&["playbook", "list", "--json"]).ends(0).json();
+    assert_eq!(
+        (&versions["versions"][0]["version"], &versions["versions"][0]["in_force"]),
+        (&2.into(), &true.into())
+    );
+    let accounts = dev.bursar(&["account", "list"]).ends(0).stdout;
+    assert!(accounts.contains("acme") && accounts.contains("small"), "{accounts}");
+    assert_eq!(dev.stop(), 0);
+
+    let named = ["dev", "--json", "--playbook", "examples/support-agent.yaml", "--listen", "127.0.0.1:0"];
+    let data = directory.path().join("data").display().to_string();
+    let further = ["--ledger-listen", "127.0.0.1:0", "--data-dir", &data];
+    let ran = bursar_with(&[], &[&named[..], &further].concat()).ends(1);
+    assert!(ran.stderr.contains("VERSION_NOT_HIGHER"), "an older playbook that was named: {}", ran.stderr);
+}
+
+#[test]
+fn a_stopped_journal_is_verified_and_dumped_without_its_keys() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let dev = Dev::start(directory.path(), &[]);
+    dev.bursar(&["record", "acme", "ticket.answer"]).ends(0);
+    assert_eq!(dev.stop(), 0);
+    for (process, word) in [("ledger", "Subscribed"), ("sidecar", "Leased")] {
+        let data = directory.path().join("data").join(process).display().to_string();
+        let report = bursar_with(&[], &["journal", "verify", &data, "--json"]).ends(0).json();
+        assert_eq!((&report["ok"], &report["clean"]), (&true.into(), &true.into()));
+        let dump = bursar_with(&[], &["journal", "dump", &data]).ends(0).stdout;
+        assert!(dump.contains(word) && dump.contains("HandleKey(1, …)"), "{dump}");
+        for line in bursar_with(&[], &["journal", "dump", &data, "--json"]).ends(0).stdout.lines() {
+            let record: Value = serde_json::from_str(line).expect("one object per line");
+            assert_eq!(record["kind"], process);
+        }
+    }
+}
