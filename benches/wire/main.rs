@@ -35,7 +35,9 @@ usage: cargo bench [-- OPTION…]
   --transport NAME   only `tcp` or `uds`
   --in-flight N      only so many calls in flight
   --rounds N         so many rounds
-  --threads N        server threads, of both servers (1)";
+  --burst N          so many calls in each burst: long ones are good for a profiler
+  --threads N        server threads, of both servers (1)
+  --under COMMAND    starts both servers under it, such as `valgrind --tool=callgrind`";
 
 fn main() -> ExitCode {
     let done = if std::env::var_os(floor::ROLE).is_some() { floor::main() } else { bench() };
@@ -74,6 +76,11 @@ fn bench() -> anyhow::Result<()> {
                 anyhow::ensure!(!form.levels.is_empty(), "`{wanted}` is not measured; 1, 16 and 64 are");
             }
             "--rounds" => rounds = Some(value()?.parse()?),
+            "--burst" => {
+                let calls = value()?.parse()?;
+                form.levels.iter_mut().for_each(|level| level.burst = calls);
+            }
+            "--under" => form.under = value()?.split_whitespace().map(str::to_owned).collect(),
             "--threads" => form.threads = value()?.parse()?,
             _ => anyhow::bail!("`{argument}` is no option\n{USAGE}"),
         }

@@ -41,7 +41,7 @@ impl Transport {
 #[derive(Clone, Copy, Debug)]
 pub struct Level {
     pub in_flight: usize,
-    burst: u64,
+    pub burst: u64,
 }
 
 /// How much is measured.
@@ -54,6 +54,8 @@ pub struct Form {
     /// Turns of all kinds within a round.
     turns: usize,
     pub threads: usize,
+    /// A command that both servers run under; empty = none.
+    pub under: Vec<String>,
 }
 
 impl Form {
@@ -66,6 +68,7 @@ impl Form {
             rounds: 7,
             turns: 6,
             threads: 1,
+            under: Vec::new(),
         }
     }
 
@@ -151,10 +154,9 @@ pub async fn run(form: &Form) -> anyhow::Result<Vec<Cell>> {
     let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let sockets = tempfile::tempdir()?;
     let ledger = Server::ledger(disk.path())?;
-    let sidecar = Server::sidecar(disk.path(), sockets.path(), ledger.tcp, form.threads)?;
+    let sidecar = Server::sidecar(disk.path(), sockets.path(), ledger.tcp, form)?;
     let (authorized, committed) = calls::prepare(&ledger, &sidecar).await?;
-    let floor =
-        Server::floor(sockets.path(), &authorized.encode_to_vec(), &committed.encode_to_vec(), form.threads)?;
+    let floor = Server::floor(sockets.path(), &authorized.encode_to_vec(), &committed.encode_to_vec(), form)?;
     let mut bench = Bench { floor, sidecar, next: 0 };
     let mut cells = Vec::new();
     for transport in &form.transports {

@@ -1,5 +1,6 @@
 //! Ledger, sidecar and floor, each a process of its own, and the CPU time that one used.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::floor;
+use super::measure::Form;
 
 /// A process is quiet once it used less than this within a look's time.
 const QUIET: Duration = Duration::from_micros(300);
@@ -35,26 +37,26 @@ impl Drop for Server {
 
 impl Server {
     pub fn ledger(dir: &Path) -> anyhow::Result<Self> {
-        let mut command = bursar("ledger", &dir.join("ledger"));
+        let mut command = bursar("ledger", &dir.join("ledger"), &[]);
         command.args(["--listen", "127.0.0.1:0"]);
         Self::start(command, PathBuf::new(), "")
     }
 
-    pub fn sidecar(dir: &Path, sockets: &Path, ledger: SocketAddr, threads: usize) -> anyhow::Result<Self> {
+    pub fn sidecar(dir: &Path, sockets: &Path, ledger: SocketAddr, form: &Form) -> anyhow::Result<Self> {
         let socket = sockets.join("sidecar.sock");
-        let mut command = bursar("sidecar", &dir.join("sidecar"));
+        let mut command = bursar("sidecar", &dir.join("sidecar"), &form.under);
         command.arg("--ledger").arg(format!("http://{ledger}")).arg("--socket").arg(&socket);
-        command.args(["--listen", "127.0.0.1:0", "--threads", &threads.to_string()]);
+        command.args(["--listen", "127.0.0.1:0", "--threads", &form.threads.to_string()]);
         Self::start(command, socket, "")
     }
 
     /// The empty handler, which answers what the sidecar once did.
-    pub fn floor(dir: &Path, authorize: &[u8], commit: &[u8], threads: usize) -> anyhow::Result<Self> {
+    pub fn floor(dir: &Path, authorize: &[u8], commit: &[u8], form: &Form) -> anyhow::Result<Self> {
         let socket = dir.join("floor.sock");
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = under(&form.under, std::env::current_exe()?.as_os_str());
         command.env(floor::ROLE, &socket);
         let lines =
-            [authorize, commit, threads.to_string().as_bytes()].map(|part| BASE64_STANDARD.encode(part));
+            [authorize, commit, form.threads.to_string().as_bytes()].map(|part| BASE64_STANDARD.encode(part));
         Self::start(command, socket, &(lines.join("\n") + "\n"))
     }
 
@@ -106,8 +108,15 @@ impl Server {
     }
 }
 
-fn bursar(process: &str, data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bursar"));
+fn bursar(process: &str, data: &Path, wrapper: &[String]) -> Command {
+    let mut command = under(wrapper, OsStr::new(env!("CARGO_BIN_EXE_bursar")));
     command.args([process, "--json", "--log", "warn", "--data-dir"]).arg(data);
+    command
+}
+
+fn under(wrapper: &[String], program: &OsStr) -> Command {
+    let Some((first, rest)) = wrapper.split_first() else { return Command::new(program) };
+    let mut command = Command::new(first);
+    command.args(rest).arg(program);
     command
 }

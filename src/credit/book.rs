@@ -17,17 +17,19 @@ pub struct Book {
     pub pools: Vec<Pool>,
     pub sorting: Sorting,
     pub counters: BTreeMap<CapKey, Counter>,
-    /// Open runs.
-    pub runs: BTreeMap<ReservationId, Reservation>,
+    /// Open runs. Boxed, as the ended ones: a map of large values moves kilobytes for each new key.
+    pub runs: BTreeMap<ReservationId, Box<Reservation>>,
     /// Ended runs that are still remembered.
-    pub finals: BTreeMap<ReservationId, Final>,
+    pub finals: BTreeMap<ReservationId, Box<Final>>,
     pub chains: BTreeMap<ReservationId, Chain>,
     /// Blocks that have ended and hold nothing: their totals still count, their credits may come back by a refund.
     pub archive: BTreeMap<BlockId, Block>,
     /// When open runs end.
     pub deadlines: BTreeSet<(Timestamp, ReservationId)>,
-    /// Until when ended runs are remembered.
+    /// Until when ended runs are remembered; one that ended more than once stands here as often.
     pub remembered: BTreeSet<(Timestamp, ReservationId)>,
+    /// How often more than once.
+    again: BTreeMap<ReservationId, u32>,
     /// Descendants of a root, where it has any.
     pub families: BTreeMap<ReservationId, BTreeSet<ReservationId>>,
 }
@@ -104,7 +106,7 @@ impl Book {
     /// Evolves by what happened to a run. `keep` says until when an ended run is remembered.
     pub fn apply(&mut self, event: &RunEvent, keep: Timestamp) {
         if let Change::Reserved(reservation) = &event.change {
-            self.open((**reservation).clone());
+            self.open(reservation.clone());
         }
         for flow in &event.flows {
             self.flow(event.id, flow);
@@ -132,18 +134,19 @@ impl Book {
                     run.awaiting = Some((**asked).clone());
                 }
             }
-            Change::Ended(ended) => self.end(event.id, (**ended).clone(), keep),
+            Change::Ended(ended) => self.end(event.id, ended.clone(), keep),
         }
     }
 
     /// Adds an open run that holds what its fields say.
-    pub fn open(&mut self, reservation: Reservation) {
+    pub fn open(&mut self, reservation: impl Into<Box<Reservation>>) {
+        let reservation = reservation.into();
         self.deadlines.insert((reservation.expires_at, reservation.id));
         if reservation.root != reservation.id {
             self.families.entry(reservation.root).or_default().insert(reservation.id);
         }
         if let Some(link) = reservation.chain {
-            let first = self.finals.get(&link.first).map(Final::charged);
+            let first = self.finals.get(&link.first).map(|ended| ended.charged());
             let chain = self.chains.entry(link.first).or_default();
             if chain.members.is_empty() {
                 chain.note(link.first, first.unwrap_or(link.others));
@@ -154,7 +157,7 @@ impl Book {
     }
 
     /// Takes an open run out, with what it holds.
-    pub fn close(&mut self, id: ReservationId) -> Option<Reservation> {
+    pub fn close(&mut self, id: ReservationId) -> Option<Box<Reservation>> {
         let run = self.runs.remove(&id)?;
         self.deadlines.remove(&(run.expires_at, id));
         if let Some(family) = self.families.get_mut(&run.root) {
@@ -178,7 +181,7 @@ impl Book {
         let mut next = parent;
         while let Some(id) = next {
             if let Some(run) = self.runs.get(&id) {
-                found.push(run);
+                found.push(&**run);
                 next = run.run.parent;
             } else {
                 next = self.finals.get(&id).and_then(|ended| ended.run.parent);
@@ -191,13 +194,16 @@ impl Book {
     }
 
     /// Remembers how a run ended.
-    pub fn remember(&mut self, id: ReservationId, ended: Final, keep: Timestamp) {
+    pub fn remember(&mut self, id: ReservationId, ended: impl Into<Box<Final>>, keep: Timestamp) {
+        let ended = ended.into();
         let first = ended.chain.map_or(id, |link| link.first);
         if let Some(chain) = self.chains.get_mut(&first) {
             chain.note(id, ended.charged());
         }
-        self.finals.insert(id, ended);
-        self.remembered.insert((keep, id));
+        let known = self.finals.insert(id, ended).is_some();
+        if self.remembered.insert((keep, id)) && known {
+            *self.again.entry(id).or_default() += 1;
+        }
     }
 
     /// Forgets ended runs whose time is over, and all but the `most` that end last.
@@ -207,9 +213,10 @@ impl Book {
                 break;
             }
             self.remembered.pop_first();
-            if !self.remembered.iter().rev().any(|(_, other)| *other == id)
-                && let Some(ended) = self.finals.remove(&id)
-            {
+            if self.stands_again(id) {
+                continue;
+            }
+            if let Some(ended) = self.finals.remove(&id) {
                 let first = ended.chain.map_or(id, |link| link.first);
                 let open = self.chains.get(&first).is_some_and(|chain| {
                     chain
@@ -222,6 +229,16 @@ impl Book {
                 }
             }
         }
+    }
+
+    /// Whether another time of this run is among the remembered ones, which then counts for it.
+    fn stands_again(&mut self, id: ReservationId) -> bool {
+        let Some(more) = self.again.get_mut(&id) else { return false };
+        *more -= 1;
+        if *more == 0 {
+            self.again.remove(&id);
+        }
+        true
     }
 
     fn flow(&mut self, id: ReservationId, flow: &Flow) {
@@ -312,7 +329,7 @@ impl Book {
         }
     }
 
-    fn end(&mut self, id: ReservationId, ended: Final, keep: Timestamp) {
+    fn end(&mut self, id: ReservationId, ended: Box<Final>, keep: Timestamp) {
         self.close(id);
         self.remember(id, ended, keep);
     }

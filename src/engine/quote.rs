@@ -26,7 +26,7 @@ pub fn quote<'a>(frame: &Frame<'a>, call: &Authorize, terms: &'a Terms) -> Resul
     }
     let parent = match call.parent {
         None => None,
-        Some(id) => Some(frame.book.runs.get(&id).ok_or(Fault::ReservationUnknown(id))?),
+        Some(id) => Some(&**frame.book.runs.get(&id).ok_or(Fault::ReservationUnknown(id))?),
     };
     if frame.book.ancestors(call.parent).len() > DEPTH_MAX {
         return Err(Fault::TooDeep);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 
 use super::call;
@@ -58,13 +57,10 @@ pub fn services<E: Entitlements>(
     calls_max: usize,
 ) -> (Services, Health) {
     let entitlement = Entitlement { api, decisions, clock, calls: AtomicUsize::new(0), calls_max };
-    let mut routes = RoutesBuilder::default();
-    routes.add_service(
-        EntitlementServiceServer::new(entitlement)
-            .max_decoding_message_size(REQUEST_BYTES_MAX)
-            .max_encoding_message_size(ANSWER_BYTES_MAX),
-    );
-    Services::new(routes, ENTITLEMENT_SERVICE)
+    let server = EntitlementServiceServer::new(entitlement)
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(ANSWER_BYTES_MAX);
+    Services::new(server)
 }
 
 /// Who asked, for the note about the decision.
@@ -106,7 +102,7 @@ impl<E: Entitlements> Entitlement<E> {
         let trail = copy.map_or_else(Vec::new, |question| explain(&question, &answered.answer));
         let id = hex(self.api.next_number());
         self.note_authorized(&asked, &answered, &id, span);
-        Ok(reply::authorize(&answered, id, self.connectivity(), trail))
+        Ok(reply::authorize(answered, id, self.connectivity(), trail))
     }
 
     fn note_authorized(
@@ -391,5 +387,9 @@ impl Asked {
 
 fn hex(bytes: [u8; 16]) -> String {
     let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.extend([digit(byte >> 4), digit(byte & 0x0f)]);
+    }
+    text
 }

@@ -35,8 +35,9 @@ pub struct AuthorizeQuestion {
     pub quantities: Option<Quantities>,
     pub dimensions: BTreeMap<Name, Name>,
     pub run_id: Option<Name>,
-    pub parent: Option<Given>,
-    pub retry_of: Option<Given>,
+    /// Boxed, as the next: few runs have one, and a question is moved from hand to hand.
+    pub parent: Option<Box<Given>>,
+    pub retry_of: Option<Box<Given>>,
     pub request_id: Option<RequestId>,
     /// Microseconds.
     pub ttl: Option<i64>,

@@ -190,8 +190,8 @@ impl Reader {
         claim.map(|claim| Given { text, claim })
     }
 
-    pub(super) fn handle_or_none(&mut self, field: &'static str, text: String) -> Option<Given> {
-        if text.is_empty() { None } else { self.handle(field, text) }
+    pub(super) fn handle_or_none(&mut self, field: &'static str, text: String) -> Option<Box<Given>> {
+        if text.is_empty() { None } else { self.handle(field, text).map(Box::new) }
     }
 
     pub(super) fn page(&mut self, token: &str) -> Option<(Timestamp, ReservationId)> {

@@ -13,12 +13,13 @@ use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::service::{Routes, RoutesBuilder};
+use tonic::service::RoutesBuilder;
 use tonic::transport::Server;
 
 use super::connection::Connection;
 use super::health::Health;
 use super::proto::DESCRIPTORS;
+use super::route::{First, Router};
 use crate::runtime::Shutdown;
 
 /// Open connections of one process: an agent runtime has one or a few; each costs file handles and buffers.
@@ -87,18 +88,19 @@ pub enum ListenError {
 
 /// Everything that one server serves.
 #[derive(Clone, Debug)]
-pub struct Services(Routes);
+pub struct Services(Router);
 
 impl Services {
-    /// `services`, named `name`, with what every server has beside them: health, and reflection in both versions.
-    pub(super) fn new(mut services: RoutesBuilder, name: &str) -> (Self, Health) {
+    /// `first` with what every server has beside it: health, and reflection in both versions.
+    pub(super) fn new<S: First>(first: S) -> (Self, Health) {
+        let mut services = RoutesBuilder::default();
         let (reporter, health) = tonic_health::server::health_reporter();
         services.add_service(health);
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                .with_service_name(name)
+                .with_service_name(S::NAME)
                 .with_service_name("grpc.health.v1.Health")
         };
         // Both fail only where the descriptors of this build are not whole, which a test would have seen.
@@ -108,7 +110,7 @@ impl Services {
         if let Ok(v1alpha) = reflection().build_v1alpha() {
             services.add_service(v1alpha);
         }
-        (Self(services.routes().prepare()), Health::new(reporter))
+        (Self(Router::new(first, services.routes().prepare())), Health::new(reporter))
     }
 }
 

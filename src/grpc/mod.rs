@@ -7,6 +7,7 @@
 //! | `entitlement_api` | what that service needs of whoever decides |
 //! | `convert`, `field` | wire → questions, or what is wrong with them |
 //! | `reply` | answers → wire |
+//! | `route` | which service a call is for |
 //! | `explain` | the trail of rules behind a decision |
 //! | `status` | the one table of error → status |
 //! | `call` | what a call brings besides its message: a deadline, a trace |
@@ -49,6 +50,7 @@ pub mod listen;
 mod playbook_server;
 pub mod proto;
 mod reply;
+mod route;
 pub mod status;
 
 pub use lease_client::LeaseClient;

@@ -17,12 +17,12 @@ use crate::types::{Credits, Name, Timestamp};
 const FEATURE_DEPTH_MAX: usize = 32;
 
 pub fn authorize(
-    answered: &Answered<AuthorizeAnswer>,
+    answered: Answered<AuthorizeAnswer>,
     decision_id: String,
     connectivity: v1::Connectivity,
     explanation: Vec<v1::ExplanationStep>,
 ) -> v1::AuthorizeResponse {
-    let (answer, at) = (&answered.answer, answered.at);
+    let Answered { answer, at, .. } = answered;
     // What would have been decided is part of the answer only where nothing was enforced.
     let would_be = answer.would_be.filter(|_| !answer.enforced);
     v1::AuthorizeResponse {
@@ -30,7 +30,7 @@ pub fn authorize(
         decision: decision(answer.decision).into(),
         reason: reason(answer.reason).into(),
         cap: text(answer.cap.as_ref()),
-        reservation: answered.handle.clone().unwrap_or_default(),
+        reservation: answered.handle.unwrap_or_default(),
         held: answer.held.to_string(),
         charged: answer.charged.to_string(),
         paid_by: paid_by(&answer.paid_by),

@@ -14,8 +14,12 @@ pub fn due(at: Timestamp) -> Timestamp {
 
 /// The open runs of a family, the root first: parents stand before their children.
 pub fn family(book: &Book, root: ReservationId) -> Vec<Reservation> {
-    let mut members: Vec<_> =
-        book.family(root).into_iter().filter_map(|id| book.runs.get(&id)).cloned().collect();
+    let mut members: Vec<_> = book
+        .family(root)
+        .into_iter()
+        .filter_map(|id| book.runs.get(&id))
+        .map(|run| (**run).clone())
+        .collect();
     members.sort_by_key(|run| (book.ancestors(run.run.parent).len(), run.id));
     members
 }

@@ -274,8 +274,8 @@ plans:
     fn books_balance(world: &World) -> Result<(), String> {
         for (name, account) in &world.accounts {
             let balance = account.balance(world.at, &BTreeMap::new());
-            let ended: Credits = account.book.finals.values().map(crate::credit::Final::charged).sum();
-            let open: Credits = account.book.runs.values().map(crate::credit::Reservation::charged).sum();
+            let ended: Credits = account.book.finals.values().map(|ended| ended.charged()).sum();
+            let open: Credits = account.book.runs.values().map(|run| run.charged()).sum();
             // Runs that only their sidecar knows, and that reported their progress.
             let elsewhere: Credits =
                 account.booked.values().map(|b| crate::credit::hold::total(&b.spent) + b.debt).sum();
@@ -292,7 +292,7 @@ plans:
     /// What the ledger charged a run that a step named.
     fn at_ledger(world: &World, run: &str) -> Option<Credits> {
         let known = world.runs.get(run)?;
-        world.accounts[&known.account].book.finals.get(&known.id).map(crate::credit::Final::charged)
+        world.accounts[&known.account].book.finals.get(&known.id).map(|ended| ended.charged())
     }
 
     /// `BURSAR_WORLDS` says how many worlds, `BURSAR_SEED` which one alone.

@@ -233,7 +233,7 @@ impl<U: Upstream> Core<U> {
         desk: &Desk<'_, '_>,
     ) -> Result<Authorize, Refused> {
         let key = desk.slot.wallet.terms.as_ref().map(|terms| terms.key);
-        let named = |given: &Option<Given>, field| match (given, &key) {
+        let named = |given: &Option<Box<Given>>, field| match (given, &key) {
             (Some(given), Some(key)) => {
                 handles::open(given, &question.account, key, field).map(|handle| Some(handle.id))
             }

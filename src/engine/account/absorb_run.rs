@@ -86,7 +86,7 @@ impl Work<'_> {
             if late {
                 self.give_back_charge(&before.spent, before.debt, &mut effects);
             } else if recorded {
-                let known = Final { result: ended.result, asked: ended.asked.clone(), ..before.clone() };
+                let known = Final { result: ended.result, asked: ended.asked.clone(), ..(**before).clone() };
                 effects.ended = Some((run.id, Box::new(known)));
             } else {
                 // The request was settled before, here or by another: that stands, and this is no charge.

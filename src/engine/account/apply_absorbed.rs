@@ -123,7 +123,7 @@ impl Account {
                 reported: reported.clone().or(run.reported),
                 expires_at: *expires_at,
                 debt: run.debt + event.debt,
-                ..run
+                ..*run
             });
         }
     }

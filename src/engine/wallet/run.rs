@@ -1,7 +1,7 @@
 //! Calls about runs, decided on the slice. What the slice lacks is asked of the ledger; what this sidecar does not settle
 //! goes there whole.
 
-use super::state::{Here, Log, Wallet};
+use super::state::{FINALS_MAX, Here, Log, Wallet};
 use crate::credit::{Change, Decision, Reason, RunEvent, State};
 use crate::engine::Fault;
 use crate::engine::answer::{AuthorizeAnswer, Next, ProgressAnswer, RunAnswer};
@@ -232,7 +232,7 @@ impl Wallet {
 
     /// The state of a run, if this sidecar knows it.
     pub fn state(&self, id: ReservationId) -> Option<RunAnswer> {
-        let open = self.book.runs.get(&id).map(RunAnswer::of_open);
+        let open = self.book.runs.get(&id).map(|run| RunAnswer::of_open(run));
         open.or_else(|| self.book.finals.get(&id).map(|ended| RunAnswer::of_final(id, ended)))
     }
 
@@ -241,6 +241,8 @@ impl Wallet {
             Outcome::Done(answer, Some(event)) => {
                 self.used = true;
                 let mut wait = self.emit(WalletEvent::Run(*event), true, here, log);
+                // One comes, one goes: what is remembered stays within its bound, and no later moment pays for many.
+                self.book.forget(here.at, FINALS_MAX);
                 self.tidy(here, log);
                 if answer.state == State::AwaitingOutcome
                     && let Some(number) = self.promote(answer.id, here, log)

@@ -232,8 +232,8 @@ impl Wallet {
             lease: self.lease.clone(),
             blocks: self.book.pools.iter().flat_map(|pool| pool.blocks.iter().cloned()).collect(),
             counters: self.book.counters.iter().map(|(key, c)| (key.clone(), c.clone())).collect(),
-            runs: self.book.runs.values().cloned().collect(),
-            finals: self.book.finals.iter().map(|(id, ended)| (*id, ended.clone())).collect(),
+            runs: self.book.runs.values().map(|run| (**run).clone()).collect(),
+            finals: self.book.finals.iter().map(|(id, ended)| (*id, (**ended).clone())).collect(),
             largest: self.largest,
             handed: self.handed.iter().map(|(id, until)| (*id, *until)).collect(),
         }
