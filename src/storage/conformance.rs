@@ -186,10 +186,11 @@ async fn callers_on_many_threads_get_every_number_once(place: Place) {
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=1280).collect::<Vec<_>>());
     let stats = opened.journal.stats();
-    assert_eq!((stats.live_records, stats.last, stats.durable), (1280, 1280, 1280));
+    assert_eq!((stats.last, stats.durable), (1280, 1280));
     opened.journal.close().unwrap();
     let again = place.open();
-    assert_eq!(again.records.len(), 1280);
+    // What the store holds is counted once a group is done, which may be just after its last caller was told.
+    assert_eq!((again.records.len(), again.journal.stats().live_records), (1280, 1280));
     let distinct: std::collections::HashSet<_> = again.records.iter().map(|record| &record.payload).collect();
     assert_eq!(distinct.len(), 1280);
 }
