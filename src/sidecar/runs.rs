@@ -8,7 +8,7 @@ use super::core::Core;
 use super::handles::{self, ToSeal};
 use super::slot::Desk;
 use super::upstream::Upstream;
-use crate::credit::Reason;
+use crate::credit::{Reason, State};
 use crate::engine::account::{RunAsk, RunReply};
 use crate::engine::answer::{AuthorizeAnswer, Next, ProgressAnswer, RunAnswer};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
@@ -293,7 +293,13 @@ impl<U: Upstream> Core<U> {
         version: u32,
     ) -> Result<Answered<RunAnswer>, Refused> {
         let mut answered = match came {
-            Came::Here { answer, at } => answer.answered(id, at),
+            Came::Here { answer, at } => {
+                // Kept for a settler out of reach: the run's request id is that one's from here on.
+                if answer.answer.state == State::Accepted {
+                    self.elsewhere(account, id, until).await?;
+                }
+                answer.answered(id, at)
+            }
             Came::Ledger(RunReply::Run(answer)) => {
                 self.elsewhere(account, id, until).await?;
                 let local = Local { answer: *answer, handle: None, about: About::default() };

@@ -121,7 +121,8 @@ def eventually():
 def pytest_runtest_makereport(item, call):
     """A failure shows the end of both servers' logs."""
     report = (yield).get_result()
-    site = item.funcargs.get("site") if hasattr(item, "funcargs") else None
-    if report.failed and site is not None:
-        for server in (site.sidecar, site.ledger):
+    given = getattr(item, "funcargs", {})
+    running = given.get("site") or given.get("rig")
+    if report.failed and running is not None:
+        for server in (running.sidecar, running.ledger):
             report.sections.append((str(server), server.tail()))

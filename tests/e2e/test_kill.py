@@ -74,6 +74,7 @@ class Rig:
         self.now: list[Account] = []
         self.renew_accounts(0)
         self.last_moment_runs: list[Run] = []
+        self.slowest_start = 0.0
         self.callers = [
             Caller(f"{SEED}-{n}", stub, lambda: self.now, self.said, self.stop) for n, stub in enumerate(stubs)
         ]
@@ -102,8 +103,10 @@ class Rig:
         while self.random.random() < KILLED_AT_START:
             with self.start():
                 time.sleep(self.random.uniform(0, START_SECONDS_MAX))
+        began = time.monotonic()
         self.sidecar = self.start()
         self.sidecar.ready()
+        self.slowest_start = max(self.slowest_start, time.monotonic() - began)
         for run in last:
             run.ending = pb.CommitRequest(reservation=run.handle, quantity="2", request_id=f"{run.request.request_id}-e")
             run.ended = insist(self.stub.Commit, run.ending)
@@ -240,7 +243,8 @@ def test_nothing_acknowledged_is_lost_or_charged_twice(rig):
     unanswered = sum(not run.known or (run.ending is not None and run.ended is None) for run in runs)
     print(
         f"{KILLS} kills in {time.monotonic() - began:.0f} s: {len(runs)} runs, {unanswered} with an unanswered call, "
-        f"{rig.said.repeats} repeats, {rig.said.forgotten} forgotten holds, refusals {rig.said.refusals}"
+        f"{rig.said.repeats} repeats, {rig.said.forgotten} forgotten holds, refusals {rig.said.refusals}, "
+        f"slowest start {rig.slowest_start:.2f} s"
     )
     # A rig that met none of what it is for has shown nothing.
     assert unanswered > 0 and rig.said.repeats > 0
