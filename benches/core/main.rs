@@ -36,8 +36,12 @@ impl Log for Bytes {
         self.1 += 1;
         self.1
     }
-    fn durable(&self) -> u64 { self.1 }
-    fn last(&self) -> u64 { self.1 }
+    fn durable(&self) -> u64 {
+        self.1
+    }
+    fn last(&self) -> u64 {
+        self.1
+    }
 }
 
 fn main() {
@@ -49,13 +53,28 @@ fn main() {
     let key = HandleKey { id: 1, secret: [3; 32] };
     let start = Timestamp::from_micros(1_700_000_000_000_000);
     let terms = AccountTerms {
-        plan: Name::parse("plain").unwrap(), version: 1, origin: start, zone: "UTC".into(), suspended: false,
-        overage_limit: None, period_ends: start.plus_micros(1 << 45), key, owes: false,
+        plan: Name::parse("plain").unwrap(),
+        version: 1,
+        origin: start,
+        zone: "UTC".into(),
+        suspended: false,
+        overage_limit: None,
+        period_ends: start.plus_micros(1 << 45),
+        key,
+        owes: false,
     };
     wallet.apply(WalletEvent::Terms(Box::new(terms)), &playbooks);
-    let block = Block::new(BlockId(7), PoolId::Account, Species::Subscription, start).with(Credits::whole(1_000_000_000));
-    let lease = Leased { lease: LeaseId(1), number: 1, slices: vec![block], rooms: vec![], until: start.plus_micros(1 << 44),
-        mark: Mark { credits: Credits::whole(1_000_000), runs: None }, at: start };
+    let block = Block::new(BlockId(7), PoolId::Account, Species::Subscription, start)
+        .with(Credits::whole(1_000_000_000));
+    let lease = Leased {
+        lease: LeaseId(1),
+        number: 1,
+        slices: vec![block],
+        rooms: vec![],
+        until: start.plus_micros(1 << 44),
+        mark: Mark { credits: Credits::whole(1_000_000), runs: None },
+        at: start,
+    };
     wallet.apply(WalletEvent::Leased(Box::new(lease)), &playbooks);
     let mut log = Bytes(Vec::new(), 0);
     let began = Instant::now();
@@ -65,10 +84,20 @@ fn main() {
         let account = AccountId::parse("plain-03").unwrap();
         let id: ReservationId = handle::reservation_id(&key, &account, "authorize", &request);
         let call = Authorize {
-            id, action: Name::parse("ticket.answer").unwrap(),
-            subject: Subject { team: Name::parse("support").ok(), user: Name::parse("user-1").ok(), agent: Name::parse("triage").ok() },
-            quantities: Some(Quantities::Single("1.5".parse().unwrap())), dimensions: Default::default(), run_id: None, parent: None,
-            retry_of: None, ttl: Some(60_000_000), validate_only: false,
+            id,
+            action: Name::parse("ticket.answer").unwrap(),
+            subject: Subject {
+                team: Name::parse("support").ok(),
+                user: Name::parse("user-1").ok(),
+                agent: Name::parse("triage").ok(),
+            },
+            quantities: Some(Quantities::Single("1.5".parse().unwrap())),
+            dimensions: Default::default(),
+            run_id: None,
+            parent: None,
+            retry_of: None,
+            ttl: Some(60_000_000),
+            validate_only: false,
         };
         let here = Here { playbooks: &playbooks, at };
         match wallet.authorize(&call, false, Link::Untried, here, &mut log).unwrap() {
@@ -77,7 +106,12 @@ fn main() {
         }
     }
     let took = began.elapsed();
-    println!("{} ns per call, {} bytes per record, reservation {} bytes, answer {}", took.as_nanos() / u128::from(calls.max(1)), log.0.len(),
-        size_of::<bursar::credit::Reservation>(), size_of::<bursar::engine::AuthorizeAnswer>());
+    println!(
+        "{} ns per call, {} bytes per record, reservation {} bytes, answer {}",
+        took.as_nanos() / u128::from(calls.max(1)),
+        log.0.len(),
+        size_of::<bursar::credit::Reservation>(),
+        size_of::<bursar::engine::AuthorizeAnswer>()
+    );
     println!("{:02x?}", log.0);
 }

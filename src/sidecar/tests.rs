@@ -74,7 +74,7 @@ impl Rig {
     }
 
     async fn authorize(&self, request: v1::AuthorizeRequest) -> Result<Answered<AuthorizeAnswer>, Refused> {
-        self.door.authorize(convert::authorize(request).unwrap(), None).await
+        self.door.authorize(&convert::authorize(request).unwrap(), None).await
     }
 
     async fn commit(&self, handle: &str, units: &str) -> Result<Answered<RunAnswer>, Refused> {

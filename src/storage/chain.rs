@@ -11,9 +11,11 @@ pub(super) struct StoredBatch {
     pub last: u64,
     /// Its frames; `None` where a part of it is missing.
     pub bytes: Option<Vec<u8>>,
+    /// The bytes that the engine keeps for it.
+    pub stored: u64,
 }
 
-/// A batch that is still needed.
+/// A batch that is still needed; `bytes` as the engine keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LiveBatch {
     pub first: u64,
@@ -57,7 +59,7 @@ struct Walker {
 }
 
 impl Walker {
-    fn batch(&mut self, StoredBatch { first, last, bytes }: StoredBatch) -> Result<(), Finding> {
+    fn batch(&mut self, StoredBatch { first, last, bytes, stored }: StoredBatch) -> Result<(), Finding> {
         if last <= self.stored.trimmed {
             // Removal comes after the head says so, and may have been interrupted anywhere.
             return Ok(());
@@ -85,7 +87,7 @@ impl Walker {
         if next != last + 1 {
             return Err(Finding::Gap { expected: next, found: last + 1 });
         }
-        self.live.push(LiveBatch { first, last, bytes: bytes.len() as u64 });
+        self.live.push(LiveBatch { first, last, bytes: stored });
         Ok(())
     }
 
@@ -136,7 +138,7 @@ mod tests {
         for size in sizes {
             (0..*size).for_each(|n| batch.push(format!("record {n}").as_bytes()));
             let bytes = Some(batch.bytes().to_vec());
-            batches.push(StoredBatch { first: batch.first(), last: batch.last(), bytes });
+            batches.push(StoredBatch { first: batch.first(), last: batch.last(), bytes, stored: 0 });
             (head.number, head.link) = (batch.last(), batch.link());
             batch.clear();
         }

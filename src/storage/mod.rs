@@ -16,6 +16,7 @@
 //! | `generation` | the journal's directories: lock, generations, what was set aside |
 //! | `recovery` | opening after any stop: load, check, set aside, rewrite |
 //! | `sled_store` | the engine on disk |
+//! | `pack` | the bytes of a batch as sled keeps them |
 //! | `memory` | the engine for tests |
 //! | `verify` | what `bursar journal verify` and `dump` read |
 
@@ -27,6 +28,7 @@ mod generation;
 mod head;
 mod journal;
 mod memory;
+mod pack;
 mod progress;
 mod queue;
 mod recovery;

@@ -118,12 +118,7 @@ fn check(dir: &Path, before: Said, what: &str) -> (u64, u64) {
     );
     for record in &opened.records {
         let (tag, _) = record.payload.split_first_chunk::<8>().unwrap();
-        assert_eq!(
-            record.payload,
-            bytes(u64::from_le_bytes(*tag)),
-            "{what}: record {}",
-            record.number
-        );
+        assert_eq!(record.payload, bytes(u64::from_le_bytes(*tag)), "{what}: record {}", record.number);
     }
     (first, last)
 }
