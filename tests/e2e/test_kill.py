@@ -219,10 +219,12 @@ def audit_balances(rig: Rig, charged: dict[str, int]) -> None:
     for account in rig.all_accounts:
         balance = rig.balance(account)
         spent, held, debt = (Decimal(amount or 0) for amount in (balance.spent, balance.held, balance.debt))
-        assert debt == 0, f"{account}: no run used more than it held, yet there is debt\n{balance}"
-        assert spent == charged[account.name], f"{account}: {charged[account.name]} were charged to runs\n{balance}"
-        assert spent + held <= account.limit, f"{account}\n{balance}"
-        assert Decimal(balance.available or 0) >= 0, f"{account}\n{balance}"
+        right = charged[account.name]
+        shown = f"{account}\n{one_line(balance)}"
+        assert debt == 0, f"a debt of {debt}, though no run used more than it held: {shown}"
+        assert spent == right, f"{spent} spent by the ledger's books, {right} charged to runs: {shown}"
+        assert spent + held <= account.limit, f"{spent} spent and {held} held, past the limit: {shown}"
+        assert Decimal(balance.available or 0) >= 0, f"less than nothing is available: {shown}"
 
 
 def repeat_elsewhere(rig: Rig, stub) -> None:
