@@ -11,8 +11,7 @@ use super::record::{Entries, LedgerRecord};
 use super::store::{Foundation, LedgerStore, StoreError, Ticket};
 use crate::engine::account::Entry;
 use crate::storage::{
-    Engine, Journal, JournalError, Journaled, Limits, OpenError, RECORD_BYTES_MAX, StoredRecord, Urgency,
-    open,
+    Engine, Journal, JournalError, Limits, OpenError, RECORD_BYTES_MAX, StoredRecord, Urgency, open,
 };
 use crate::types::AccountId;
 
@@ -45,24 +44,10 @@ pub enum EmbeddedError {
     Io { path: PathBuf, source: std::io::Error },
 }
 
-/// Encoded where it is appended: its size must be known before it is taken.
-#[derive(Debug)]
-struct Payload(Vec<u8>);
-
-impl Journaled for Payload {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0);
-    }
-
-    fn size_hint(&self) -> usize {
-        self.0.len()
-    }
-}
-
 /// A store in one directory, used by this process alone.
 #[derive(Debug)]
 pub struct Embedded {
-    journal: Mutex<Option<Journal<Payload>>>,
+    journal: Mutex<Option<Journal>>,
     /// Accounts are read often at the start and then never: each is handed out once.
     found: Mutex<Found>,
 }
@@ -106,7 +91,7 @@ impl Embedded {
         Ok(Self { journal: Mutex::new(Some(opened.journal)), found: Mutex::new(found) })
     }
 
-    fn journal(&self) -> Result<Journal<Payload>, StoreError> {
+    fn journal(&self) -> Result<Journal, StoreError> {
         self.journal.lock().clone().ok_or_else(|| of(JournalError::Closed))
     }
 }
@@ -116,10 +101,7 @@ impl LedgerStore for Embedded {
         let mut bytes = Vec::with_capacity(512);
         // Writing to a Vec cannot fail.
         let _ = minicbor::encode(record, &mut bytes);
-        if bytes.len() > RECORD_BYTES_MAX {
-            return Err(StoreError::TooLong { bytes: bytes.len(), most: RECORD_BYTES_MAX });
-        }
-        self.journal()?.append(Payload(bytes), Urgency::Now).map(Ticket).map_err(of)
+        self.journal()?.append(&bytes, Urgency::Now).map(Ticket).map_err(of)
     }
 
     async fn durable(&self, ticket: Ticket) -> Result<(), StoreError> {
@@ -161,6 +143,7 @@ impl LedgerStore for Embedded {
 fn of(error: JournalError) -> StoreError {
     match error {
         JournalError::Full => StoreError::Full,
+        JournalError::TooLong { bytes } => StoreError::TooLong { bytes, most: RECORD_BYTES_MAX },
         JournalError::Failed(why) => StoreError::Failed(why),
         JournalError::Closed => StoreError::Failed("the journal is closed".into()),
     }
