@@ -326,10 +326,5 @@ impl Asked {
 }
 
 fn hex(bytes: [u8; 16]) -> String {
-    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.extend([digit(byte >> 4), digit(byte & 0x0f)]);
-    }
-    text
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }

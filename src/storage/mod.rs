@@ -9,7 +9,7 @@
 //! | `committer` | the thread that encodes, groups and commits |
 //! | `progress` | how far the disk is, and who waits for it |
 //! | `store` | what an engine must do (`LocalStore`), heads, errors, limits |
-//! | `frame` | the bytes of a record: version, start, number, hash link, checksum |
+//! | `frame` | the bytes of records: version, start, number, hash link, checksum |
 //! | `chain` | is what came back whole: gaps, broken links, lost tails |
 //! | `durable` | makes sled's flush survive a power cut (the only unsafe code) |
 //! | `head` | the two-slot file that says how far the chain reached |

@@ -1,21 +1,17 @@
 //! The bytes of a batch as sled keeps them. Records of one batch are much alike, and sled writes each byte several times:
 //! packing costs less than writing.
 //!
-//! `2 u8 | length u32, little-endian | LZ4 block`, or the frames as they are, which begin with their version, 1.
+//! `128 u8 | length u32, little-endian | LZ4 block`, or the frames as they are, which begin with their version: 1 or 2.
 
 use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
 
-use super::frame::{RECORD_BYTES_MAX, take};
+use super::frame::{FRAME_BYTES_MAX, take};
 
-const PACKED: u8 = 2;
+const PACKED: u8 = 128;
 const HEADER_LEN: usize = 1 + 4;
 
 /// Shorter batches are kept as they are: a record or two have little in common.
 const WORTH_BYTES: usize = 512;
-
-/// The longest batch that is unpacked: one that was full but for its last record, which was the longest there is. A length
-/// above this is damage.
-const UNPACKED_BYTES_MAX: usize = 2 * RECORD_BYTES_MAX;
 
 /// What is stored for a batch; `out` is memory that is used again and again.
 pub(super) fn pack<'a>(bytes: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
@@ -39,7 +35,7 @@ pub(super) fn unpack(stored: Vec<u8>) -> Option<Vec<u8>> {
     let mut rest = stored.as_slice();
     let [PACKED] = take::<1>(&mut rest)? else { return Some(stored) };
     let length = usize::try_from(u32::from_le_bytes(take(&mut rest)?)).ok()?;
-    if length > UNPACKED_BYTES_MAX {
+    if length > FRAME_BYTES_MAX {
         return None;
     }
     let mut bytes = vec![0; length];
