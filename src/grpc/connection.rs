@@ -59,6 +59,8 @@ impl AsyncRead for Connection {
     }
 }
 
+// Not vectored, on purpose: h2 then gathers answers below a kilobyte into one buffer, and many leave in one system call.
+// Vectored, each would be a call of its own.
 impl AsyncWrite for Connection {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -82,24 +84,6 @@ impl AsyncWrite for Connection {
         match &mut self.io {
             Io::Tcp(io) => Pin::new(io).poll_shutdown(context),
             Io::Unix(io) => Pin::new(io).poll_shutdown(context),
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.io {
-            Io::Tcp(io) => Pin::new(io).poll_write_vectored(context, buffers),
-            Io::Unix(io) => Pin::new(io).poll_write_vectored(context, buffers),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.io {
-            Io::Tcp(io) => io.is_write_vectored(),
-            Io::Unix(io) => io.is_write_vectored(),
         }
     }
 }
