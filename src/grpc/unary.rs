@@ -30,21 +30,28 @@ pub(super) fn is_plain(headers: &HeaderMap) -> bool {
 
 /// The one message of a call, at most `most` bytes long.
 pub(super) async fn read<M: Message + Default>(mut body: Body, most: usize) -> Result<M, Status> {
-    let mut bytes = Bytes::new();
+    let (mut first, mut gathered) = (Bytes::new(), BytesMut::new());
     // All of it, whatever follows the message: a stream that is left half read would be reset.
     while let Some(frame) = body.frame().await {
         let Ok(more) = frame?.into_data() else { continue };
-        if bytes.is_empty() {
-            bytes = more;
-        } else if bytes.len() + more.len() <= PREFIX_LEN + most {
-            bytes = [bytes, more].concat().into();
+        let length = first.len().max(gathered.len()) + more.len();
+        if length > PREFIX_LEN + most {
+            return Err(too_long(length, most));
+        }
+        // Nearly every message comes in one frame, and is read where it lies.
+        if first.is_empty() {
+            first = more;
         } else {
-            return Err(too_long(bytes.len() + more.len(), most));
+            if gathered.is_empty() {
+                gathered.extend_from_slice(&first);
+            }
+            gathered.extend_from_slice(&more);
         }
         if body.is_end_stream() {
             break;
         }
     }
+    let mut bytes = if gathered.is_empty() { first } else { gathered.freeze() };
     if bytes.len() < PREFIX_LEN {
         return Err(Status::internal("the call ended before its message began"));
     }
@@ -170,7 +177,8 @@ mod tests {
             (two, tonic::Code::Internal),
             (garbage, tonic::Code::Internal),
             (bytes(&"x".repeat(MOST)), tonic::Code::OutOfRange),
-            (vec![0; 10 * MOST], tonic::Code::Internal),
+            ([0, 0, 0, 1, 0].to_vec(), tonic::Code::OutOfRange),
+            (vec![0; 10 * MOST], tonic::Code::OutOfRange),
         ] {
             assert_eq!(account(whole(bytes.clone())).await.unwrap_err().code(), code, "{bytes:?}");
         }
