@@ -3,32 +3,21 @@
 use std::io::BufRead;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bursar::grpc::listen;
 use bursar::grpc::proto::v1;
 use bursar::grpc::proto::v1::entitlement_service_server::{EntitlementService, EntitlementServiceServer};
 use prost::Message;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 /// Set in the environment of the process that shall be the floor: the path of its socket.
 pub const ROLE: &str = "BURSAR_BENCH_FLOOR";
-
-/// The sidecar's settings of HTTP/2, so that only the handler differs.
-const STREAMS_MAX: u32 = 256;
-const PENDING_RESETS_MAX: usize = 20;
-const LOCAL_RESETS_MAX: usize = 1024;
-const HEADERS_MAX: u32 = 8 << 10;
-const STREAM_WINDOW: u32 = 64 << 10;
-const CONNECTION_WINDOW: u32 = 256 << 10;
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
-const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What it always answers: an answer that the sidecar gave, so that shape and size are the same.
 #[derive(Clone)]
@@ -76,17 +65,9 @@ fn thread(
     })
 }
 
+/// The sidecar's settings of HTTP/2, so that only the handler differs.
 fn server(floor: &Floor) -> tonic::transport::server::Router {
-    Server::builder()
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-        .http2_max_header_list_size(HEADERS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-        .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
-        .add_service(EntitlementServiceServer::new(floor.clone()))
+    listen::http2().add_service(EntitlementServiceServer::new(floor.clone()))
 }
 
 /// The calls that nobody measures.

@@ -163,19 +163,24 @@ impl Listeners {
             tokio::spawn(accept_tcp(listener, accepted.clone(), room, shutdown.clone()));
         }
         drop(accepted);
-        Server::builder()
-            .max_concurrent_streams(STREAMS_MAX)
-            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-            .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-            .http2_max_header_list_size(HEADERS_MAX)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-            .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
+        http2()
             .serve_with_incoming_shutdown(services.0, ReceiverStream::new(incoming), shutdown.requested())
             .await
             .map_err(|error| ListenError::Serve(error.to_string()))
     }
+}
+
+/// HTTP/2 with its limits; an empty handler that is compared with a sidecar has the same.
+pub fn http2() -> Server {
+    Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
+        .http2_max_header_list_size(HEADERS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
 }
 
 async fn accept_unix(

@@ -18,7 +18,6 @@ const PREFIX_LEN: usize = 1 + 4;
 /// Room for an ordinary answer; a longer one makes its buffer grow.
 const ANSWER_BYTES: usize = 1 << 10;
 
-// Names that are parsed when the program is compiled.
 // Parsed when the program is compiled, not in each call.
 static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 static STATUS: HeaderName = HeaderName::from_static("grpc-status");

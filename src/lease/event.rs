@@ -131,6 +131,14 @@ pub struct Snapshot {
 }
 
 impl WalletEvent {
+    /// The roots of the families that this hands to the account itself.
+    pub fn handed_roots(&self) -> Vec<ReservationId> {
+        match self {
+            Self::Promoted(runs) => runs.iter().map(|run| run.root).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether the ledger is told.
     pub fn is_reported(&self) -> bool {
         match self {

@@ -29,8 +29,8 @@ pub struct Ask {
     #[n(6)]
     pub totals: LeaseTotals,
     /// Rises with each ask of one start about an account. One that was given up and arrives after a later one is no
-    /// ask any more: what it says of grants that came through is out of date.
-    #[n(7)]
+    /// ask any more: what it says of grants that came through is out of date. Earlier builds do not send it: 0.
+    #[cbor(n(7), default)]
     pub number: u64,
 }
 
@@ -99,4 +99,19 @@ pub struct CapTotal {
     pub held: Credits,
     #[n(1)]
     pub spent: Credits,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ask_of_an_earlier_build_is_read() {
+        let bytes = minicbor::to_vec(Ask::default()).unwrap();
+        // The same, as it was before asks were numbered: an array of seven.
+        let mut earlier = bytes.clone();
+        assert_eq!((earlier[0], earlier.pop()), (0x88, Some(0)));
+        earlier[0] = 0x87;
+        assert_eq!(minicbor::decode::<Ask>(&earlier).unwrap(), Ask::default());
+    }
 }

@@ -25,11 +25,17 @@ pub struct Node {
 pub struct Disk {
     pub records: Vec<SidecarRecord>,
     pub durable: u64,
+    /// Made, and not yet appended.
+    prepared: Option<SidecarRecord>,
 }
 
 impl Log for Disk {
-    fn append(&mut self, account: &AccountId, event: &WalletEvent, _: bool) -> u64 {
-        self.records.push(SidecarRecord { account: account.clone(), event: event.clone() });
+    fn prepare(&mut self, account: &AccountId, event: &WalletEvent) {
+        self.prepared = Some(SidecarRecord { account: account.clone(), event: event.clone() });
+    }
+
+    fn append(&mut self, _: &AccountId, _: bool) -> u64 {
+        self.records.extend(self.prepared.take());
         self.last()
     }
 

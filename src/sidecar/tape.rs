@@ -18,6 +18,9 @@ pub struct Tape<'a> {
     start: u64,
     /// Where records are put into bytes: memory that is used again and again.
     scratch: &'a mut Vec<u8>,
+    /// Of the record just made: whether the ledger is told, and whether its acknowledgement changes the wallet.
+    reported: bool,
+    promotes: bool,
     /// The first and the last record of the visit.
     pub written: Option<(u64, u64)>,
     /// The journal took no more: what the wallet did since is not on disk, and must be forgotten.
@@ -26,21 +29,33 @@ pub struct Tape<'a> {
 
 impl<'a> Tape<'a> {
     pub fn new(journal: &'a Journal, outbox: &'a Outbox, start: u64, scratch: &'a mut Vec<u8>) -> Self {
-        Self { journal, outbox, start, scratch, written: None, failed: None }
+        Self {
+            journal,
+            outbox,
+            start,
+            scratch,
+            reported: false,
+            promotes: false,
+            written: None,
+            failed: None,
+        }
     }
 }
 
 impl Log for Tape<'_> {
-    fn append(&mut self, account: &AccountId, event: &WalletEvent, urgent: bool) -> u64 {
+    fn prepare(&mut self, account: &AccountId, event: &WalletEvent) {
+        self.scratch.clear();
+        Entry::Record(account, event).write(self.scratch);
+        (self.reported, self.promotes) = (event.is_reported(), matches!(event, WalletEvent::Promoted(_)));
+    }
+
+    fn append(&mut self, account: &AccountId, urgent: bool) -> u64 {
         if self.failed.is_some() {
             return NEVER;
         }
         let urgency = if urgent { Urgency::Now } else { Urgency::Soon };
-        self.scratch.clear();
-        Entry::Record(account, event).write(self.scratch);
-        let taken = if event.is_reported() {
-            let promotes = matches!(event, WalletEvent::Promoted(_));
-            self.outbox.append(self.journal, self.scratch, account, promotes, self.start, urgency)
+        let taken = if self.reported {
+            self.outbox.append(self.journal, self.scratch, account, self.promotes, self.start, urgency)
         } else {
             self.journal.append(self.scratch, urgency)
         };

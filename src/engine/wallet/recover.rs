@@ -2,6 +2,7 @@
 
 use super::state::{Here, Log, Wallet};
 use crate::lease::{Returned, WalletEvent};
+use crate::types::ReservationId;
 
 impl Wallet {
     /// After an unclean stop only the mark is sealed; the rest is usable at once. `usable` is false where the lease did
@@ -23,8 +24,12 @@ impl Wallet {
     /// Tells the wallet, record by record as the journal is read, which promotions it has not seen acknowledged: the ledger
     /// may hold those runs already, until `acknowledged` says how far it came.
     pub fn resume_handing(&mut self, number: u64, event: &WalletEvent) {
-        if let WalletEvent::Promoted(runs) = event {
-            let roots: Vec<_> = runs.iter().map(|run| run.root).collect();
+        self.hand(number, event.handed_roots());
+    }
+
+    /// Families are on their way to the account itself, by record `number`.
+    pub(super) fn hand(&mut self, number: u64, roots: Vec<ReservationId>) {
+        if !roots.is_empty() {
             self.handing_roots.extend(roots.iter().copied());
             self.handing.insert(number, roots);
         }

@@ -16,8 +16,10 @@ pub(super) const FINALS_MAX: usize = 10_000;
 
 /// Where a wallet's events go, in order.
 pub trait Log {
-    /// Appends without waiting and answers the record's number. `urgent`: somebody will wait for it.
-    fn append(&mut self, account: &AccountId, event: &WalletEvent, urgent: bool) -> u64;
+    /// Makes the record of an event; nothing is kept of it before `append`.
+    fn prepare(&mut self, account: &AccountId, event: &WalletEvent);
+    /// Appends the record just made, without waiting, and answers its number. `urgent`: somebody will wait for it.
+    fn append(&mut self, account: &AccountId, urgent: bool) -> u64;
     /// The highest number that is safe on disk.
     fn durable(&self) -> u64;
     /// The highest number given out.
@@ -93,9 +95,12 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> u64 {
-        let number = log.append(&self.account, &event, urgent);
-        self.resume_handing(number, &event);
+        log.prepare(&self.account, &event);
+        let roots = event.handed_roots();
+        // Before it is journaled: an event that breaks this account must not break it again at every start.
         self.apply(event, here.playbooks);
+        let number = log.append(&self.account, urgent);
+        self.hand(number, roots);
         number
     }
 
@@ -279,5 +284,59 @@ impl Wallet {
 
     pub(super) fn mark(&self) -> Mark {
         self.lease.as_ref().map_or_else(Mark::default, |lease| lease.mark)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::credit::{Block, PoolId};
+    use crate::playbook::draw_order::Species;
+    use crate::types::{BlockId, Timestamp};
+
+    /// What was appended, and what was only made.
+    #[derive(Default)]
+    struct Counts(u64, u64);
+
+    impl Log for Counts {
+        fn prepare(&mut self, _: &AccountId, _: &WalletEvent) {
+            self.1 += 1;
+        }
+
+        fn append(&mut self, _: &AccountId, _: bool) -> u64 {
+            self.0 += 1;
+            self.0
+        }
+
+        fn durable(&self) -> u64 {
+            self.0
+        }
+
+        fn last(&self) -> u64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn an_event_that_breaks_the_account_is_not_journaled() {
+        let mut wallet = Wallet::new(AccountId::parse("acme").unwrap());
+        let mut block = Block::new(BlockId(1), PoolId::Account, Species::OnDemand, Timestamp::default());
+        block.withdrawn = Credits::computed(rust_decimal::Decimal::MAX);
+        wallet.book.insert(block);
+        let playbooks = Playbooks::default();
+        let here = Here { playbooks: &playbooks, at: Timestamp::default() };
+        let returned = |amount| {
+            WalletEvent::Returned(Returned {
+                slices: vec![(BlockId(1), Credits::whole(amount))],
+                rooms: Vec::new(),
+            })
+        };
+        let mut log = Counts::default();
+        assert_eq!(wallet.emit(returned(0), true, here, &mut log), 1);
+        let broken = catch_unwind(AssertUnwindSafe(|| wallet.emit(returned(1), true, here, &mut log)));
+        assert!(broken.is_err());
+        assert_eq!((log.0, log.1), (1, 2));
     }
 }
