@@ -56,7 +56,8 @@ const HIDDEN: &str = "***";
 /// A value as it may be shown: a URL's password is hidden, in its place before the host and among its options.
 pub fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let (place, options) = rest.split_once('?').map_or((rest, None), |(place, options)| (place, Some(options)));
+    let (place, options) =
+        rest.split_once('?').map_or((rest, None), |(place, options)| (place, Some(options)));
     let place = match place.rsplit_once('@') {
         Some((who, host)) => match who.split_once(':') {
             Some((user, _)) => format!("{user}:{HIDDEN}@{host}"),

@@ -5,7 +5,10 @@ fn a_password_is_never_shown() {
     for (given, shown) in [
         ("postgres://ann:geheim@db:5432/bursar", "postgres://ann:***@db:5432/bursar"),
         ("postgres://ann:ge@he:im@db/b", "postgres://ann:***@db/b"),
-        ("postgres://ann@db/b?password=geheim&sslmode=disable", "postgres://ann@db/b?password=***&sslmode=disable"),
+        (
+            "postgres://ann@db/b?password=geheim&sslmode=disable",
+            "postgres://ann@db/b?password=***&sslmode=disable",
+        ),
         ("postgres:///b?host=/run/postgresql", "postgres:///b?host=/run/postgresql"),
         ("http://127.0.0.1:7400", "http://127.0.0.1:7400"),
         ("127.0.0.1:7400", "127.0.0.1:7400"),

@@ -261,7 +261,10 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
 
     fn balance(&self, account: &AccountId) -> impl Future<Output = Result<BalanceView, LedgerError>> + Send;
 
-    fn invoice_lines(&self, account: &AccountId) -> impl Future<Output = Result<Vec<InvoiceLine>, LedgerError>> + Send;
+    fn invoice_lines(
+        &self,
+        account: &AccountId,
+    ) -> impl Future<Output = Result<Vec<InvoiceLine>, LedgerError>> + Send;
 
     fn alerts(&self, account: &AccountId) -> impl Future<Output = Result<Vec<Alert>, LedgerError>> + Send;
 

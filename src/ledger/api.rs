@@ -174,7 +174,8 @@ impl<S: LedgerStore> Ledger<S> {
             accounts.range::<str, _>((from, Bound::Unbounded)).take(ACCOUNTS_AT_ONCE).collect();
         let last = page.last().map(|(id, _)| (*id).clone());
         let told = page.into_iter().map(|(_, slot)| slot);
-        let told = told.filter(|slot| slot.with(|s| s.told.contains_key(&who.sidecar) || s.holds(who.sidecar)));
+        let told =
+            told.filter(|slot| slot.with(|s| s.told.contains_key(&who.sidecar) || s.holds(who.sidecar)));
         (last, told.cloned().collect())
     }
 

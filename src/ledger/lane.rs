@@ -10,10 +10,10 @@ use super::service::Ledger;
 use super::slot::{InTurn, Part, Slot, State};
 use super::store::{Head, LedgerStore, Position, StoreError, Ticket, Turn};
 use super::writes::store_error;
-use crate::engine::account::{AdminRefusal, Entry, Work};
-use crate::engine::account::entry::What;
-use crate::grpc::ledger_api::LedgerError;
 use crate::engine::Fault;
+use crate::engine::account::entry::What;
+use crate::engine::account::{AdminRefusal, Entry, Work};
+use crate::grpc::ledger_api::LedgerError;
 use crate::runtime::Backoff;
 
 /// A turn that the store does not take is tried again for so long before its commands are refused: a database that

@@ -87,11 +87,7 @@ impl Sidecars {
     /// The sidecar of a call.
     ///
     /// Errors: `Fenced`, `NotAttached`.
-    pub async fn current<S: LedgerStore>(
-        &self,
-        who: Sender,
-        store: &S,
-    ) -> Result<Arc<Sidecar>, LedgerError> {
+    pub async fn current<S: LedgerStore>(&self, who: Sender, store: &S) -> Result<Arc<Sidecar>, LedgerError> {
         let known = self.0.lock().get(&who.sidecar).cloned();
         let is_behind = |known: &Arc<Sidecar>| known.with(|standing| standing.epoch < who.epoch);
         let known = match known {

@@ -5,9 +5,9 @@ use crate::engine::Fault;
 use crate::engine::account::Command;
 use crate::grpc::ledger_api::LedgerError;
 use crate::lease::terms::HandleKey;
+use crate::ledger::Embedded;
 use crate::ledger::job::{Waits, job};
 use crate::ledger::store::{LedgerStore, Turn};
-use crate::ledger::Embedded;
 use crate::playbook;
 use crate::storage::{Engine, MemoryDisk};
 use crate::types::Name;
@@ -58,10 +58,7 @@ async fn turn(store: &Embedded, slot: &Slot, playbooks: &Playbooks) {
     }
 }
 
-fn waits<T: Send + 'static>(
-    slot: &Slot,
-    act: impl FnMut(&mut Work<'_>) -> T + Send + 'static,
-) -> Waits<T> {
+fn waits<T: Send + 'static>(slot: &Slot, act: impl FnMut(&mut Work<'_>) -> T + Send + 'static) -> Waits<T> {
     let (job, waits) = job(Part::Whole, false, act);
     slot.wait(job);
     waits

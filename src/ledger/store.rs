@@ -90,8 +90,7 @@ pub trait Turn: Send + 'static {
     fn entries(&mut self, after: u64) -> impl Future<Output = Result<Vec<Entry>, StoreError>> + Send;
 
     /// Running totals of all leases, as last heard.
-    fn totals(&mut self)
-    -> impl Future<Output = Result<Vec<(SidecarId, LeaseTotals)>, StoreError>> + Send;
+    fn totals(&mut self) -> impl Future<Output = Result<Vec<(SidecarId, LeaseTotals)>, StoreError>> + Send;
 
     /// Ends the turn. Durable once the ticket is.
     fn write(self, batch: Batch) -> impl Future<Output = Result<Ticket, StoreError>> + Send;
@@ -146,9 +145,7 @@ pub trait LedgerStore: Send + Sync + 'static {
     fn keep(&self, unapplied: Vec<Unapplied>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Accounts with their entries that are to be read at the start. A shared store has none: each is read by its first turn.
-    fn resident(
-        &self,
-    ) -> impl Future<Output = Result<Vec<(AccountId, Vec<Entry>)>, StoreError>> + Send;
+    fn resident(&self) -> impl Future<Output = Result<Vec<(AccountId, Vec<Entry>)>, StoreError>> + Send;
 
     /// Whether there is an account that is not in memory.
     fn knows(&self, account: &AccountId) -> impl Future<Output = Result<bool, StoreError>> + Send;

@@ -61,9 +61,8 @@ impl<S: LedgerStore> Ledger<S> {
                 return Err(LedgerError::TooManyAccounts { most: ACCOUNTS_MAX });
             }
             // Another call may have opened it meanwhile; the account itself then says so.
-            let slot = self
-                .resident(account)
-                .unwrap_or_else(|| Arc::new(Slot::new(Account::new(account.clone()))));
+            let slot =
+                self.resident(account).unwrap_or_else(|| Arc::new(Slot::new(Account::new(account.clone()))));
             let act = administering(command, request.clone());
             let done = self.work_part(&slot, Part::Whole, true, act).await?;
             if done.answer.is_ok() {

@@ -6,6 +6,8 @@ mod cli;
 mod cli_dev;
 #[cfg(test)]
 mod ledger;
+mod ledger_shared;
+mod postgresql;
 #[cfg(test)]
 mod scenarios;
 #[cfg(test)]

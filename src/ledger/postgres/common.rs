@@ -44,8 +44,10 @@ const NUMBERED: &str = "UPDATE bursar.feeds SET number = number + $1 WHERE accou
 const ANNOUNCE: &str = "INSERT INTO bursar.news (account, number, body)
     SELECT '/', $1::bigint + n.place, n.body FROM unnest($2::bytea[]) WITH ORDINALITY AS n (body, place)";
 const FORGET: &str = "DELETE FROM bursar.news WHERE account = '/' AND number < $1";
-const NEWS: &str = "SELECT number, body FROM bursar.news WHERE account = '/' AND number > $1 ORDER BY number LIMIT $2";
-const LAST: &str = "SELECT number, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM bursar.feeds
+const NEWS: &str =
+    "SELECT number, body FROM bursar.news WHERE account = '/' AND number > $1 ORDER BY number LIMIT $2";
+const LAST: &str =
+    "SELECT number, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM bursar.feeds
     WHERE account = '/'";
 
 /// The common rows, and looks across accounts.

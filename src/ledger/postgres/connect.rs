@@ -56,19 +56,15 @@ impl Address {
     /// `url`: `postgres://user:password@host:port,host:port/name?options`. With several hosts, the one that takes writes
     /// is used: after a failover, the other.
     pub fn read(url: &str, ca: Option<&Path>, password: Option<&Path>) -> Result<Self, ConnectError> {
-        let mut config: Config =
-            url.parse().map_err(|error| ConnectError::Unreadable(said(&error)))?;
+        let mut config: Config = url.parse().map_err(|error| ConnectError::Unreadable(said(&error)))?;
         if let Some(path) = password {
-            let text = std::fs::read_to_string(path).map_err(|error| ConnectError::Password {
-                path: path.to_owned(),
-                why: error.to_string(),
-            })?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| ConnectError::Password { path: path.to_owned(), why: error.to_string() })?;
             config.password(text.trim_end_matches(['\r', '\n']));
         }
         let tls = match ca {
             Some(path) => Some(
-                Tls::trusting(path)
-                    .map_err(|why| ConnectError::Authority { path: path.to_owned(), why })?,
+                Tls::trusting(path).map_err(|why| ConnectError::Authority { path: path.to_owned(), why })?,
             ),
             None => None,
         };
@@ -133,7 +129,9 @@ mod tests {
 
     #[test]
     fn another_machine_is_reached_over_tls_or_by_a_written_word() {
-        for url in ["postgres:///bursar?host=/run/postgresql", "postgres://u@127.0.0.1:1/b", "postgres://[::1]/b"] {
+        for url in
+            ["postgres:///bursar?host=/run/postgresql", "postgres://u@127.0.0.1:1/b", "postgres://[::1]/b"]
+        {
             Address::read(url, None, None).unwrap();
         }
         let plain = Address::read("postgres://u:geheim@db.example/b", None, None).unwrap_err();
@@ -142,7 +140,10 @@ mod tests {
         assert!(!format!("{address:?}").contains("geheim"));
         let two = Address::read("postgres://db.example,127.0.0.1/b", None, None).unwrap_err();
         assert_eq!(two, ConnectError::Plain);
-        assert!(matches!(Address::read("postgres://u@h:port/b", None, None), Err(ConnectError::Unreadable(_))));
+        assert!(matches!(
+            Address::read("postgres://u@h:port/b", None, None),
+            Err(ConnectError::Unreadable(_))
+        ));
         let none = Path::new("/does/not/exist.pem");
         let missing = Address::read("postgres://u@127.0.0.1/b", Some(none), None).unwrap_err();
         assert!(matches!(missing, ConnectError::Authority { .. }));

@@ -10,8 +10,8 @@ use tokio_postgres::{Error, Row, Statement};
 use super::trouble::{of_pool, within};
 use crate::credit::Block;
 use crate::engine::account::Entry;
-use crate::ledger::store::{Batch, Figures, Head, StoreError, Ticket, Turn};
 use crate::lease::LeaseTotals;
+use crate::ledger::store::{Batch, Figures, Head, StoreError, Ticket, Turn};
 use crate::types::{AccountId, SidecarId};
 
 const OPEN: &str = "INSERT INTO bursar.accounts (account, number, link)
@@ -222,9 +222,7 @@ impl Columns {
 
     fn given<'a>(&'a self, name: &'a &str) -> [&'a (dyn ToSql + Sync); 10] {
         let [granted, available, held, spent, lapsed, withdrawn] = &self.figures;
-        [
-            name, &self.block, &self.pool, &self.species, granted, available, held, spent, lapsed, withdrawn,
-        ]
+        [name, &self.block, &self.pool, &self.species, granted, available, held, spent, lapsed, withdrawn]
     }
 }
 
