@@ -14,7 +14,7 @@ use super::slot::Slot;
 use super::store::{LedgerStore, StoreError};
 use crate::grpc::ledger_api::{Change, Sender};
 use crate::lease::AccountTerms;
-use crate::runtime::{Backoff, Shutdown};
+use crate::runtime::Backoff;
 use crate::types::{AccountId, Epoch, SidecarId};
 
 /// A shared store is asked for news this often: what a recall waits at most, besides the way to the store.
@@ -176,17 +176,13 @@ impl<S: LedgerStore> Ledger<S> {
         Ok(())
     }
 
-    /// Writes and reads news of a shared store until the signal to stop.
-    pub async fn keep_news(self, telling: mpsc::UnboundedReceiver<Telling>, from: u64, shutdown: Shutdown) {
+    /// Writes and reads news of a shared store for as long as calls may be under way.
+    pub async fn keep_news(self, telling: mpsc::UnboundedReceiver<Telling>, from: u64) {
         if !S::SHARED {
             return;
         }
         let (written, heard) = mpsc::unbounded_channel();
-        tokio::select! {
-            () = shutdown.requested() => {}
-            () = self.write_news(telling, written) => {}
-            () = self.read_news(from, heard) => {}
-        }
+        tokio::join!(self.write_news(telling, written), self.read_news(from, heard));
     }
 
     async fn write_news(

@@ -144,9 +144,9 @@ impl<S: LedgerStore> Ledger<S> {
         Ok((ledger, Background { told, from: heard.last }))
     }
 
-    /// Lets time do its work on the accounts, and hears news of other processes, until the signal to stop.
+    /// Lets time do its work on the accounts until the signal to stop, and hears news of other processes until it is dropped.
     pub async fn keep_up(self, background: Background, shutdown: Shutdown) {
-        let news = self.clone().keep_news(background.told, background.from, shutdown.clone());
+        let news = self.clone().keep_news(background.told, background.from);
         tokio::join!(news, self.keep_time(shutdown));
     }
 
