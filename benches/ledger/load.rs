@@ -95,7 +95,8 @@ async fn spent(url: &str, names: &[AccountId], sent: usize) -> Result<()> {
     for name in names {
         let request = wire::GetBalanceRequest { account: name.to_string(), pool: String::new() };
         let answer = AccountServiceClient::new(channel.clone()).get_balance(request).await?.into_inner();
-        let spent: Credits = answer.balance.context("no balance")?.spent.parse().map_err(anyhow::Error::msg)?;
+        let spent: Credits =
+            answer.balance.context("no balance")?.spent.parse().map_err(anyhow::Error::msg)?;
         sum += spent;
     }
     anyhow::ensure!(sum == Credits::whole(i64::try_from(sent)?), "{sum} were charged for {sent} runs");
@@ -158,9 +159,7 @@ async fn prepared(url: &str, sidecar: usize, names: &[AccountId], charges: usize
         .iter()
         .zip(1u64..)
         .filter(|(record, _)| matches!(record.event, WalletEvent::Run(_)) && record.event.is_reported())
-        .map(|(record, number)| {
-            Ok(Reported { number, epoch: who.epoch, body: minicbor::to_vec(record)? })
-        })
+        .map(|(record, number)| Ok(Reported { number, epoch: who.epoch, body: minicbor::to_vec(record)? }))
         .collect::<Result<_>>()?;
     let reports = records.chunks(REPORT).map(<[Reported]>::to_vec).collect();
     Ok(Load { client, who, reports })

@@ -80,12 +80,24 @@ impl Cluster {
         let file = std::env::temp_dir().join(format!("bursar-pgbench-{}.sql", std::process::id()));
         std::fs::write(&file, transaction)?;
         let name = file.display().to_string();
-        let arguments =
-            ["--no-vacuum", "--client", CLIENTS, "--jobs", "2", "--time", SECONDS, "--protocol", "prepared", "--file", &name];
+        let arguments = [
+            "--no-vacuum",
+            "--client",
+            CLIENTS,
+            "--jobs",
+            "2",
+            "--time",
+            SECONDS,
+            "--protocol",
+            "prepared",
+            "--file",
+            &name,
+        ];
         let said = self.client("pgbench", &arguments);
         std::fs::remove_file(&file)?;
         let said = said?;
-        let line = said.lines().find_map(|line| line.strip_prefix("tps = ")).context("pgbench said no tps")?;
+        let line =
+            said.lines().find_map(|line| line.strip_prefix("tps = ")).context("pgbench said no tps")?;
         Ok(line.split_whitespace().next().unwrap_or_default().parse()?)
     }
 

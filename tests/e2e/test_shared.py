@@ -17,6 +17,7 @@ import processes
 import pytest
 import wire
 from conftest import PLAYBOOK
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from wire import account_pb2, account_pb2_grpc, pb, pb_grpc
 from workload import Account, Caller, Ledger, insist
 
@@ -134,7 +135,7 @@ def test_ledgers_share_accounts_and_lose_nothing(directory, eventually):
     with contextlib.ExitStack() as stack:
         site = Site(directory, stack)
         try:
-            load(site)
+            load(site, eventually)
             audit(site, eventually)
         except BaseException:
             for server in (*site.ledgers, *site.sidecars):
@@ -148,7 +149,7 @@ def test_ledgers_share_accounts_and_lose_nothing(directory, eventually):
                     caller.join()
 
 
-def load(site: Site) -> None:
+def load(site: Site, eventually) -> None:
     for caller in site.callers:
         caller.start()
     for _ in range(HARMS):
@@ -160,9 +161,17 @@ def load(site: Site) -> None:
     for caller in site.callers:
         caller.join()
     site.check_callers()
-    # A clean stop drains: what was acknowledged is at the ledger when the process has ended.
-    for sidecar in site.sidecars:
+    # A clean stop drains what a sidecar has not reported yet; one that is out of touch would keep it on its disk.
+    for sidecar, socket in zip(site.sidecars, site.sockets, strict=True):
+        eventually(lambda: in_touch(socket), SETTLE_SECONDS)
         assert sidecar.stop() == 0, sidecar.tail()
+
+
+def in_touch(socket) -> bool:
+    with wire.uds(socket) as channel:
+        request = health_pb2.HealthCheckRequest(service="bursar.ledger")
+        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=wire.CALL_SECONDS)
+    return answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def audit(site: Site, eventually) -> None:

@@ -1,5 +1,7 @@
 //! What is common to the ledger's processes: identity, playbooks, how sidecars stand, news. Each row lies under `/`.
 
+use std::time::Duration;
+
 use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -9,7 +11,13 @@ use super::turn::{counted, decoded, number, sidecar, unreadable};
 use crate::ledger::news::News;
 use crate::ledger::record::{Identity, Known, Published, Unapplied};
 use crate::ledger::store::{Foundation, Heard, StoreError};
+use crate::runtime::Backoff;
 use crate::types::{AccountId, Epoch, RequestId, SidecarId, Timestamp};
+
+/// How often a database is asked that is away: for a second or two, which is what a restart takes.
+const TRIES: u32 = 8;
+const AGAIN_FIRST: Duration = Duration::from_millis(20);
+const AGAIN_MOST: Duration = Duration::from_millis(500);
 
 /// News that are kept: a process that is further behind has its sidecars attach again.
 const NEWS_KEPT: i64 = 10_000;
@@ -55,7 +63,20 @@ const LAST: &str =
 pub struct Common(pub(super) Pool);
 
 impl Common {
+    /// Asks, and again where the database is away for a moment: every statement here does the same when done twice.
     async fn query(&self, text: &str, given: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        let mut backoff = Backoff::new(AGAIN_FIRST, AGAIN_MOST);
+        let mut tries = 1;
+        loop {
+            match self.once(text, given).await {
+                Err(StoreError::Away(_)) if tries < TRIES => tokio::time::sleep(backoff.next_wait()).await,
+                done => return done,
+            }
+            tries += 1;
+        }
+    }
+
+    async fn once(&self, text: &str, given: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         let session = self.0.get().await.map_err(|error| of_pool(&error))?;
         within(async {
             let statement = session.prepare_cached(text).await?;
