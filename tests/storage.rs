@@ -9,20 +9,11 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use bursar::storage::{Engine, Journaled, Limits, Opened, Urgency, open, verify};
+use bursar::storage::{Engine, Limits, Opened, Urgency, open, verify};
 use tempfile::TempDir;
 
 /// Records in the store that is damaged: several leaves of sled's, and more than one opening.
 const RECORDS: u64 = 300;
-
-#[derive(Debug)]
-struct Bytes(Vec<u8>);
-
-impl Journaled for Bytes {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0);
-    }
-}
 
 fn payload(number: u64) -> Vec<u8> {
     let length = if number.is_multiple_of(97) { 9_000 } else { 30 + number % 150 };
@@ -34,7 +25,7 @@ fn scratch() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-fn open_in(dir: &Path) -> Opened<Bytes> {
+fn open_in(dir: &Path) -> Opened {
     open(dir, Limits::default(), Engine::Sled).unwrap()
 }
 
@@ -54,7 +45,7 @@ impl Sound {
             let opened = open_in(dir.path());
             let journal = opened.journal;
             for number in opening * RECORDS / 3 + 1..=(opening + 1) * RECORDS / 3 {
-                assert_eq!(journal.append(Bytes(payload(number)), Urgency::Now), Ok(number));
+                assert_eq!(journal.append(&payload(number), Urgency::Now), Ok(number));
                 if number.is_multiple_of(3) {
                     journal.wait(number).await.unwrap();
                 }
@@ -100,12 +91,12 @@ impl Sound {
             }
         };
         // Whatever it was: the journal works, and closes.
-        opened.journal.append(Bytes(vec![1]), Urgency::Now).unwrap();
+        opened.journal.append(&[1], Urgency::Now).unwrap();
         opened.journal.close().unwrap_or_else(|error| panic!("{what}: {error}"));
         survived
     }
 
-    fn assert_sound(&self, opened: &Opened<Bytes>, what: &str) {
+    fn assert_sound(&self, opened: &Opened, what: &str) {
         let expected = self.trimmed + 1..=RECORDS;
         assert!(opened.records.iter().map(|record| record.number).eq(expected), "{what}");
         for record in &opened.records {
@@ -290,12 +281,12 @@ async fn what_can_be_repaired_is_an_error_and_not_damage() {
     let sound = Sound::new(40).await;
     let held = OpenOptions::new().read(true).open(sound.dir.path().join("lock")).unwrap();
     held.lock().unwrap();
-    let refused = open::<Bytes>(sound.dir.path(), Limits::default(), Engine::Sled).unwrap_err().to_string();
+    let refused = open(sound.dir.path(), Limits::default(), Engine::Sled).unwrap_err().to_string();
     assert!(refused.contains("in use by another process"), "{refused}");
     drop(held);
     let db = OpenOptions::new().read(true).open(store(sound.dir.path()).join("db")).unwrap();
     db.lock().unwrap();
-    let refused = open::<Bytes>(sound.dir.path(), Limits::default(), Engine::Sled).unwrap_err().to_string();
+    let refused = open(sound.dir.path(), Limits::default(), Engine::Sled).unwrap_err().to_string();
     assert!(refused.contains("in use by another process"), "{refused}");
     drop(db);
     sound.assert_sound(&open_in(sound.dir.path()), "after the locks are gone");
@@ -306,7 +297,7 @@ async fn a_bloated_store_is_rewritten_with_what_is_live() {
     let dir = scratch();
     let opened = open_in(dir.path());
     for number in 1..=4_000 {
-        opened.journal.append(Bytes(payload(number)), Urgency::Now).unwrap();
+        opened.journal.append(&payload(number), Urgency::Now).unwrap();
         if number % 10 == 0 {
             opened.journal.wait(number).await.unwrap();
         }
@@ -316,13 +307,13 @@ async fn a_bloated_store_is_rewritten_with_what_is_live() {
     opened.journal.close().unwrap();
     let before = length(&store(dir.path()).join("db"));
     let limits = Limits { disk_bytes_floor: 1, ..Limits::default() };
-    let opened = open::<Bytes>(dir.path(), limits, Engine::Sled).unwrap();
+    let opened = open(dir.path(), limits, Engine::Sled).unwrap();
     assert_eq!((opened.id, opened.start, opened.clean), (id, 2, true));
     assert!(opened.records.iter().map(|record| record.number).eq(3_901..=4_000));
     let after = length(&dir.path().join("generation-000002/store/db"));
     assert!(after < before, "{before} bytes became {after}");
     assert!(!dir.path().join("generation-000001").exists());
-    assert_eq!(opened.journal.append(Bytes(payload(4_001)), Urgency::Now), Ok(4_001));
+    assert_eq!(opened.journal.append(&payload(4_001), Urgency::Now), Ok(4_001));
     opened.journal.close().unwrap();
     let report = verify(dir.path(), Limits::default()).unwrap();
     assert_eq!((report.damage, report.records, report.newest.unwrap().0), (None, 101, 4_001));
@@ -333,7 +324,7 @@ async fn sled_keeps_everything_in_its_log() {
     let dir = scratch();
     let opened = open_in(dir.path());
     for number in 1..=3_000 {
-        opened.journal.append(Bytes(vec![7; (number * 37 % 12_000) as usize]), Urgency::Soon).unwrap();
+        opened.journal.append(&vec![7; (number * 37 % 12_000) as usize], Urgency::Soon).unwrap();
         if number % 100 == 0 {
             opened.journal.wait(number).await.unwrap();
             opened.journal.trim(number.saturating_sub(500));

@@ -107,8 +107,8 @@ async fn spent(url: &str, names: &[AccountId], sent: usize) -> Result<()> {
 struct Journal(Vec<SidecarRecord>);
 
 impl Log for Journal {
-    fn append(&mut self, account: &AccountId, event: WalletEvent, _: bool) -> u64 {
-        self.0.push(SidecarRecord { account: account.clone(), event });
+    fn append(&mut self, account: &AccountId, event: &WalletEvent, _: bool) -> u64 {
+        self.0.push(SidecarRecord { account: account.clone(), event: event.clone() });
         self.last()
     }
 

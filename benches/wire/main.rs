@@ -36,6 +36,7 @@ usage: cargo bench [-- OPTION…]
   --in-flight N      only so many calls in flight
   --rounds N         so many rounds
   --burst N          so many calls in each burst: long ones are good for a profiler
+  --only NAME        only `authorize` and its empty handler: good for a profiler
   --threads N        server threads, of both servers (1)
   --under COMMAND    starts both servers under it, such as `valgrind --tool=callgrind`";
 
@@ -79,6 +80,11 @@ fn bench() -> anyhow::Result<()> {
             "--burst" => {
                 let calls = value()?.parse()?;
                 form.levels.iter_mut().for_each(|level| level.burst = calls);
+            }
+            "--only" => {
+                let wanted = value()?;
+                anyhow::ensure!(wanted == "authorize", "`{wanted}` cannot stand alone; `authorize` can");
+                form.only_authorize = true;
             }
             "--under" => form.under = value()?.split_whitespace().map(str::to_owned).collect(),
             "--threads" => form.threads = value()?.parse()?,

@@ -54,6 +54,8 @@ pub struct Form {
     /// Turns of all kinds within a round.
     turns: usize,
     pub threads: usize,
+    /// Nothing but authorises; what they hold is never committed.
+    pub only_authorize: bool,
     /// A command that both servers run under; empty = none.
     pub under: Vec<String>,
 }
@@ -68,8 +70,13 @@ impl Form {
             rounds: 7,
             turns: 6,
             threads: 1,
+            only_authorize: false,
             under: Vec::new(),
         }
+    }
+
+    fn measures(&self, kind: Kind) -> bool {
+        !self.only_authorize || matches!(kind, Kind::FloorAuthorize | Kind::Authorize)
     }
 
     /// A few seconds.
@@ -193,15 +200,15 @@ impl Bench {
         wires: &Wires,
     ) -> anyhow::Result<Vec<Cell>> {
         let mut cells = Vec::with_capacity(Kind::ALL.len());
-        for kind in Kind::ALL {
+        for kind in Kind::ALL.into_iter().filter(|kind| form.measures(*kind)) {
             let latency = Histogram::new_with_max(LATENCY_MAX, LATENCY_DIGITS)?;
             let rounds = vec![Round::default(); form.rounds];
             cells.push(Cell { transport, in_flight: level.in_flight, kind, rounds, latency });
         }
-        self.turn(level, wires, |_, _| Ok(())).await?;
+        self.turn(form, level, wires, |_, _| Ok(())).await?;
         for round in 0..form.rounds {
             for _ in 0..form.turns {
-                self.turn(level, wires, |kind, burst| {
+                self.turn(form, level, wires, |kind, burst| {
                     let Some(cell) = cells.iter_mut().find(|cell| cell.kind == kind) else { return Ok(()) };
                     cell.latency.add(&burst.latency)?;
                     if let Some(round) = cell.rounds.get_mut(round) {
@@ -220,6 +227,7 @@ impl Bench {
     /// One burst of every kind. What was authorised is committed, measured or not, so that every turn begins alike.
     async fn turn(
         &mut self,
+        form: &Form,
         level: Level,
         wires: &Wires,
         mut seen: impl FnMut(Kind, &Burst) -> anyhow::Result<()>,
@@ -232,6 +240,9 @@ impl Bench {
                 self.next += level.burst;
                 open = commits(&burst)?;
             }
+        }
+        if form.only_authorize {
+            return Ok(());
         }
         for kind in [Kind::FloorCommit, Kind::Commit] {
             let burst = self.burst(kind, level, wires, open.clone()).await?;

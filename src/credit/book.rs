@@ -10,6 +10,7 @@ use super::hold::{self, Draw};
 use super::pool::{Pool, PoolId, Sorting};
 use super::reservation::{Final, Reservation, State};
 use super::retry::Chain;
+use crate::playbook::charge::Quantities;
 use crate::types::{BlockId, Credits, ReservationId, Timestamp};
 
 #[derive(Clone, Debug, Default)]
@@ -104,37 +105,51 @@ impl Book {
     }
 
     /// Evolves by what happened to a run. `keep` says until when an ended run is remembered.
-    pub fn apply(&mut self, event: &RunEvent, keep: Timestamp) {
-        if let Change::Reserved(reservation) = &event.change {
-            self.open(reservation.clone());
+    pub fn apply(&mut self, event: RunEvent, keep: Timestamp) {
+        let RunEvent { id, at, mut change, flows, caps, debt, debt_pool } = event;
+        let mut open = None;
+        // The run is at hand while it changes: the maps are searched once.
+        let mut run = match &mut change {
+            Change::Reserved(run) => Some(&mut **run),
+            _ => {
+                open = self.runs.remove(&id);
+                open.as_deref_mut()
+            }
+        };
+        for flow in &flows {
+            self.flow(run.as_deref_mut(), flow);
         }
-        for flow in &event.flows {
-            self.flow(event.id, flow);
+        for flow in &caps {
+            self.cap_flow(run.as_deref_mut(), flow, at);
         }
-        for flow in &event.caps {
-            self.cap_flow(event.id, flow, event.at);
-        }
-        if !event.debt.is_zero() {
-            let observed = self.observed(event);
-            let pool = self.pool_mut(&event.debt_pool);
-            pool.debt += event.debt;
-            if observed {
-                pool.observed_debt += event.debt;
+        let observed = run.is_some_and(|run| run.observed);
+        if !debt.is_zero() {
+            let pool = self.pool_mut(&debt_pool);
+            pool.debt += debt;
+            if observed || matches!(&change, Change::Ended(ended) if ended.observed) {
+                pool.observed_debt += debt;
             }
         }
-        match &event.change {
-            Change::Reserved(_) => self.remember_first_draws(event.id),
-            Change::Progressed { reported, expires_at } => {
-                self.progressed(event.id, event.debt, reported.clone(), *expires_at);
+        match (change, open) {
+            (Change::Reserved(mut run), _) => {
+                run.first = None;
+                self.open(run);
             }
-            Change::Awaiting { asked, reported, until } => {
-                self.progressed(event.id, event.debt, Some(reported.clone()), *until);
-                if let Some(run) = self.runs.get_mut(&event.id) {
-                    run.state = State::AwaitingOutcome;
-                    run.awaiting = Some((**asked).clone());
+            (Change::Progressed { reported, expires_at }, Some(run)) => {
+                self.progressed(run, debt, reported, expires_at);
+            }
+            (Change::Awaiting { asked, reported, until }, Some(mut run)) => {
+                run.state = State::AwaitingOutcome;
+                run.awaiting = Some(*asked);
+                self.progressed(run, debt, Some(reported), until);
+            }
+            (Change::Progressed { .. } | Change::Awaiting { .. }, None) => {}
+            (Change::Ended(ended), run) => {
+                if let Some(run) = run {
+                    self.closed(&run);
                 }
+                self.remember(id, ended, keep);
             }
-            Change::Ended(ended) => self.end(event.id, ended.clone(), keep),
         }
     }
 
@@ -159,14 +174,22 @@ impl Book {
     /// Takes an open run out, with what it holds.
     pub fn close(&mut self, id: ReservationId) -> Option<Box<Reservation>> {
         let run = self.runs.remove(&id)?;
-        self.deadlines.remove(&(run.expires_at, id));
+        self.closed(&run);
+        Some(run)
+    }
+
+    /// Forgets the places of a run that was taken out.
+    fn closed(&mut self, run: &Reservation) {
+        self.deadlines.remove(&(run.expires_at, run.id));
+        if run.root == run.id {
+            return;
+        }
         if let Some(family) = self.families.get_mut(&run.root) {
-            family.remove(&id);
+            family.remove(&run.id);
             if family.is_empty() {
                 self.families.remove(&run.root);
             }
         }
-        Some(run)
     }
 
     /// Open runs of a family: the root, if open, and its open descendants.
@@ -241,12 +264,12 @@ impl Book {
         true
     }
 
-    fn flow(&mut self, id: ReservationId, flow: &Flow) {
+    fn flow(&mut self, mut run: Option<&mut Reservation>, flow: &Flow) {
         let draw = Draw { block: flow.block, species: flow.species, amount: flow.amount };
-        if let Some(held) = self.draws(id, flow.from) {
+        if let Some(held) = self.draws(run.as_deref_mut(), flow.from) {
             hold::remove(held, &draw);
         }
-        if let Some(held) = self.draws(id, flow.to) {
+        if let Some(held) = self.draws(run, flow.to) {
             hold::add(held, draw);
         }
         let (from, to) = (flow.from.column(), flow.to.column());
@@ -255,16 +278,16 @@ impl Book {
         }
     }
 
-    fn draws(&mut self, id: ReservationId, place: Place) -> Option<&mut Vec<Draw>> {
+    fn draws<'a>(&'a mut self, run: Option<&'a mut Reservation>, place: Place) -> Option<&'a mut Vec<Draw>> {
         match place {
-            Place::Held => self.runs.get_mut(&id).map(|run| &mut run.held),
-            Place::Spent => self.runs.get_mut(&id).map(|run| &mut run.spent),
-            Place::Other(other) => self.runs.get_mut(&other).map(|run| &mut run.held),
+            Place::Held => run.map(Reservation::held_mut),
+            Place::Spent => run.map(|run| &mut run.spent),
+            Place::Other(other) => self.runs.get_mut(&other).map(|run| run.held_mut()),
             Place::Free | Place::Lapsed => None,
         }
     }
 
-    fn cap_flow(&mut self, id: ReservationId, flow: &CapFlow, at: Timestamp) {
+    fn cap_flow(&mut self, mut run: Option<&mut Reservation>, flow: &CapFlow, at: Timestamp) {
         for (place, sign) in [(flow.from, -flow.amount), (flow.to, flow.amount)] {
             if let Some(counter) = self.counters.get_mut(&flow.key) {
                 counter.used_at = at;
@@ -275,12 +298,12 @@ impl Book {
                 }
             }
             let (owner, spent) = match place {
-                Place::Held => (id, false),
-                Place::Spent => (id, true),
-                Place::Other(other) => (other, false),
+                Place::Held => (run.as_deref_mut(), false),
+                Place::Spent => (run.as_deref_mut(), true),
+                Place::Other(other) => (self.runs.get_mut(&other).map(|run| &mut **run), false),
                 Place::Free | Place::Lapsed => continue,
             };
-            if let Some(run) = self.runs.get_mut(&owner) {
+            if let Some(run) = owner {
                 let index = run.caps.iter().position(|hold| hold.key == flow.key).unwrap_or_else(|| {
                     let none = Credits::ZERO;
                     let key = flow.key.clone();
@@ -294,43 +317,26 @@ impl Book {
         }
     }
 
-    fn observed(&self, event: &RunEvent) -> bool {
-        match &event.change {
-            Change::Ended(ended) => ended.observed,
-            _ => self.runs.get(&event.id).is_some_and(|run| run.observed),
-        }
-    }
-
-    fn remember_first_draws(&mut self, id: ReservationId) {
-        if let Some(run) = self.runs.get_mut(&id) {
-            run.first = run.held.clone();
-        }
-    }
-
     fn progressed(
         &mut self,
-        id: ReservationId,
+        mut run: Box<Reservation>,
         debt: Credits,
-        reported: Option<crate::playbook::charge::Quantities>,
+        reported: Option<Quantities>,
         expires_at: Timestamp,
     ) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
         run.debt += debt;
         if reported.is_some() {
             run.reported = reported;
         }
-        self.deadlines.remove(&(run.expires_at, id));
-        run.expires_at = expires_at;
-        self.deadlines.insert((expires_at, id));
-        let (charged, chain) = (run.charged(), run.chain);
-        let first = chain.map_or(id, |link| link.first);
-        if let Some(chain) = self.chains.get_mut(&first) {
-            chain.note(id, charged);
+        if run.expires_at != expires_at {
+            self.deadlines.remove(&(run.expires_at, run.id));
+            run.expires_at = expires_at;
+            self.deadlines.insert((expires_at, run.id));
         }
-    }
-
-    fn end(&mut self, id: ReservationId, ended: Box<Final>, keep: Timestamp) {
-        self.close(id);
-        self.remember(id, ended, keep);
+        let first = run.chain.map_or(run.id, |link| link.first);
+        if let Some(chain) = self.chains.get_mut(&first) {
+            chain.note(run.id, run.charged());
+        }
+        self.runs.insert(run.id, run);
     }
 }

@@ -26,30 +26,48 @@ pub struct Drawn {
 }
 
 pub fn draw(pools: &[Pool], path: &[PoolId], amount: Credits, limits: Limits) -> Drawn {
-    let mut drawn = Drawn { draws: Vec::new(), missing: amount };
+    let mut draws = Vec::new();
+    let missing = walk(pools, path, amount, limits, |draw| draws.push(draw));
+    Drawn { draws, missing }
+}
+
+/// What of an amount no block could pay.
+pub fn missing(pools: &[Pool], path: &[PoolId], amount: Credits, limits: Limits) -> Credits {
+    walk(pools, path, amount, limits, |_| {})
+}
+
+/// Draws block by block, and no further than the amount needs.
+fn walk(
+    pools: &[Pool],
+    path: &[PoolId],
+    amount: Credits,
+    limits: Limits,
+    mut each: impl FnMut(Draw),
+) -> Credits {
+    let mut missing = amount;
     let mut overage = limits.overage;
     for last_resort in [false, true] {
         for pool in path.iter().filter_map(|id| pools.iter().find(|pool| pool.id == *id)) {
             for block in pool.blocks.iter().filter(|block| block.species.is_last_resort() == last_resort) {
-                if !drawn.missing.is_positive() {
-                    return drawn;
+                if !missing.is_positive() {
+                    return missing;
                 }
                 if !block.pays(limits.at) || (block.species == Species::Basic && !limits.basic) {
                     continue;
                 }
-                let mut part = if block.elastic { drawn.missing } else { block.available.min(drawn.missing) };
+                let mut part = if block.elastic { missing } else { block.available.min(missing) };
                 if let (Species::Overage, Some(left)) = (block.species, overage.as_mut()) {
                     part = part.min(*left);
                     *left -= part;
                 }
                 if part.is_positive() {
-                    drawn.draws.push(Draw { block: block.id, species: block.species, amount: part });
-                    drawn.missing -= part;
+                    each(Draw { block: block.id, species: block.species, amount: part });
+                    missing -= part;
                 }
             }
         }
     }
-    drawn
+    missing
 }
 
 #[cfg(test)]

@@ -101,9 +101,9 @@ pub struct Reservation {
     /// Totals that `progress` reported last.
     #[n(14)]
     pub reported: Option<Quantities>,
-    /// What it held when it was authorised: a repeated authorise answers with it.
+    /// What it held when it was authorised, where that has changed since: a repeated authorise answers with it.
     #[n(15)]
-    pub first: Vec<Draw>,
+    pub first: Option<Vec<Draw>>,
     /// Degraded use free of charge: it holds and is charged nothing.
     #[n(16)]
     pub free: bool,
@@ -181,6 +181,17 @@ pub struct Final {
 impl Reservation {
     pub fn held_total(&self) -> Credits {
         hold::total(&self.held)
+    }
+
+    /// What it holds, to be changed.
+    pub fn held_mut(&mut self) -> &mut Vec<Draw> {
+        self.first.get_or_insert_with(|| self.held.clone());
+        &mut self.held
+    }
+
+    /// What it held when it was authorised.
+    pub fn first_held(&self) -> &[Draw] {
+        self.first.as_deref().unwrap_or(&self.held)
     }
 
     pub fn charged(&self) -> Credits {

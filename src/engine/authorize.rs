@@ -21,9 +21,9 @@ use crate::types::Credits;
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// The answer, and what happened, if anything did.
-    Answer(Box<AuthorizeAnswer>, Option<Box<RunEvent>>),
+    Answer(AuthorizeAnswer, Option<RunEvent>),
     /// The book lacks something that the ledger might give.
-    Short(Short),
+    Short(Box<Short>),
 }
 
 /// What a run lacks.
@@ -37,7 +37,7 @@ pub struct Short {
 /// `force` records work that is already done: nothing is refused, and what a refusal would have been is said.
 pub fn authorize(frame: &Frame<'_>, call: &Authorize, force: bool) -> Result<Verdict, Fault> {
     if let Some(answer) = repeated(frame, call)? {
-        return Ok(Verdict::Answer(Box::new(answer), None));
+        return Ok(Verdict::Answer(answer, None));
     }
     let plan = &frame.contract.plan;
     let Some(action) = frame.playbooks.action(&frame.contract.playbook, &call.action)? else {
@@ -47,7 +47,7 @@ pub fn authorize(frame: &Frame<'_>, call: &Authorize, force: bool) -> Result<Ver
     let judged = judge(frame, &quote);
     let forced = force || plan.mode == Mode::Observe;
     if frame.may_ask() && judged.asks() && (forced || judged.refusal.as_ref().is_none_or(may_change)) {
-        return Ok(Verdict::Short(judged.short));
+        return Ok(Verdict::Short(Box::new(judged.short)));
     }
     if let Some(refusal) = &judged.refusal
         && !forced
@@ -80,7 +80,7 @@ fn refused(frame: &Frame<'_>, refusal: Refusal, force: bool) -> Verdict {
         answer.would_be = Some((Decision::Denied, answer.reason.take()));
         answer.decision = Decision::Allowed;
     }
-    Verdict::Answer(Box::new(answer), None)
+    Verdict::Answer(answer, None)
 }
 
 /// From here on nothing may fail: the run is reserved (or, with an event trigger, charged).
@@ -113,8 +113,7 @@ fn allow(frame: &Frame<'_>, call: &Authorize, quote: &Quote<'_>, judged: Judged,
         would_be: (observe || force).then_some(would_be),
         ..blank(frame)
     };
-    let event = (!call.validate_only).then(|| Box::new(event));
-    Verdict::Answer(Box::new(answer), event)
+    Verdict::Answer(answer, (!call.validate_only).then_some(event))
 }
 
 /// The decision follows from the species that paid.

@@ -12,7 +12,6 @@ use crate::playbook::Mode;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overage::Link;
 use crate::types::Credits;
-use crate::types::amount::AMOUNT_MAX;
 
 /// As far as is known here, would the next run of the same size be refused or degraded?
 pub fn is_final(frame: &Frame<'_>, quote: &Quote<'_>, judged: &Judged) -> bool {
@@ -31,7 +30,7 @@ pub fn is_final(frame: &Frame<'_>, quote: &Quote<'_>, judged: &Judged) -> bool {
                 .map(|draw| draw.amount)
                 .sum();
             // What non-basic blocks pay of this run comes off before the next one asks.
-            amount.is_positive() && payable(frame) + basic_paid < amount + amount
+            amount.is_positive() && lacks(frame, amount + amount - basic_paid)
         }
     };
     credits
@@ -44,12 +43,11 @@ pub fn is_final(frame: &Frame<'_>, quote: &Quote<'_>, judged: &Judged) -> bool {
         })
 }
 
-/// All that blocks other than `basic` can pay now, with what the ledger had left.
-fn payable(frame: &Frame<'_>) -> Credits {
-    let limits = frame.limits(false);
-    let all = Credits::whole(AMOUNT_MAX);
-    let here = all - draw::draw(&frame.book.pools, PATH, all, limits).missing;
-    frame.rest().map_or(here, |rest| here + rest.balance + rest.last_resort)
+/// Whether blocks other than `basic`, with what the ledger had left, could not pay so much now.
+fn lacks(frame: &Frame<'_>, amount: Credits) -> bool {
+    let beyond = frame.rest().map_or(Credits::ZERO, |rest| rest.balance + rest.last_resort);
+    let amount = amount - beyond;
+    draw::missing(&frame.book.pools, PATH, amount, frame.limits(false)).is_positive()
 }
 
 /// What the run's pools could still pay from blocks that count as balance.

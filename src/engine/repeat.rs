@@ -60,8 +60,8 @@ fn first_answer(frame: &Frame<'_>, run: &Reservation) -> AuthorizeAnswer {
     AuthorizeAnswer {
         decision: run.decision,
         reservation: Some(run.id),
-        held: hold::total(&run.first),
-        paid_by: paid_by(&run.first),
+        held: hold::total(run.first_held()),
+        paid_by: paid_by(run.first_held()),
         expires_at: Some(run.expires_at),
         version: run.version,
         remaining: remaining(frame),

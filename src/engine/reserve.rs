@@ -124,7 +124,7 @@ fn reservation(
         decision,
         state: State::Held,
         reported: None,
-        first: Vec::new(),
+        first: None,
         free: judged.free,
         awaiting: None,
         observed: frame.contract.plan.mode == Mode::Observe,

@@ -13,8 +13,7 @@ use super::store::{Batch, Foundation, Head, Heard, LedgerStore, StoreError, Tick
 use crate::engine::account::Entry;
 use crate::lease::LeaseTotals;
 use crate::storage::{
-    Engine, Journal, JournalError, Journaled, Limits, OpenError, RECORD_BYTES_MAX, StoredRecord, Urgency,
-    open,
+    Engine, Journal, JournalError, Limits, OpenError, RECORD_BYTES_MAX, StoredRecord, Urgency, open,
 };
 use crate::types::{AccountId, SidecarId, Timestamp};
 
@@ -47,24 +46,10 @@ pub enum EmbeddedError {
     Io { path: PathBuf, source: std::io::Error },
 }
 
-/// Encoded where it is appended: its size must be known before it is taken.
-#[derive(Debug)]
-struct Payload(Vec<u8>);
-
-impl Journaled for Payload {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0);
-    }
-
-    fn size_hint(&self) -> usize {
-        self.0.len()
-    }
-}
-
 /// A store in one directory, used by this process alone.
 #[derive(Debug)]
 pub struct Embedded {
-    journal: Mutex<Option<Journal<Payload>>>,
+    journal: Mutex<Option<Journal>>,
     /// Accounts are read often at the start and then never: each is handed out once.
     found: Mutex<Found>,
 }
@@ -108,7 +93,7 @@ impl Embedded {
         Ok(Self { journal: Mutex::new(Some(opened.journal)), found: Mutex::new(found) })
     }
 
-    fn journal(&self) -> Result<Journal<Payload>, StoreError> {
+    fn journal(&self) -> Result<Journal, StoreError> {
         self.journal.lock().clone().ok_or_else(|| of(JournalError::Closed))
     }
 
@@ -123,21 +108,18 @@ impl Embedded {
     }
 }
 
-fn append(journal: &Journal<Payload>, record: &LedgerRecord) -> Result<Ticket, StoreError> {
+fn append(journal: &Journal, record: &LedgerRecord) -> Result<Ticket, StoreError> {
     let mut bytes = Vec::with_capacity(512);
     // Writing to a Vec cannot fail.
     let _ = minicbor::encode(record, &mut bytes);
-    if bytes.len() > RECORD_BYTES_MAX {
-        return Err(StoreError::TooLong { bytes: bytes.len(), most: RECORD_BYTES_MAX });
-    }
-    journal.append(Payload(bytes), Urgency::Now).map(Ticket).map_err(of)
+    journal.append(&bytes, Urgency::Now).map(Ticket).map_err(of)
 }
 
 /// A turn at an account that only this process writes.
 #[derive(Debug)]
 pub struct EmbeddedTurn {
     account: AccountId,
-    journal: Journal<Payload>,
+    journal: Journal,
 }
 
 impl Turn for EmbeddedTurn {
@@ -262,6 +244,7 @@ impl LedgerStore for Embedded {
 fn of(error: JournalError) -> StoreError {
     match error {
         JournalError::Full => StoreError::Full,
+        JournalError::TooLong { bytes } => StoreError::TooLong { bytes, most: RECORD_BYTES_MAX },
         JournalError::Failed(why) => StoreError::Failed(why),
         JournalError::Closed => StoreError::Failed("the journal is closed".into()),
     }

@@ -237,32 +237,33 @@ impl Terms {
         if self.per == Decimal::ONE { Ok(sum) } else { sum.divide(self.per).ok_or(ChargeFault::TooLarge) }
     }
 
-    /// The common case without fractions: whole units × one weight, per one, no minimum. `None` where it is not that case.
+    /// The common case, without fractions of 128 bits: units × one weight, per one, no minimum. `None` where it is not that.
     fn plain(&self, credit: &CreditUnit, used: &Quantities) -> Option<Credits> {
         let (Weight::Single(weight), Quantities::Single(value)) = (&self.weight, used) else {
             return None;
         };
         let units = value.decimal();
-        if units.scale() != 0
-            || units.is_sign_negative()
+        let places = units.scale() + weight.scale();
+        if units.is_sign_negative()
             || self.per != Decimal::ONE
             || !self.minimum.is_zero()
-            || credit.rounding != Rounding::Up && weight.scale() > credit.scale
+            || credit.rounding != Rounding::Up && places > credit.scale
         {
             return None;
         }
         let product =
             u64::try_from(units.mantissa()).ok()?.checked_mul(u64::try_from(weight.mantissa()).ok()?)?;
         // A digit too many is dropped here, and a part of a credit costs a whole one.
-        let surplus = weight.scale().saturating_sub(credit.scale);
-        let mantissa = product.div_ceil(10_u64.checked_pow(surplus)?);
-        let scale = weight.scale() - surplus;
+        let surplus = places.saturating_sub(credit.scale);
+        let (mut mantissa, mut scale) = (product.div_ceil(10_u64.checked_pow(surplus)?), places - surplus);
+        while scale > 0 && mantissa.is_multiple_of(10) {
+            (mantissa, scale) = (mantissa / 10, scale - 1);
+        }
         let limit = u64::try_from(AMOUNT_MAX).ok()?.saturating_mul(10_u64.checked_pow(scale)?);
         if mantissa > limit {
             return None;
         }
-        let charge = Decimal::try_from_i128_with_scale(mantissa.into(), scale).ok()?;
-        Some(Credits::computed(charge.normalize()))
+        Some(Credits::computed(Decimal::new(i64::try_from(mantissa).ok()?, scale)))
     }
 }
 

@@ -28,8 +28,8 @@ pub struct Disk {
 }
 
 impl Log for Disk {
-    fn append(&mut self, account: &AccountId, event: WalletEvent, _: bool) -> u64 {
-        self.records.push(SidecarRecord { account: account.clone(), event });
+    fn append(&mut self, account: &AccountId, event: &WalletEvent, _: bool) -> u64 {
+        self.records.push(SidecarRecord { account: account.clone(), event: event.clone() });
         self.last()
     }
 
@@ -101,8 +101,8 @@ impl Node {
                 .wallets
                 .entry(record.account.clone())
                 .or_insert_with(|| Wallet::new(record.account.clone()));
-            wallet.apply(&record.event, here.playbooks);
             wallet.resume_handing(number, &record.event);
+            wallet.apply(record.event.clone(), here.playbooks);
         }
         self.disk.records = records;
         for wallet in self.wallets.values_mut() {

@@ -142,7 +142,7 @@ impl<U: Upstream> Core<U> {
             return;
         }
         // Journaled before the first record that names it.
-        let entry = Entry::Playbook(Arc::from(source));
+        let entry = Entry::Playbook(source);
         if let Err(why) = self.note(entry) {
             tracing::error!(%why, version, "a playbook could not be journaled");
             self.shards.parted.notify_one();
@@ -156,9 +156,9 @@ impl<U: Upstream> Core<U> {
     }
 
     /// Journals what a start needs besides wallets.
-    pub fn note(&self, entry: Entry) -> Result<(), JournalError> {
+    pub fn note(&self, entry: Entry<'_>) -> Result<(), JournalError> {
         let mut facts_from = self.facts_from.lock();
-        let number = self.shards.journal.append(entry, Urgency::Soon)?;
+        let number = self.shards.journal.append(&entry.bytes(), Urgency::Soon)?;
         *facts_from = number.min(*facts_from);
         Ok(())
     }
@@ -175,8 +175,8 @@ impl<U: Upstream> Core<U> {
             if desk.slot.is_elsewhere(id) || until <= desk.here.at {
                 return Ok(0);
             }
-            let entry = Entry::Elsewhere(Elsewhere { account: account.clone(), id, until });
-            let number = self.shards.journal.append(entry, Urgency::Now)?;
+            let elsewhere = Elsewhere { account: account.clone(), id, until };
+            let number = self.shards.journal.append(&Entry::Elsewhere(&elsewhere).bytes(), Urgency::Now)?;
             desk.slot.settles_elsewhere(id, until, desk.here.at);
             desk.slot.needed_from = desk.slot.needed_from.or(Some(number));
             desk.slot.last = number;

@@ -1,13 +1,10 @@
 //! What the sidecar's journal holds, and how it is written: one byte that says what it is, then CBOR.
 
-use std::sync::{Arc, OnceLock};
-
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
 use crate::lease::event::Snapshot;
 use crate::lease::{SidecarRecord, WalletEvent};
-use crate::storage::Journaled;
 use crate::types::{AccountId, Epoch, ReservationId, Timestamp};
 
 const RECORD: u8 = 0;
@@ -16,22 +13,16 @@ const ATTACHED: u8 = 2;
 const SNAPSHOT: u8 = 3;
 const ELSEWHERE: u8 = 4;
 
-/// About the bytes of one record: a reservation with its names and draws.
-const RECORD_BYTES: usize = 400;
-
-/// A record's bytes, once the committer's thread has written them: they go to the ledger as they stand.
-pub type Body = Arc<OnceLock<Box<[u8]>>>;
-
-/// One entry of the journal.
-#[derive(Debug)]
-pub enum Entry {
-    /// What happened to a wallet; with a place for its bytes where the ledger is told.
-    Record(SidecarRecord, Option<Body>),
+/// One entry of the journal, to be written.
+#[derive(Clone, Copy, Debug)]
+pub enum Entry<'a> {
+    /// What happened to a wallet.
+    Record(&'a AccountId, &'a WalletEvent),
     /// A playbook's source: records are read by the versions that they name.
-    Playbook(Arc<str>),
-    Attached(Attachment),
-    Snapshot(SnapshotPart),
-    Elsewhere(Elsewhere),
+    Playbook(&'a str),
+    Attached(&'a Attachment),
+    Snapshot(&'a SnapshotPart),
+    Elsewhere(&'a Elsewhere),
 }
 
 /// What a start learned of the ledger: its next process of the same boot goes on with it.
@@ -103,48 +94,34 @@ pub enum EntryError {
     Content(String),
 }
 
-impl Journaled for Entry {
-    fn encode(&self, out: &mut Vec<u8>) {
+impl Entry<'_> {
+    pub fn write(self, out: &mut Vec<u8>) {
         match self {
-            Self::Record(record, body) => {
-                out.push(RECORD);
-                let start = out.len();
-                write(record, out);
-                if let (Some(body), Some(bytes)) = (body, out.get(start..)) {
-                    // A record is encoded once.
-                    let _first = body.set(bytes.into());
-                }
-            }
+            Self::Record(account, event) => write(RECORD, RecordParts { account, event }, out),
             Self::Playbook(source) => {
                 out.push(PLAYBOOK);
                 out.extend_from_slice(source.as_bytes());
             }
-            Self::Attached(attachment) => {
-                out.push(ATTACHED);
-                write(attachment, out);
-            }
-            Self::Snapshot(part) => {
-                out.push(SNAPSHOT);
-                write(part, out);
-            }
-            Self::Elsewhere(elsewhere) => {
-                out.push(ELSEWHERE);
-                write(elsewhere, out);
-            }
+            Self::Attached(attachment) => write(ATTACHED, attachment, out),
+            Self::Snapshot(part) => write(SNAPSHOT, part, out),
+            Self::Elsewhere(elsewhere) => write(ELSEWHERE, elsewhere, out),
         }
     }
 
-    fn size_hint(&self) -> usize {
-        match self {
-            Self::Record(record, _) => match &record.event {
-                WalletEvent::Promoted(runs) => RECORD_BYTES * (1 + runs.len()),
-                _ => RECORD_BYTES,
-            },
-            Self::Playbook(source) => source.len(),
-            Self::Attached(_) | Self::Elsewhere(_) => 64,
-            Self::Snapshot(part) => part.bytes.len() + 64,
-        }
+    pub fn bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes);
+        bytes
     }
+}
+
+/// A `SidecarRecord` whose parts belong to others.
+#[derive(Encode)]
+struct RecordParts<'a> {
+    #[n(0)]
+    account: &'a AccountId,
+    #[n(1)]
+    event: &'a WalletEvent,
 }
 
 /// Reads an entry's bytes.
@@ -163,14 +140,13 @@ pub fn read(bytes: &[u8]) -> Result<Found, EntryError> {
     }
 }
 
-/// A record's own bytes within an entry's.
-pub fn body(bytes: &[u8]) -> Body {
-    let body = OnceLock::new();
-    let _first = body.set(bytes.get(1..).unwrap_or_default().into());
-    Arc::new(body)
+/// A record's own bytes within an entry's: they go to the ledger as they stand.
+pub fn body(bytes: &[u8]) -> Box<[u8]> {
+    bytes.get(1..).unwrap_or_default().into()
 }
 
-fn write<T: Encode<()>>(value: &T, out: &mut Vec<u8>) {
+fn write<T: Encode<()>>(kind: u8, value: T, out: &mut Vec<u8>) {
+    out.push(kind);
     // Writing to a Vec cannot fail.
     let _ = minicbor::encode(value, out);
 }

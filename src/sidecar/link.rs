@@ -120,7 +120,7 @@ impl<U: Upstream> Core<U> {
         let Some(offset) = self.shards.clock.offset() else { return };
         let boot = self.boot.map(crate::runtime::BootId::bytes);
         let attachment = Attachment { epoch: attached.epoch, boot, offset };
-        if let Err(why) = self.note(Entry::Attached(attachment)) {
+        if let Err(why) = self.note(Entry::Attached(&attachment)) {
             tracing::error!(%why, "what the ledger said could not be journaled");
         }
     }

@@ -1,16 +1,14 @@
 //! What the ledger has not acknowledged yet: reported records, in order. Nothing is ever dropped from it.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::entry::{Body, Entry};
+use super::entry;
 use crate::grpc::lease_client::Reported;
-use crate::lease::{SidecarRecord, WalletEvent};
-use crate::storage::{Journal, JournalError, Journaled, Urgency};
+use crate::storage::{Journal, JournalError, Urgency};
 use crate::types::{AccountId, Epoch};
 
 /// Records and bytes of one report: what a ledger takes in one commit, and a fraction of what a message may have.
@@ -24,16 +22,21 @@ pub struct Pending {
     /// The start that wrote it.
     pub start: u64,
     pub account: AccountId,
-    pub body: Body,
-    pub bytes: u64,
+    pub body: Box<[u8]>,
     /// Its acknowledgement changes the wallet.
     pub promotes: bool,
+}
+
+impl Pending {
+    fn bytes(&self) -> u64 {
+        self.body.len() as u64
+    }
 }
 
 #[derive(Debug)]
 pub struct Outbox {
     pending: Mutex<VecDeque<Pending>>,
-    /// Bytes that wait, about.
+    /// Bytes that wait.
     bytes: AtomicU64,
     bytes_max: AtomicU64,
     bell: Notify,
@@ -49,7 +52,7 @@ pub struct Batch {
 
 impl Outbox {
     pub fn new(bytes_max: u64, found: VecDeque<Pending>) -> Self {
-        let bytes = found.iter().map(|pending| pending.bytes).sum();
+        let bytes = found.iter().map(Pending::bytes).sum();
         Self {
             pending: Mutex::new(found),
             bytes: AtomicU64::new(bytes),
@@ -68,19 +71,18 @@ impl Outbox {
     /// reports is the order of numbers.
     pub fn append(
         &self,
-        journal: &Journal<Entry>,
-        record: SidecarRecord,
+        journal: &Journal,
+        payload: &[u8],
+        account: &AccountId,
+        promotes: bool,
         start: u64,
         urgency: Urgency,
     ) -> Result<u64, JournalError> {
-        let account = record.account.clone();
-        let promotes = matches!(record.event, WalletEvent::Promoted(_));
-        let body = Body::default();
-        let entry = Entry::Record(record, Some(Arc::clone(&body)));
-        let bytes = entry.size_hint() as u64;
+        let (account, body) = (account.clone(), entry::body(payload));
+        let bytes = body.len() as u64;
         let mut pending = self.pending.lock();
-        let number = journal.append(entry, urgency)?;
-        pending.push_back(Pending { number, start, account, body, bytes, promotes });
+        let number = journal.append(payload, urgency)?;
+        pending.push_back(Pending { number, start, account, body, promotes });
         drop(pending);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.bell.notify_one();
@@ -92,7 +94,7 @@ impl Outbox {
         self.bytes_max.store(most, Ordering::Relaxed);
     }
 
-    /// Bytes that wait, about.
+    /// Bytes that wait.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -122,9 +124,10 @@ impl Outbox {
         let mut batch = Batch::default();
         let mut bytes = 0;
         for pending in self.pending.lock().iter() {
-            // The committer writes a body before its record is durable.
-            let Some(body) = pending.body.get().filter(|_| pending.number <= durable) else { break };
-            bytes += body.len();
+            if pending.number > durable {
+                break;
+            }
+            bytes += pending.body.len();
             if !batch.records.is_empty()
                 && (batch.records.len() >= BATCH_RECORDS_MAX || bytes > BATCH_BYTES_MAX)
             {
@@ -133,7 +136,7 @@ impl Outbox {
             batch.records.push(Reported {
                 number: pending.number,
                 epoch: Epoch { generation, start: pending.start },
-                body: body.to_vec(),
+                body: pending.body.to_vec(),
             });
             batch.accounts.insert(pending.account.clone());
         }
@@ -149,7 +152,7 @@ impl Outbox {
             if first.number > through {
                 break;
             }
-            bytes += first.bytes;
+            bytes += first.bytes();
             if let Some(first) = pending.pop_front()
                 && first.promotes
             {

@@ -79,7 +79,7 @@ pub fn open<U: Upstream>(
     known: Option<Arc<LedgerClock>>,
 ) -> Result<Opened<U>, RecoverError> {
     let opened = storage::open(&opening.dir, opening.limits, opening.engine.clone())?;
-    let read = read(&opened.records)?;
+    let mut read = read(&opened.records)?;
     let same_boot = read
         .attached
         .as_ref()
@@ -89,7 +89,7 @@ pub fn open<U: Upstream>(
         (None, Some(attached)) => Arc::new(LedgerClock::resumed(opening.clock.clone(), attached.offset)),
         (None, None) => Arc::new(LedgerClock::new(opening.clock.clone())),
     };
-    let slots = replay(&read);
+    let slots = replay(&mut read);
     let Read { playbooks, pending, facts_from, .. } = read;
     let outbox = Outbox::new(opening.outbox_bytes_max, pending);
     let shards = Shards::new(opened.journal, outbox, playbooks, clock, opened.start);
@@ -150,7 +150,6 @@ fn read(records: &[StoredRecord]) -> Result<Read, RecoverError> {
                         start: stored.start,
                         account: record.account.clone(),
                         body: entry::body(&stored.payload),
-                        bytes: stored.payload.len() as u64,
                         promotes: matches!(record.event, WalletEvent::Promoted(_)),
                     });
                 }
@@ -194,31 +193,33 @@ fn assembled(
 }
 
 /// Makes the wallets again. A bug that shows here breaks one account, not the start.
-fn replay(read: &Read) -> Vec<Slot> {
-    let mut slots: BTreeMap<&AccountId, Slot> = BTreeMap::new();
-    for (account, (first, kept)) in &read.snapshots {
-        let slot = slots.entry(account).or_insert_with(|| Slot::new(account.clone()));
-        slot.needed_from = Some(*first);
-        for (id, until) in &kept.elsewhere {
-            slot.settles_elsewhere(*id, *until, Timestamp::default());
+fn replay(read: &mut Read) -> Vec<Slot> {
+    let Read { playbooks, records, snapshots, elsewhere, .. } = read;
+    let mut slots: BTreeMap<AccountId, Slot> = BTreeMap::new();
+    let mut covered = BTreeMap::new();
+    for (account, (first, kept)) in std::mem::take(snapshots) {
+        let slot = slots.entry(account.clone()).or_insert_with(|| Slot::new(account.clone()));
+        slot.needed_from = Some(first);
+        for (id, until) in kept.elsewhere {
+            slot.settles_elsewhere(id, until, Timestamp::default());
         }
-        let event = WalletEvent::Snapshot(Box::new(kept.wallet.clone()));
-        guarded(slot, |wallet| wallet.apply(&event, &read.playbooks));
+        let event = WalletEvent::Snapshot(Box::new(kept.wallet));
+        guarded(slot, |wallet| wallet.apply(event, playbooks));
+        covered.insert(account, first);
     }
-    for (number, record) in &read.records {
-        let SidecarRecord { account, event } = record;
-        let slot = slots.entry(account).or_insert_with(|| Slot::new(account.clone()));
-        let covered = read.snapshots.get(account).is_some_and(|(first, _)| number < first);
+    for (number, SidecarRecord { account, event }) in std::mem::take(records) {
+        let covered = covered.get(&account).is_some_and(|first| number < *first);
+        let slot = slots.entry(account.clone()).or_insert_with(|| Slot::new(account));
+        guarded(slot, |wallet| wallet.resume_handing(number, &event));
         if !covered {
-            slot.needed_from = slot.needed_from.or(Some(*number));
-            guarded(slot, |wallet| wallet.apply(event, &read.playbooks));
+            slot.needed_from = slot.needed_from.or(Some(number));
+            guarded(slot, |wallet| wallet.apply(event, playbooks));
         }
-        guarded(slot, |wallet| wallet.resume_handing(*number, event));
     }
-    for (number, Elsewhere { account, id, until }) in &read.elsewhere {
-        let slot = slots.entry(account).or_insert_with(|| Slot::new(account.clone()));
-        slot.needed_from = Some(slot.needed_from.unwrap_or(*number).min(*number));
-        slot.settles_elsewhere(*id, *until, Timestamp::default());
+    for (number, Elsewhere { account, id, until }) in std::mem::take(elsewhere) {
+        let slot = slots.entry(account.clone()).or_insert_with(|| Slot::new(account));
+        slot.needed_from = Some(slot.needed_from.unwrap_or(number).min(number));
+        slot.settles_elsewhere(id, until, Timestamp::default());
     }
     slots.into_values().collect()
 }

@@ -14,7 +14,6 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::entry::Entry;
 use super::outbox::Outbox;
 use super::slot::{Desk, NEVER, Slot};
 use super::tape::Tape;
@@ -41,6 +40,8 @@ struct Shard {
     renewals: Vec<AccountId>,
     /// Accounts whose totals changed.
     dirty: Vec<AccountId>,
+    /// Where records are put into bytes.
+    scratch: Vec<u8>,
 }
 
 /// Every wallet, and what a visit to one needs.
@@ -49,7 +50,7 @@ pub struct Shards {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
     count: AtomicUsize,
-    pub journal: Journal<Entry>,
+    pub journal: Journal,
     pub outbox: Outbox,
     pub playbooks: ArcSwap<Playbooks>,
     pub clock: Arc<LedgerClock>,
@@ -61,7 +62,7 @@ pub struct Shards {
 
 impl Shards {
     pub fn new(
-        journal: Journal<Entry>,
+        journal: Journal,
         outbox: Outbox,
         playbooks: Playbooks,
         clock: Arc<LedgerClock>,
@@ -125,7 +126,7 @@ impl Shards {
         }
         let playbooks = self.playbooks.load();
         let here = Here { playbooks: &playbooks, at: self.clock.now() };
-        let mut tape = Tape::new(&self.journal, &self.outbox, self.start);
+        let mut tape = Tape::new(&self.journal, &self.outbox, self.start, &mut shard.scratch);
         let mut renew = false;
         let done = catch_unwind(AssertUnwindSafe(|| {
             // Before the ledger's clock is known, time does nothing.

@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::outbox::Outbox;
 use crate::engine::wallet::Log;
-use crate::lease::{SidecarRecord, WalletEvent};
+use crate::lease::WalletEvent;
 use crate::storage::{Journal, JournalError, Urgency};
 use crate::types::AccountId;
 
@@ -13,9 +13,11 @@ const NEVER: u64 = u64::MAX;
 /// The journal for the length of one visit to a wallet.
 #[derive(Debug)]
 pub struct Tape<'a> {
-    journal: &'a Journal<Entry>,
+    journal: &'a Journal,
     outbox: &'a Outbox,
     start: u64,
+    /// Where records are put into bytes: memory that is used again and again.
+    scratch: &'a mut Vec<u8>,
     /// The first and the last record of the visit.
     pub written: Option<(u64, u64)>,
     /// The journal took no more: what the wallet did since is not on disk, and must be forgotten.
@@ -23,23 +25,24 @@ pub struct Tape<'a> {
 }
 
 impl<'a> Tape<'a> {
-    pub fn new(journal: &'a Journal<Entry>, outbox: &'a Outbox, start: u64) -> Self {
-        Self { journal, outbox, start, written: None, failed: None }
+    pub fn new(journal: &'a Journal, outbox: &'a Outbox, start: u64, scratch: &'a mut Vec<u8>) -> Self {
+        Self { journal, outbox, start, scratch, written: None, failed: None }
     }
 }
 
 impl Log for Tape<'_> {
-    fn append(&mut self, account: &AccountId, event: WalletEvent, urgent: bool) -> u64 {
+    fn append(&mut self, account: &AccountId, event: &WalletEvent, urgent: bool) -> u64 {
         if self.failed.is_some() {
             return NEVER;
         }
         let urgency = if urgent { Urgency::Now } else { Urgency::Soon };
-        let reported = event.is_reported();
-        let record = SidecarRecord { account: account.clone(), event };
-        let taken = if reported {
-            self.outbox.append(self.journal, record, self.start, urgency)
+        self.scratch.clear();
+        Entry::Record(account, event).write(self.scratch);
+        let taken = if event.is_reported() {
+            let promotes = matches!(event, WalletEvent::Promoted(_));
+            self.outbox.append(self.journal, self.scratch, account, promotes, self.start, urgency)
         } else {
-            self.journal.append(Entry::Record(record, None), urgency)
+            self.journal.append(self.scratch, urgency)
         };
         match taken {
             Ok(number) => {

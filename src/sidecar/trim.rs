@@ -114,9 +114,9 @@ fn snapshot(shards: &Shards, account: &AccountId, through: u64) -> Result<Option
         let mut first = None;
         for (part, bytes) in (0..).zip(bytes.chunks(PART_BYTES)) {
             let (account, bytes) = (account.clone(), bytes.to_vec());
-            let entry = Entry::Snapshot(SnapshotPart { account, part, parts, bytes });
+            let part = SnapshotPart { account, part, parts, bytes };
             // Parts without the rest are no whole, and are not read: where this fails, nothing has changed.
-            let number = shards.journal.append(entry, Urgency::Soon)?;
+            let number = shards.journal.append(&Entry::Snapshot(&part).bytes(), Urgency::Soon)?;
             first = first.or(Some(number));
         }
         desk.slot.needed_from = first;
@@ -134,13 +134,13 @@ fn write_facts(
 ) -> Result<u64, JournalError> {
     let mut first = None;
     for playbook in shards.playbooks.load().all() {
-        let number = shards.journal.append(Entry::Playbook(Arc::clone(&playbook.source)), Urgency::Soon)?;
+        let number = shards.journal.append(&Entry::Playbook(&playbook.source).bytes(), Urgency::Soon)?;
         first = first.or(Some(number));
     }
     if let Some(offset) = shards.clock.offset() {
         let attachment =
             Attachment { epoch: epoch.unwrap_or_default(), boot: boot.map(BootId::bytes), offset };
-        let number = shards.journal.append(Entry::Attached(attachment), Urgency::Soon)?;
+        let number = shards.journal.append(&Entry::Attached(&attachment).bytes(), Urgency::Soon)?;
         first = first.or(Some(number));
     }
     Ok(first.unwrap_or(u64::MAX))

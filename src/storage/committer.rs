@@ -1,36 +1,34 @@
-//! The thread that owns the store: it encodes what is queued, commits it as one batch, and tells those who wait.
+//! The thread that owns the store: it frames what is queued, commits it as one batch, and tells those who wait.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::frame::RECORD_BYTES_MAX;
-use super::journal::{JournalError, Journaled};
+use super::journal::JournalError;
 use super::progress::Progress;
-use super::queue::{Queue, Stop, Work};
+use super::queue::{Payloads, Queue, Stop, Work};
 use super::store::{Batch, Head, LocalStore, StoreError};
 
 /// A batch is committed at this size at the latest, so that a backlog does not turn into one huge write.
 const BATCH_BYTES_MAX: usize = 256 << 10;
 
 /// Everything the thread owns.
-pub(super) struct Committer<R> {
-    queue: Arc<Queue<R>>,
+pub(super) struct Committer {
+    queue: Arc<Queue>,
     progress: Arc<Progress>,
     store: Box<dyn LocalStore>,
     batch: Batch,
-    payload: Vec<u8>,
 }
 
-impl<R: Journaled> Committer<R> {
+impl Committer {
     pub(super) fn new(
-        queue: Arc<Queue<R>>,
+        queue: Arc<Queue>,
         progress: Arc<Progress>,
         store: Box<dyn LocalStore>,
         head: &Head,
     ) -> Self {
-        Self { queue, progress, store, batch: Batch::after(head), payload: Vec::new() }
+        Self { queue, progress, store, batch: Batch::after(head) }
     }
 
     /// Runs until the journal stops or fails. However it ends, everybody who waits is told, and the store is freed.
@@ -45,11 +43,12 @@ impl<R: Journaled> Committer<R> {
     }
 
     fn work(mut self) -> Result<(), JournalError> {
-        let mut spare = Vec::new();
+        let mut spare = Payloads::default();
         loop {
             match self.queue.next(spare) {
                 Work::Commit { mut records, trim } => {
-                    self.commit(&mut records)?;
+                    self.commit(&records)?;
+                    records.clear();
                     if let Some(through) = trim {
                         self.trim(through)?;
                     }
@@ -57,7 +56,7 @@ impl<R: Journaled> Committer<R> {
                 }
                 Work::Trim(through) => {
                     self.trim(through)?;
-                    spare = Vec::new();
+                    spare = Payloads::default();
                 }
                 Work::Stop(Stop::Clean) => return self.store.close().map_err(failed),
                 Work::Stop(Stop::Dropped) => return Ok(()),
@@ -65,19 +64,11 @@ impl<R: Journaled> Committer<R> {
         }
     }
 
-    fn commit(&mut self, records: &mut Vec<R>) -> Result<(), JournalError> {
+    fn commit(&mut self, records: &Payloads) -> Result<(), JournalError> {
         let began = self.clock();
         let mut batches = 0;
-        for record in records.drain(..) {
-            self.payload.clear();
-            record.encode(&mut self.payload);
-            if self.payload.len() > RECORD_BYTES_MAX {
-                let length = self.payload.len();
-                return Err(JournalError::Failed(
-                    format!("a record of {length} bytes is longer than {RECORD_BYTES_MAX}").into(),
-                ));
-            }
-            self.batch.push(&self.payload);
+        for payload in records.iter() {
+            self.batch.push(payload);
             if self.batch.bytes().len() >= BATCH_BYTES_MAX {
                 self.write()?;
                 batches += 1;

@@ -1,25 +1,10 @@
 //! One suite for every engine: what a journal promises, whatever keeps it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::journal::{Engine, Journal, JournalError, Journaled, OpenError, Opened, Urgency, open};
+use super::journal::{Engine, Journal, JournalError, OpenError, Opened, Urgency, open};
 use super::memory::MemoryDisk;
 use super::store::Limits;
-
-/// A record that is its own bytes.
-#[derive(Debug)]
-pub(super) struct Bytes(pub Vec<u8>);
-
-impl Journaled for Bytes {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.0);
-    }
-
-    fn size_hint(&self) -> usize {
-        self.0.len()
-    }
-}
 
 /// A place where a journal can be opened again and again.
 struct Place {
@@ -29,11 +14,11 @@ struct Place {
 }
 
 impl Place {
-    fn open_within(&self, limits: Limits) -> Result<Opened<Bytes>, OpenError> {
+    fn open_within(&self, limits: Limits) -> Result<Opened, OpenError> {
         open(&self.dir, limits, self.engine.clone())
     }
 
-    fn open(&self) -> Opened<Bytes> {
+    fn open(&self) -> Opened {
         let opened = self.open_within(Limits::default()).unwrap();
         assert!(opened.set_aside.is_none(), "{:?}", opened.set_aside);
         opened
@@ -72,9 +57,9 @@ fn payload(number: u64) -> Vec<u8> {
     format!("record {number} ").repeat(usize::try_from(number % 40).unwrap()).into_bytes()
 }
 
-async fn write(journal: &Journal<Bytes>, from: u64, to: u64) {
+async fn write(journal: &Journal, from: u64, to: u64) {
     for number in from..=to {
-        assert_eq!(journal.append(Bytes(payload(number)), Urgency::Now), Ok(number));
+        assert_eq!(journal.append(&payload(number), Urgency::Now), Ok(number));
         if number % 7 == 0 {
             journal.wait(number).await.unwrap();
             assert!(journal.durable() >= number);
@@ -83,7 +68,7 @@ async fn write(journal: &Journal<Bytes>, from: u64, to: u64) {
     journal.wait(to).await.unwrap();
 }
 
-fn assert_holds(opened: &Opened<Bytes>, from: u64, to: u64) {
+fn assert_holds(opened: &Opened, from: u64, to: u64) {
     let numbers: Vec<u64> = opened.records.iter().map(|record| record.number).collect();
     assert_eq!(numbers, (from..=to).collect::<Vec<_>>());
     for record in &opened.records {
@@ -112,11 +97,11 @@ async fn records_come_back_in_order(place: Place) {
 async fn a_dropped_journal_wrote_everything_and_was_not_stopped_cleanly(place: Place) {
     let first = place.open();
     for number in 1..=50 {
-        first.journal.append(Bytes(payload(number)), Urgency::Soon).unwrap();
+        first.journal.append(&payload(number), Urgency::Soon).unwrap();
     }
     let clone = first.journal.clone();
     drop(first.journal);
-    assert!(clone.append(Bytes(payload(51)), Urgency::Soon).is_ok(), "a clone keeps it open");
+    assert!(clone.append(&payload(51), Urgency::Soon).is_ok(), "a clone keeps it open");
     drop(clone);
     let second = place.open();
     assert!(!second.clean);
@@ -148,8 +133,8 @@ async fn long_records_come_back(place: Place) {
     let first = place.open();
     let lengths = [0, 1, 5_960, 6_000, 6_001, 100_000, 1_000_000, 3];
     for length in lengths {
-        let bytes = (0..length).map(|n| (n % 251) as u8).collect();
-        first.journal.append(Bytes(bytes), Urgency::Soon).unwrap();
+        let bytes: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+        first.journal.append(&bytes, Urgency::Soon).unwrap();
     }
     first.journal.wait(lengths.len() as u64).await.unwrap();
     first.journal.close().unwrap();
@@ -168,8 +153,8 @@ async fn callers_on_many_threads_get_every_number_once(place: Place) {
             tokio::spawn(async move {
                 let mut numbers = Vec::new();
                 for n in 0..20 {
-                    let record = Bytes(format!("{task}:{n}").into_bytes());
-                    let number = journal.append(record, Urgency::Now).unwrap();
+                    let record = format!("{task}:{n}").into_bytes();
+                    let number = journal.append(&record, Urgency::Now).unwrap();
                     journal.wait(number).await.unwrap();
                     numbers.push(number);
                 }
@@ -199,17 +184,17 @@ async fn bounds_refuse_and_trimming_frees(place: Place) {
     let few = Limits { records_max: 10, ..Limits::default() };
     let opened = place.open_within(few).unwrap();
     for number in 1..=7 {
-        opened.journal.append(Bytes(vec![]), Urgency::Now).unwrap();
+        opened.journal.append(&[], Urgency::Now).unwrap();
         assert!(!opened.journal.is_filling(), "at {number}");
     }
-    (8..=10).for_each(|number| assert_eq!(opened.journal.append(Bytes(vec![]), Urgency::Now), Ok(number)));
+    (8..=10).for_each(|number| assert_eq!(opened.journal.append(&[], Urgency::Now), Ok(number)));
     assert!(opened.journal.is_filling());
-    assert_eq!(opened.journal.append(Bytes(vec![]), Urgency::Now), Err(JournalError::Full));
+    assert_eq!(opened.journal.append(&[], Urgency::Now), Err(JournalError::Full));
     opened.journal.wait(10).await.unwrap();
-    assert_eq!(opened.journal.append(Bytes(vec![]), Urgency::Now), Err(JournalError::Full));
+    assert_eq!(opened.journal.append(&[], Urgency::Now), Err(JournalError::Full));
     opened.journal.trim(4);
     let eleventh = loop {
-        match opened.journal.append(Bytes(vec![]), Urgency::Now) {
+        match opened.journal.append(&[], Urgency::Now) {
             Ok(number) => break number,
             Err(JournalError::Full) => tokio::task::yield_now().await,
             Err(other) => panic!("{other}"),
@@ -221,16 +206,16 @@ async fn bounds_refuse_and_trimming_frees(place: Place) {
     let small = Limits { bytes_max: 4_000, ..Limits::default() };
     let opened = place.open_within(small).unwrap();
     opened.journal.trim(11);
-    opened.journal.append(Bytes(vec![0; 2_000]), Urgency::Now).unwrap();
+    opened.journal.append(&[0; 2_000], Urgency::Now).unwrap();
     opened.journal.wait(12).await.unwrap();
-    assert_eq!(opened.journal.append(Bytes(vec![0; 2_000]), Urgency::Now), Err(JournalError::Full));
-    opened.journal.append(Bytes(vec![0; 1_000]), Urgency::Now).unwrap();
+    assert_eq!(opened.journal.append(&[0; 2_000], Urgency::Now), Err(JournalError::Full));
+    opened.journal.append(&[0; 1_000], Urgency::Now).unwrap();
     opened.journal.close().unwrap();
 
     let short = Limits { queue_bytes_max: 100, ..Limits::default() };
     let opened = place.open_within(short).unwrap();
-    assert_eq!(opened.journal.append(Bytes(vec![0; 101]), Urgency::Soon), Err(JournalError::Full));
-    opened.journal.append(Bytes(vec![0; 99]), Urgency::Soon).unwrap();
+    assert_eq!(opened.journal.append(&[0; 101], Urgency::Soon), Err(JournalError::Full));
+    opened.journal.append(&[0; 99], Urgency::Soon).unwrap();
 }
 
 async fn a_journal_has_one_owner(place: Place) {
@@ -248,7 +233,7 @@ async fn a_closed_journal_says_so(place: Place) {
     let waiting = tokio::spawn(other.wait(1));
     opened.journal.close().unwrap();
     assert_eq!(waiting.await.unwrap(), Err(JournalError::Closed));
-    assert_eq!(other.append(Bytes(vec![]), Urgency::Now), Err(JournalError::Closed));
+    assert_eq!(other.append(&[], Urgency::Now), Err(JournalError::Closed));
     assert_eq!(other.wait(1).await, Err(JournalError::Closed));
     assert_eq!(other.close(), Ok(()));
 }
@@ -260,11 +245,11 @@ async fn after_a_failed_write_nothing_is_acknowledged_until_the_journal_is_opene
     let opened = place.open();
     write(&opened.journal, 1, 20).await;
     disk.fail(true);
-    let number = opened.journal.append(Bytes(payload(21)), Urgency::Now).unwrap();
+    let number = opened.journal.append(&payload(21), Urgency::Now).unwrap();
     let failed = opened.journal.wait(number).await.unwrap_err();
     assert!(matches!(&failed, JournalError::Failed(why) if why.contains("told to fail")), "{failed}");
     disk.fail(false);
-    assert_eq!(opened.journal.append(Bytes(vec![]), Urgency::Now), Err(failed.clone()));
+    assert_eq!(opened.journal.append(&[], Urgency::Now), Err(failed.clone()));
     assert_eq!((opened.journal.durable(), opened.journal.ended()), (20, Some(failed.clone())));
     assert_eq!(opened.journal.close(), Err(failed));
     let again = place.open();
@@ -286,23 +271,4 @@ async fn a_damaged_store_is_replaced_by_a_new_journal() {
     assert_ne!(again.id, opened.id);
     assert_eq!((again.records.len(), again.start), (0, 1));
     assert!(!aside.salvaged.is_empty() && aside.salvaged.len() < 20);
-}
-
-/// A record whose encoding is a bug.
-struct Bomb;
-
-impl Journaled for Bomb {
-    fn encode(&self, _: &mut Vec<u8>) {
-        panic!("can't be encoded");
-    }
-}
-
-#[tokio::test]
-async fn a_panic_on_the_committers_thread_fails_the_journal_and_tells_who_waits() {
-    let engine = Engine::Memory(MemoryDisk::new());
-    let opened = open::<Bomb>("".as_ref(), Limits::default(), engine.clone()).unwrap();
-    let number = opened.journal.append(Bomb, Urgency::Now).unwrap();
-    let failed = opened.journal.wait(number).await;
-    assert_eq!(failed, Err(JournalError::Failed(Arc::from("can't be encoded"))));
-    assert!(open::<Bomb>("".as_ref(), Limits::default(), engine).is_ok(), "and frees the store");
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::committer::Committer;
+use super::frame::RECORD_BYTES_MAX;
 use super::generation::SetAside;
 use super::memory::MemoryDisk;
 use super::progress::{Progress, Wait};
@@ -18,23 +19,12 @@ use super::queue::{Queue, Stop};
 use super::recovery::{self, Found};
 use super::store::{Finding, Limits, StoredRecord};
 
-/// What the journal stores. Encoded on the committer's thread, never on the caller's.
-pub trait Journaled: Send + 'static {
-    /// Appends the record's bytes to `out`; at most [`super::RECORD_BYTES_MAX`] of them.
-    fn encode(&self, out: &mut Vec<u8>);
-
-    /// About how many bytes [`Self::encode`] will write: the bounds count by it until the record is written.
-    fn size_hint(&self) -> usize {
-        256
-    }
-}
-
 /// How soon a record must be on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
     /// Somebody waits: the commit starts as soon as the one under way is over.
     Now,
-    /// Nobody does: it may wait up to 5 ms for company.
+    /// Nobody does: it may wait up to 20 ms for company.
     Soon,
 }
 
@@ -59,6 +49,9 @@ pub enum JournalError {
     Failed(Arc<str>),
     #[error("the journal is closed")]
     Closed,
+    /// Nothing was taken; a retry does not help.
+    #[error("a record of {bytes} bytes is longer than {RECORD_BYTES_MAX}")]
+    TooLong { bytes: usize },
 }
 
 /// Why the journal could not be opened. Damage is not among these: a damaged store is set aside.
@@ -81,8 +74,8 @@ pub enum OpenError {
 
 /// A journal that was opened, and what was found in it.
 #[derive(Debug)]
-pub struct Opened<R: Journaled> {
-    pub journal: Journal<R>,
+pub struct Opened {
+    pub journal: Journal,
     /// Drawn when the journal was created: a lost or damaged disk has another one.
     pub id: [u8; 16],
     /// The number of this start, higher at each one, and durable by now.
@@ -120,13 +113,13 @@ pub struct JournalStats {
 
 /// A cheap handle to the journal. When the last one is dropped without [`Journal::close`], what is queued is still written,
 /// and the next start finds an unclean stop.
-pub struct Journal<R: Journaled> {
-    queue: Arc<Queue<R>>,
+pub struct Journal {
+    queue: Arc<Queue>,
     progress: Arc<Progress>,
-    thread: Arc<Thread<R>>,
+    thread: Arc<Thread>,
 }
 
-impl<R: Journaled> Clone for Journal<R> {
+impl Clone for Journal {
     fn clone(&self) -> Self {
         Self {
             queue: Arc::clone(&self.queue),
@@ -136,17 +129,17 @@ impl<R: Journaled> Clone for Journal<R> {
     }
 }
 
-impl<R: Journaled> fmt::Debug for Journal<R> {
+impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Journal").field("durable", &self.durable()).finish_non_exhaustive()
     }
 }
 
-impl<R: Journaled> Journal<R> {
-    /// Queues the record and gives it its number: 1 more than the last; the order of calls is the order of records.
-    /// Never waits for the disk. `Full` is answered at the bounds of the [`Limits`].
-    pub fn append(&self, record: R, urgency: Urgency) -> Result<u64, JournalError> {
-        self.queue.push(record, urgency)
+impl Journal {
+    /// Queues a record, at most [`super::RECORD_BYTES_MAX`] long, and gives it its number: 1 more than the last; the order
+    /// of calls is the order of records. Never waits for the disk. `Full` is answered at the bounds of the [`Limits`].
+    pub fn append(&self, payload: &[u8], urgency: Urgency) -> Result<u64, JournalError> {
+        self.queue.push(payload, urgency)
     }
 
     /// The highest number that is safe against a power cut.
@@ -200,12 +193,12 @@ impl<R: Journaled> Journal<R> {
 }
 
 /// The committer's thread, joined when the last handle goes.
-struct Thread<R: Journaled> {
-    queue: Arc<Queue<R>>,
+struct Thread {
+    queue: Arc<Queue>,
     handle: Mutex<Option<JoinHandle<Result<(), JournalError>>>>,
 }
 
-impl<R: Journaled> Thread<R> {
+impl Thread {
     fn stop(&self, stop: Stop) -> Result<(), JournalError> {
         self.queue.stop(stop);
         match self.handle.lock().take() {
@@ -215,7 +208,7 @@ impl<R: Journaled> Thread<R> {
     }
 }
 
-impl<R: Journaled> Drop for Thread<R> {
+impl Drop for Thread {
     fn drop(&mut self) {
         // Its failure was told to everybody who waited.
         let _ = self.stop(Stop::Dropped);
@@ -223,7 +216,7 @@ impl<R: Journaled> Drop for Thread<R> {
 }
 
 /// Opens the journal in `dir`, or makes one. Blocks: the engine is opened and every live record read and checked.
-pub fn open<R: Journaled>(dir: &Path, limits: Limits, engine: Engine) -> Result<Opened<R>, OpenError> {
+pub fn open(dir: &Path, limits: Limits, engine: Engine) -> Result<Opened, OpenError> {
     let Found { mut store, clean, set_aside } = match engine {
         Engine::Sled => recovery::open(dir, &limits)?,
         Engine::Memory(disk) => disk.open()?,

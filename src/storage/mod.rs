@@ -39,7 +39,7 @@ mod conformance;
 
 pub use frame::{Link, RECORD_BYTES_MAX};
 pub use generation::SetAside;
-pub use journal::{Engine, Journal, JournalError, JournalStats, Journaled, OpenError, Opened, Urgency, open};
+pub use journal::{Engine, Journal, JournalError, JournalStats, OpenError, Opened, Urgency, open};
 pub use memory::MemoryDisk;
 pub use progress::Wait;
 pub use store::{Batch, Finding, Head, Limits, LocalStore, StoreError, StoreStats, StoredRecord};

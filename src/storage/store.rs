@@ -130,7 +130,7 @@ pub struct Limits {
     pub records_max: u64,
     /// Live bytes at most.
     pub bytes_max: u64,
-    /// Bytes waiting for the committer at most, as [`super::Journaled::size_hint`] counts them.
+    /// Bytes waiting for the committer at most.
     pub queue_bytes_max: u64,
     /// The engine's files are rewritten at opening once they take more than this many bytes and six times the live ones.
     pub disk_bytes_floor: u64,

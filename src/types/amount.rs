@@ -61,13 +61,13 @@ pub fn parse_decimal(text: &str) -> Result<Decimal, AmountError> {
     })
 }
 
-fn within(value: Decimal, shown: &str) -> Result<Decimal, AmountError> {
+fn within(value: Decimal, shown: impl FnOnce() -> String) -> Result<Decimal, AmountError> {
     if value.abs() > Decimal::from(AMOUNT_MAX) {
-        return Err(AmountError::TooLarge(shown.to_owned()));
+        return Err(AmountError::TooLarge(shown()));
     }
     let value = value.normalize();
     if value.scale() > SCALE_MAX {
-        return Err(AmountError::TooFine { value: shown.to_owned(), places: SCALE_MAX });
+        return Err(AmountError::TooFine { value: shown(), places: SCALE_MAX });
     }
     Ok(value)
 }
@@ -85,7 +85,7 @@ macro_rules! amount {
 
             /// Accepts a decimal within `AMOUNT_MAX` and `SCALE_MAX`.
             pub fn new(value: Decimal) -> Result<Self, AmountError> {
-                within(value, &value.to_string()).map(Self)
+                within(value, || value.to_string()).map(Self)
             }
 
             pub fn decimal(self) -> Decimal {
@@ -119,8 +119,7 @@ macro_rules! amount {
             type Err = AmountError;
 
             fn from_str(text: &str) -> Result<Self, AmountError> {
-                let shown: String = text.chars().take(64).collect();
-                within(parse_decimal(text)?, &shown).map(Self)
+                within(parse_decimal(text)?, || text.chars().take(64).collect()).map(Self)
             }
         }
 

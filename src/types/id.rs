@@ -1,10 +1,11 @@
 //! Names and ids: parsed once at the door, cheap to copy afterwards.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
+use smol_str::SmolStr;
 use thiserror::Error;
 
 /// The longest account, user, team, agent, run or request id, in bytes: what fits a handle several times over.
@@ -21,16 +22,23 @@ pub enum IdError {
     Character(char),
 }
 
-fn parsed(text: &str, refused: &[char]) -> Result<Arc<str>, IdError> {
+fn parsed(text: &str, refused: &[char]) -> Result<SmolStr, IdError> {
     if text.is_empty() {
         return Err(IdError::Empty);
     }
     if text.len() > NAME_LEN_MAX {
         return Err(IdError::TooLong);
     }
-    match text.chars().find(|c| c.is_control() || refused.contains(c)) {
+    // Nearly every name is plain ASCII: its bytes say enough.
+    let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let wrong = if plain && refused.is_empty() {
+        None
+    } else {
+        text.chars().find(|c| c.is_control() || refused.contains(c))
+    };
+    match wrong {
         Some(c) => Err(IdError::Character(c)),
-        None => Ok(text.into()),
+        None => Ok(SmolStr::new(text)),
     }
 }
 
@@ -38,7 +46,7 @@ macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $refused:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             pub fn parse(text: &str) -> Result<Self, IdError> {
@@ -58,7 +66,7 @@ macro_rules! text_id {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", &*self.0)
+                write!(f, "{:?}", self.0.as_str())
             }
         }
 
@@ -108,8 +116,21 @@ text_id!(
 macro_rules! byte_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
         pub struct $name(pub [u8; 16]);
+
+        // Maps compare ids all the time: as one number each.
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

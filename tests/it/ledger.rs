@@ -186,8 +186,8 @@ pub struct Sidecar {
 pub struct Journal(Vec<SidecarRecord>);
 
 impl Log for Journal {
-    fn append(&mut self, account: &AccountId, event: WalletEvent, _: bool) -> u64 {
-        self.0.push(SidecarRecord { account: account.clone(), event });
+    fn append(&mut self, account: &AccountId, event: &WalletEvent, _: bool) -> u64 {
+        self.0.push(SidecarRecord { account: account.clone(), event: event.clone() });
         self.0.len() as u64
     }
 

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bursar::storage::{Engine, Journal, Journaled, Limits, Urgency, open};
+use bursar::storage::{Engine, Journal, Limits, Urgency, open};
 use rig::{Dice, Disk, IMAGE_BYTES, Moment, Said, cuts, skip, write_until};
 
 /// Records that the writer keeps: older ones it trims, so that sled recycles its segments.
@@ -44,23 +44,13 @@ fn main() -> ExitCode {
 }
 
 /// A record whose bytes follow from its tag, and whose tag is written in front.
-struct Tagged(u64);
-
-impl Tagged {
-    fn bytes(tag: u64) -> Vec<u8> {
-        let mut dice = Dice(tag);
-        // Mostly what a charge takes; now and then more than one chunk.
-        let length = if dice.roll(500) == 0 { dice.roll(30_000) } else { 40 + dice.roll(400) };
-        let mut bytes = tag.to_le_bytes().to_vec();
-        bytes.extend((0..length).map(|_| dice.roll(256) as u8));
-        bytes
-    }
-}
-
-impl Journaled for Tagged {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&Self::bytes(self.0));
-    }
+fn bytes(tag: u64) -> Vec<u8> {
+    let mut dice = Dice(tag);
+    // Mostly what a charge takes; now and then more than one chunk.
+    let length = if dice.roll(500) == 0 { dice.roll(30_000) } else { 40 + dice.roll(400) };
+    let mut bytes = tag.to_le_bytes().to_vec();
+    bytes.extend((0..length).map(|_| dice.roll(256) as u8));
+    bytes
 }
 
 /// The child: writes until somebody takes its power or its life.
@@ -68,7 +58,7 @@ fn write(dir: &Path, seed: u64) {
     // Every other writer rewrites its files into a new generation first, so that this is interrupted too.
     let disk_bytes_floor = if seed.is_multiple_of(2) { 1 } else { u64::MAX };
     let limits = Limits { disk_bytes_floor, ..Limits::default() };
-    let opened = match open::<Tagged>(dir, limits, Engine::Sled) {
+    let opened = match open(dir, limits, Engine::Sled) {
         Ok(opened) => opened,
         // The cut came while it opened. Whatever else was wrong, the check finds it too.
         Err(error) => return eprintln!("the writer: {error}"),
@@ -83,13 +73,14 @@ fn write(dir: &Path, seed: u64) {
     });
 }
 
-async fn one(journal: &Journal<Tagged>, tags: &AtomicU64, caller: u64) -> Option<()> {
+async fn one(journal: &Journal, tags: &AtomicU64, caller: u64) -> Option<()> {
     let tag = tags.fetch_add(1, Ordering::Relaxed);
+    let bytes = bytes(tag);
     // Some records nobody waits for.
     if tag.is_multiple_of(3) {
-        journal.append(Tagged(tag), Urgency::Soon).ok()?;
+        journal.append(&bytes, Urgency::Soon).ok()?;
     }
-    let number = journal.append(Tagged(tag), Urgency::Now).ok()?;
+    let number = journal.append(&bytes, Urgency::Now).ok()?;
     journal.wait(number).await.ok()?;
     say("acknowledged", number);
     if caller == 0 && number % 50 < CALLERS && number > KEPT {
@@ -110,7 +101,7 @@ fn say(word: &str, number: u64) {
 
 /// Everything acknowledged is there, nothing is set aside, and every record is what was written.
 fn check(dir: &Path, before: Said, what: &str) -> (u64, u64) {
-    let opened = open::<Tagged>(dir, Limits::default(), Engine::Sled).unwrap();
+    let opened = open(dir, Limits::default(), Engine::Sled).unwrap();
     assert!(opened.set_aside.is_none(), "{what}: set aside: {:?}", opened.set_aside.map(|aside| aside.why));
     assert!(!opened.clean || before.acknowledged == 0, "{what}: it was no clean stop");
     let first = opened.records.first().map_or(0, |record| record.number);
@@ -127,12 +118,7 @@ fn check(dir: &Path, before: Said, what: &str) -> (u64, u64) {
     );
     for record in &opened.records {
         let (tag, _) = record.payload.split_first_chunk::<8>().unwrap();
-        assert_eq!(
-            record.payload,
-            Tagged::bytes(u64::from_le_bytes(*tag)),
-            "{what}: record {}",
-            record.number
-        );
+        assert_eq!(record.payload, bytes(u64::from_le_bytes(*tag)), "{what}: record {}", record.number);
     }
     (first, last)
 }
@@ -206,7 +192,7 @@ fn fill() {
         // A removed file keeps its space for as long as it is open.
         drop(file);
         said.acknowledged = said.acknowledged.max(append_until_full(&journal));
-        match open::<Tagged>(&journal, Limits::default(), Engine::Sled) {
+        match open(&journal, Limits::default(), Engine::Sled) {
             Ok(opened) => assert!(opened.set_aside.is_none(), "full {round}: {:?}", opened.set_aside),
             Err(error) => assert!(error.to_string().contains("is full"), "full {round}: {error}"),
         }
@@ -218,11 +204,11 @@ fn fill() {
 
 /// The last record that was acknowledged.
 fn append_until_full(dir: &Path) -> u64 {
-    let opened = open::<Tagged>(dir, Limits::default(), Engine::Sled).unwrap();
+    let opened = open(dir, Limits::default(), Engine::Sled).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         for tag in 0.. {
-            let number = match opened.journal.append(Tagged(tag), Urgency::Now) {
+            let number = match opened.journal.append(&bytes(tag), Urgency::Now) {
                 Ok(number) => number,
                 Err(_) => break,
             };

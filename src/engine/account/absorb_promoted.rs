@@ -52,7 +52,7 @@ impl Work<'_> {
                 effects.moves.push(step);
                 hold::add(&mut held, draw);
             }
-            run.held = held;
+            *run.held_mut() = held;
             if let Some(booked) = self.account.booked.get(&(sidecar, run.id)) {
                 run.spent = booked.spent.clone();
                 run.debt = booked.debt;

@@ -163,12 +163,13 @@ impl Account {
             Change::Ended(ended) => ended.observed,
             _ => self.book.runs.get(&event.id).is_some_and(|run| run.observed),
         };
-        self.book.apply(&event, keep);
-        if !self.book.runs.contains_key(&event.id) {
-            self.owners.remove(&event.id);
-            self.booked.retain(|(_, id), _| *id != event.id);
+        let id = event.id;
+        self.book.apply(event, keep);
+        if !self.book.runs.contains_key(&id) {
+            self.owners.remove(&id);
+            self.booked.retain(|(_, other), _| *other != id);
         }
-        if let (Some(run), false) = (self.book.runs.get_mut(&event.id), debt.is_zero()) {
+        if let (Some(run), false) = (self.book.runs.get_mut(&id), debt.is_zero()) {
             run.debt += debt;
         }
         self.owe(debt, observed);

@@ -87,10 +87,10 @@ impl Account {
             let draw =
                 crate::credit::hold::Draw { block: flow.block, species: flow.species, amount: flow.amount };
             if let Some(run) = draws(flow.from).and_then(|id| self.book.runs.get_mut(&id)) {
-                crate::credit::hold::remove(&mut run.held, &draw);
+                crate::credit::hold::remove(run.held_mut(), &draw);
             }
             if let Some(run) = draws(flow.to).and_then(|id| self.book.runs.get_mut(&id)) {
-                crate::credit::hold::add(&mut run.held, draw);
+                crate::credit::hold::add(run.held_mut(), draw);
             }
             if let Some(run) = self.book.runs.get_mut(&event.id) {
                 if flow.from == Place::Spent {

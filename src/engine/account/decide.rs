@@ -64,9 +64,9 @@ impl Work<'_> {
             Verdict::Answer(mut answer, event) => {
                 answer.out_of_reach = answer.reason.and_then(|_| self.out_of_reach(SidecarId::default()));
                 if let Some(event) = event {
-                    self.emit_run(event);
+                    self.emit_run(Box::new(event));
                 }
-                Ok(*answer)
+                Ok(answer)
             }
             Verdict::Short(_) => Err(Fault::Broken("the account asked beyond itself".to_owned())),
         }

@@ -71,8 +71,8 @@ impl Wallet {
                 if answer.decision == Decision::Denied {
                     answer.out_of_reach = self.out_of_reach.filter(|(_, until)| *until > here.at);
                 }
-                let wait = event.map(|event| self.reserve(*event, here, log));
-                Ok(Step::Done { answer: *answer, wait: wait.flatten() })
+                let wait = event.map(|event| self.reserve(event, here, log));
+                Ok(Step::Done { answer, wait: wait.flatten() })
             }
         }
     }

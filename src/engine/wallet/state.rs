@@ -17,7 +17,7 @@ pub(super) const FINALS_MAX: usize = 10_000;
 /// Where a wallet's events go, in order.
 pub trait Log {
     /// Appends without waiting and answers the record's number. `urgent`: somebody will wait for it.
-    fn append(&mut self, account: &AccountId, event: WalletEvent, urgent: bool) -> u64;
+    fn append(&mut self, account: &AccountId, event: &WalletEvent, urgent: bool) -> u64;
     /// The highest number that is safe on disk.
     fn durable(&self) -> u64;
     /// The highest number given out.
@@ -93,34 +93,27 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> u64 {
-        self.apply(&event, here.playbooks);
-        let roots = match &event {
-            WalletEvent::Promoted(runs) => runs.iter().map(|run| run.root).collect(),
-            _ => Vec::new(),
-        };
-        let number = log.append(&self.account, event, urgent);
-        if !roots.is_empty() {
-            self.handing_roots.extend(roots.iter().copied());
-            self.handing.insert(number, roots);
-        }
+        let number = log.append(&self.account, &event, urgent);
+        self.resume_handing(number, &event);
+        self.apply(event, here.playbooks);
         number
     }
 
     /// Evolves by an event of the journal.
-    pub fn apply(&mut self, event: &WalletEvent, playbooks: &Playbooks) {
+    pub fn apply(&mut self, event: WalletEvent, playbooks: &Playbooks) {
         match event {
             WalletEvent::Run(event) => self.apply_run(event),
-            WalletEvent::Terms(terms) => self.set_terms(terms, playbooks),
-            WalletEvent::Leased(leased) => self.apply_leased(leased),
-            WalletEvent::Returned(returned) | WalletEvent::Sealed(returned) => self.withdraw(returned),
+            WalletEvent::Terms(terms) => self.set_terms(&terms, playbooks),
+            WalletEvent::Leased(leased) => self.apply_leased(*leased),
+            WalletEvent::Returned(returned) | WalletEvent::Sealed(returned) => self.withdraw(&returned),
             WalletEvent::Promoted(_) | WalletEvent::PassedOn(_) => {}
-            WalletEvent::HandedOver(ids) => self.hand_over(ids),
+            WalletEvent::HandedOver(ids) => self.hand_over(&ids),
             WalletEvent::LeaseOver(lease) => {
-                if self.lease.as_ref().is_some_and(|held| held.lease == *lease) {
+                if self.lease.as_ref().is_some_and(|held| held.lease == lease) {
                     self.lease = None;
                 }
             }
-            WalletEvent::Snapshot(snapshot) => self.restore(snapshot, playbooks),
+            WalletEvent::Snapshot(snapshot) => self.restore(*snapshot, playbooks),
         }
     }
 
@@ -148,7 +141,7 @@ impl Wallet {
         self.terms = Some(terms.clone());
     }
 
-    fn apply_run(&mut self, event: &RunEvent) {
+    fn apply_run(&mut self, event: RunEvent) {
         for flow in &event.caps {
             if !self.book.counters.contains_key(&flow.key)
                 && let Some(mut counter) = self.contract.as_ref().and_then(|c| c.counter(&flow.key, event.at))
@@ -170,7 +163,7 @@ impl Wallet {
         self.book.apply(event, keep);
     }
 
-    fn apply_leased(&mut self, leased: &Leased) {
+    fn apply_leased(&mut self, leased: Leased) {
         for slice in &leased.slices {
             let amount = slice.granted;
             match self.book.block_mut(slice.id) {
@@ -186,7 +179,7 @@ impl Wallet {
                 .limit += room.amount;
         }
         // The terms stay, the slices are in the book now.
-        self.lease = Some(Leased { slices: Vec::new(), rooms: Vec::new(), ..leased.clone() });
+        self.lease = Some(Leased { slices: Vec::new(), rooms: Vec::new(), ..leased });
     }
 
     fn withdraw(&mut self, returned: &Returned) {
@@ -239,27 +232,28 @@ impl Wallet {
         }
     }
 
-    fn restore(&mut self, snapshot: &Snapshot, playbooks: &Playbooks) {
+    fn restore(&mut self, snapshot: Snapshot, playbooks: &Playbooks) {
         *self = Self::new(self.account.clone());
         if let Some(terms) = &snapshot.terms {
             self.set_terms(terms, playbooks);
         }
-        self.lease = snapshot.lease.clone();
-        for block in &snapshot.blocks {
-            self.book.insert(block.clone());
+        self.lease = snapshot.lease;
+        for block in snapshot.blocks {
+            self.book.insert(block);
         }
-        self.book.counters = snapshot.counters.iter().cloned().collect();
-        let mut runs = snapshot.runs.clone();
+        self.book.counters = snapshot.counters.into_iter().collect();
+        let mut runs = snapshot.runs;
         runs.sort_by_key(|run| run.authorized_at);
         for run in runs {
             self.young.push_back((crate::lease::promotion::due(run.authorized_at), run.id));
             self.book.open(run);
         }
-        for (id, ended) in &snapshot.finals {
-            self.book.remember(*id, ended.clone(), ended.expires_at);
+        for (id, ended) in snapshot.finals {
+            let keep = ended.expires_at;
+            self.book.remember(id, ended, keep);
         }
         self.largest = snapshot.largest;
-        self.handed = snapshot.handed.iter().copied().collect();
+        self.handed = snapshot.handed.into_iter().collect();
     }
 
     /// Idle credits and room: what nobody holds.

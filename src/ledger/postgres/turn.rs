@@ -1,7 +1,5 @@
 //! A turn at an account: one transaction under its row's lock, two round trips long.
 
-use std::future::Future;
-
 use deadpool_postgres::{Object, Pool};
 use minicbor::Encoder;
 use tokio_postgres::types::ToSql;
@@ -145,18 +143,16 @@ impl PostgresTurn {
 }
 
 /// Runs a statement where it has something to do.
-fn run<'a>(
-    session: &'a Object,
+async fn run(
+    session: &Object,
     due: bool,
-    statement: &'a Statement,
-    given: &'a [&'a (dyn ToSql + Sync)],
-) -> impl Future<Output = Result<(), Error>> + Send + 'a {
-    async move {
-        if due {
-            session.execute(statement, given).await?;
-        }
-        Ok(())
+    statement: &Statement,
+    given: &[&(dyn ToSql + Sync)],
+) -> Result<(), Error> {
+    if due {
+        session.execute(statement, given).await?;
     }
+    Ok(())
 }
 
 impl Turn for PostgresTurn {
