@@ -529,6 +529,7 @@ async fn time_does_its_work_without_anybody_asking(place: &Place) {
     let mut sidecar = Sidecar::attach(&server, 1, "acme").await;
     sidecar.authorize("1").await.unwrap();
     let mut told = sidecar.client.watch(sidecar.who).await.unwrap();
+    assert!(matches!(told.next().await.unwrap().unwrap(), Told::Terms(..)), "what the watch begins with");
     let request = wire::GrantRequest {
         account: "acme".to_owned(),
         credits: "5".to_owned(),

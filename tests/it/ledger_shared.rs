@@ -141,7 +141,7 @@ async fn an_administrator_at_one_is_heard_at_the_other() {
 /// Callers at both ledgers, each write with an id of its own; what is done to the database meanwhile is `harm`'s affair.
 async fn grants_under(cluster: Arc<Cluster>, harm: impl AsyncFn(&Database)) {
     let place = Place::PostgreSql(Database::migrated(cluster).await);
-    let Place::PostgreSql(database) = &place else { unreachable!() };
+    let Place::PostgreSql(database) = &place else { panic!("another store") };
     let (a, b) = (Server::start(&place).await, Server::start(&place).await);
     a.publish(PLAYBOOK, "p1").await.unwrap();
     for account in ["hot", "cold"] {
@@ -274,7 +274,7 @@ async fn futures_of(address: &Address, many: usize) -> Vec<Result<Migrated, Sche
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_itself_refuses_figures_that_cannot_be() {
     let (place, a, b) = two().await;
-    let Place::PostgreSql(database) = &place else { unreachable!() };
+    let Place::PostgreSql(database) = &place else { panic!("another store") };
     let session = database.session().await;
     let figures = "SELECT available::text FROM bursar.blocks WHERE account = 'acme'";
     assert_eq!(session.query_one(figures, &[]).await.unwrap().get::<_, String>(0), "100");

@@ -6,7 +6,9 @@ mod cli;
 mod cli_dev;
 #[cfg(test)]
 mod ledger;
+#[cfg(test)]
 mod ledger_shared;
+#[cfg(test)]
 mod postgresql;
 #[cfg(test)]
 mod scenarios;
