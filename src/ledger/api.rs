@@ -36,6 +36,8 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
         let standing = self.sidecars.attach(sidecar, epoch, self.clock.now(), &self.store).await?;
         self.watchers.end_earlier(Sender { sidecar, epoch });
         self.durable(standing.ticket).await?;
+        // What was published at another process a moment ago is part of what the sidecar is given.
+        self.renew_shelf().await.map_err(store_error)?;
         if S::SHARED {
             self.tell(News::Attached { sidecar, epoch });
         }

@@ -25,15 +25,6 @@ const AGAIN_MOST: Duration = Duration::from_millis(250);
 /// Commands that wait in all lanes at most; beyond, new ones are refused.
 const WAITING_MAX: usize = 100_000;
 
-/// What a turn found in the store.
-enum Found {
-    /// What is in memory goes on from there.
-    Kept,
-    /// Another process wrote where this one had: memory is read anew, and what ran must run again.
-    Anew,
-    Absent,
-}
-
 impl<S: LedgerStore> Ledger<S> {
     /// Does one write to an account: entries stored in order, timers moved, sidecars told. Durable once the ticket is.
     pub(super) async fn work<T: Send + 'static>(
@@ -125,13 +116,9 @@ impl<S: LedgerStore> Ledger<S> {
 
     async fn tried(&self, slot: &Arc<Slot>, jobs: &mut Vec<InTurn>) -> Result<Ticket, Unturned> {
         let mut turn = self.store.turn(&slot.id, slot.opens()).await?;
-        match self.caught_up(slot, &mut turn).await? {
-            Found::Kept => {}
-            Found::Anew => jobs.iter_mut().for_each(|job| job.ran = false),
-            Found::Absent => {
-                turn.pass().await;
-                return Err(Unturned::Absent);
-            }
+        if !self.caught_up(slot, &mut turn).await? {
+            turn.pass().await;
+            return Err(Unturned::Absent);
         }
         let shelf = self.shelf();
         let ran = slot.run(jobs, &shelf.playbooks, self.clock.now(), S::SHARED);
@@ -160,38 +147,33 @@ impl<S: LedgerStore> Ledger<S> {
         }
     }
 
-    /// Brings memory to where the store is.
-    async fn caught_up(&self, slot: &Slot, turn: &mut S::Turn) -> Result<Found, StoreError> {
+    /// Brings memory to where the store is. False where there is no such account.
+    async fn caught_up(&self, slot: &Slot, turn: &mut S::Turn) -> Result<bool, StoreError> {
         let (head, heard) = match turn.head() {
-            Head::Own => return Ok(Found::Kept),
-            Head::Absent => return Ok(Found::Absent),
+            Head::Own => return Ok(true),
+            Head::Absent => return Ok(false),
             Head::At { position, heard } => (position, heard),
         };
         let (memory, unsettled, known) =
             slot.with(|state| (state.position(), state.unsettled.as_ref().map(|u| u.before), state.heard));
         if slot.with(|state| state.broken.is_some()) {
-            return Ok(Found::Kept);
+            return Ok(true);
         }
-        let found = if memory == head {
+        if memory == head {
             // What was not known to be stored is.
             slot.with(|state| state.unsettled = None);
-            Found::Kept
-        } else if unsettled == Some(head) {
-            Found::Kept
         } else if unsettled.is_none() && memory.0 < head.0 {
             self.read_on(slot, turn, memory, head).await?;
-            Found::Kept
-        } else {
+        } else if unsettled != Some(head) {
             tracing::info!(account = %slot.id, "another process wrote meanwhile: the account is read anew");
             slot.with(State::forget);
             self.read_on(slot, turn, (0, [0; 32]), head).await?;
-            Found::Anew
-        };
+        }
         if heard != known {
             let totals = turn.totals().await?;
             slot.with(|state| state.hear(totals, heard));
         }
-        Ok(found)
+        Ok(true)
     }
 
     async fn read_on(

@@ -165,9 +165,16 @@ impl<S: LedgerStore> Ledger<S> {
         }
     }
 
-    /// Reads the playbooks anew and tells sidecars of those that are new here.
+    /// Reads the playbooks of a shared store anew and tells sidecars of those that are new here.
     pub(super) async fn renew_shelf(&self) -> Result<(), StoreError> {
+        if !S::SHARED {
+            return Ok(());
+        }
         let foundation = self.store.foundation().await?;
+        let newest = foundation.playbooks.last().map_or(0, |published| published.version);
+        if newest <= self.shelf().newest() {
+            return Ok(());
+        }
         let shelf = Shelf::found(&foundation.playbooks).map_err(|why| StoreError::Refused(why.into()))?;
         let known = self.put_shelf(shelf.clone());
         for (version, source) in shelf.after(known) {

@@ -46,6 +46,8 @@ struct Lane {
 #[derive(Debug)]
 pub struct State {
     pub account: Account,
+    /// How often the account was read anew: what ran in an earlier life is not in memory.
+    pub life: u64,
     /// Why the account can't be trusted any more. Its calls are refused; the others' go on.
     pub broken: Option<Arc<str>>,
     /// Entries of which it is not known whether the store has them.
@@ -89,8 +91,8 @@ pub enum Part {
 /// A command in a turn.
 pub struct InTurn {
     pub job: Box<dyn Job>,
-    /// Whether what it did is in memory.
-    pub ran: bool,
+    /// In which life of the account's memory it ran.
+    pub ran: Option<u64>,
     /// Why it can't be answered.
     pub fault: Option<Arc<str>>,
 }
@@ -110,6 +112,7 @@ impl Slot {
             id: account.id.clone(),
             state: Mutex::new(State {
                 account,
+                life: 0,
                 broken: None,
                 unsettled: None,
                 figured: Figured::default(),
@@ -186,7 +189,7 @@ impl Slot {
             }
             let Some(job) = jobs.get_mut(again) else { break };
             again += 1;
-            if job.ran || job.fault.is_some() {
+            if job.ran == Some(state.life) || job.fault.is_some() {
                 continue;
             }
             let (entries, refreshed) = state.run(job, playbooks, at);
@@ -204,7 +207,7 @@ impl Slot {
 
 impl InTurn {
     fn new(job: Box<dyn Job>) -> Self {
-        Self { job, ran: false, fault: None }
+        Self { job, ran: None, fault: None }
     }
 }
 
@@ -232,9 +235,10 @@ impl State {
         self.timer = next_timer(&mut self.account, playbooks);
     }
 
-    /// Forgets the account's machine: it is read anew.
+    /// Forgets the account's machine: it is read anew, by this try or a later one, and what ran must run again.
     pub fn forget(&mut self) {
         self.account = Account::new(self.account.id.clone());
+        self.life += 1;
         self.unsettled = None;
         self.figured = Figured::default();
         self.heard = 0;
@@ -263,7 +267,7 @@ impl State {
         }));
         let why = match worked {
             Ok((entries, refresh, Ok(()))) => {
-                job.ran = true;
+                job.ran = Some(self.life);
                 return (entries, refresh);
             }
             Ok((_, _, Err(why))) => why,

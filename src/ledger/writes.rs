@@ -55,6 +55,8 @@ impl<S: LedgerStore> Ledger<S> {
         request: &RequestId,
     ) -> Result<Administered, LedgerError> {
         let command = self.keyed(account, command);
+        // The version in force may have been published at another process a moment ago.
+        self.renew_shelf().await.map_err(store_error)?;
         let done = {
             let _turn = self.opening.lock().await;
             if self.len() >= ACCOUNTS_MAX {
@@ -92,6 +94,7 @@ impl<S: LedgerStore> Ledger<S> {
         request: Option<&RequestId>,
     ) -> Result<(Version, Vec<Finding>), LedgerError> {
         let _turn = self.publishing.lock().await;
+        self.renew_shelf().await.map_err(store_error)?;
         let shelf = self.shelf();
         let mut report = check(source);
         let warnings =

@@ -104,6 +104,18 @@ pub struct Server {
 
 impl Server {
     pub async fn start(place: &Place) -> Self {
+        loop {
+            match Self::tried(place).await {
+                Ok(server) => return server,
+                // A process that another test starts at this moment has this one's files, and their locks, until it runs.
+                Err(error) if error.to_string().contains("is in use by another process") => {}
+                Err(error) => panic!("the ledger ended before it was ready: {error:#}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn tried(place: &Place) -> anyhow::Result<Self> {
         let sources = Sources { flags: place.flags(), ..Sources::default() };
         let config = load::<LedgerConfig>(&sources).unwrap().config;
         let (stopper, shutdown) = Shutdown::new();
@@ -111,7 +123,10 @@ impl Server {
         let task = tokio::spawn(async move {
             bursar::ledger::run(&config, move |address| said.send(address).unwrap(), shutdown).await
         });
-        Self { address: ready.await.unwrap(), stopper, task }
+        match ready.await {
+            Ok(address) => Ok(Self { address, stopper, task }),
+            Err(_) => Err(task.await?.expect_err("it ended before it was ready")),
+        }
     }
 
     pub async fn stop(self) {
