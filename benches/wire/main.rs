@@ -24,8 +24,8 @@ use std::process::ExitCode;
 use measure::Form;
 
 #[global_allocator]
-#[cfg(feature = "mimalloc")]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[cfg(feature = "jemalloc")]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const USAGE: &str = "\
 usage: cargo bench [-- OPTION…]

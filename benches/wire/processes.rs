@@ -14,12 +14,13 @@ use base64::prelude::BASE64_STANDARD;
 use super::floor;
 use super::measure::Form;
 
-/// A process is quiet once it used less than this within a look's time.
-const QUIET: Duration = Duration::from_micros(300);
-const LOOK: Duration = Duration::from_millis(10);
+/// A process is quiet once it used less than this within a look's time. A look is longer than the journal keeps records that
+/// nobody waits for: what a call leaves to be written belongs to it.
+const QUIET: Duration = Duration::from_micros(500);
+const LOOK: Duration = Duration::from_millis(75);
 
 /// It does not take longer than this to become quiet, or its own upkeep is what is seen.
-const LOOKS_MAX: usize = 100;
+const LOOKS_MAX: usize = 20;
 
 /// A server that can be called, ended when this is dropped.
 pub struct Server {

@@ -11,17 +11,17 @@ use super::pool::{Pool, PoolId, Sorting};
 use super::reservation::{Final, Reservation, State};
 use super::retry::Chain;
 use crate::playbook::charge::Quantities;
-use crate::types::{BlockId, Credits, ReservationId, Timestamp};
+use crate::types::{BlockId, ById, Credits, ReservationId, Timestamp};
 
 #[derive(Clone, Debug, Default)]
 pub struct Book {
     pub pools: Vec<Pool>,
     pub sorting: Sorting,
     pub counters: BTreeMap<CapKey, Counter>,
-    /// Open runs. Boxed, as the ended ones: a map of large values moves kilobytes for each new key.
-    pub runs: BTreeMap<ReservationId, Box<Reservation>>,
+    /// Open runs. Boxed, as the ended ones: a map of large values moves kilobytes as it grows.
+    pub runs: ById<Box<Reservation>>,
     /// Ended runs that are still remembered.
-    pub finals: BTreeMap<ReservationId, Box<Final>>,
+    pub finals: ById<Box<Final>>,
     pub chains: BTreeMap<ReservationId, Chain>,
     /// Blocks that have ended and hold nothing: their totals still count, their credits may come back by a refund.
     pub archive: BTreeMap<BlockId, Block>,
@@ -140,7 +140,7 @@ impl Book {
             }
             (Change::Awaiting { asked, reported, until }, Some(mut run)) => {
                 run.state = State::AwaitingOutcome;
-                run.awaiting = Some(*asked);
+                run.awaiting = Some(asked);
                 self.progressed(run, debt, Some(reported), until);
             }
             (Change::Progressed { .. } | Change::Awaiting { .. }, None) => {}

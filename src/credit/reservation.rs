@@ -109,7 +109,7 @@ pub struct Reservation {
     pub free: bool,
     /// The commit that reported success, where the outcome is awaited.
     #[n(17)]
-    pub awaiting: Option<Asked>,
+    pub awaiting: Option<Box<Asked>>,
     /// Booked in observe mode: its debt is never repaid.
     #[n(18)]
     pub observed: bool,

@@ -19,6 +19,10 @@ use crate::types::Credits;
 
 /// What a decision leads to.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every call leads to an answer: boxing it would cost each of them"
+)]
 pub enum Verdict {
     /// The answer, and what happened, if anything did.
     Answer(AuthorizeAnswer, Option<RunEvent>),

@@ -73,7 +73,7 @@ fn awaiting(
     used: Quantities,
 ) -> Result<Outcome<RunAnswer>, Fault> {
     if let Some(before) = &run.awaiting {
-        if before.request_id.is_some() && before.request_id == call.request_id && *before != asked(call) {
+        if before.request_id.is_some() && before.request_id == call.request_id && **before != asked(call) {
             return Err(Fault::RequestIdReused { field: "commit" });
         }
         return Ok(Outcome::Done(RunAnswer::of_open(run), None));

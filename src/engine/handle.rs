@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::credit::{Final, Reservation, Run, State, Subject};
 use crate::lease::terms::HandleKey;
 use crate::playbook::charge::Quantities;
-use crate::types::{AccountId, Credits, Name, RequestId, ReservationId, SidecarId, Timestamp};
+use crate::types::{AccountId, Credits, Name, RequestId, ReservationId, SidecarId, Timestamp, cbor};
 
 /// The longest handle, in bytes of its text.
 pub const HANDLE_LEN_MAX: usize = 512;
@@ -93,8 +93,7 @@ impl Handle {
     pub fn seal(mut self, key: &HandleKey) -> String {
         loop {
             let mut bytes = Vec::with_capacity(192);
-            // Writing to a Vec cannot fail.
-            let _ = minicbor::encode(&self, &mut bytes);
+            cbor::write(&self, &mut bytes);
             let fits = (bytes.len() + TAG_LEN).div_ceil(3) * 4 <= HANDLE_LEN_MAX;
             if !fits && self.shorten() {
                 continue;

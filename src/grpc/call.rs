@@ -2,21 +2,26 @@
 
 use std::time::Duration;
 
+use tonic::codegen::http::HeaderName;
 use tonic::metadata::MetadataMap;
 
 use crate::telemetry::TraceParent;
+
+// Parsed when the program is compiled, not in each call.
+static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Of the time that a caller gives, this part may be spent on asking others, so that the answer still arrives.
 const PATIENCE_OF_DEADLINE: (u32, u32) = (3, 4);
 
 /// How long the caller's deadline lets us ask others; `None` = it has none.
 pub fn patience(metadata: &MetadataMap) -> Option<Duration> {
-    let timeout = timeout(metadata.get("grpc-timeout")?.as_bytes())?;
+    let timeout = timeout(metadata.as_ref().get(&TIMEOUT)?.as_bytes())?;
     Some(timeout / PATIENCE_OF_DEADLINE.1 * PATIENCE_OF_DEADLINE.0)
 }
 
 pub fn trace(metadata: &MetadataMap) -> Option<TraceParent> {
-    TraceParent::parse(metadata.get("traceparent")?.as_bytes())
+    TraceParent::parse(metadata.as_ref().get(&TRACEPARENT)?.as_bytes())
 }
 
 /// At most eight digits and a unit, as gRPC over HTTP/2 has it.

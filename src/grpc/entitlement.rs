@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::call;
@@ -11,11 +12,12 @@ use super::convert;
 use super::entitlement_api::{Answered, AuthorizeQuestion, Entitlements, Refused};
 use super::explain::explain;
 use super::health::Health;
+use super::hot::Hot;
 use super::listen::Services;
 use super::proto::v1;
-use super::proto::v1::entitlement_service_server::{EntitlementService, EntitlementServiceServer};
+use super::proto::v1::entitlement_service_server::EntitlementService;
 use super::reply;
-use super::status::{as_fault, of_invalid, of_refused};
+use super::status::{of_invalid, of_refused};
 use crate::credit::Decision;
 use crate::engine::answer::AuthorizeAnswer;
 use crate::runtime::Clock;
@@ -32,8 +34,8 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// The service's name, as health knows it.
 pub const ENTITLEMENT_SERVICE: &str = "bursar.v1.EntitlementService";
 
-struct Entitlement<E> {
-    api: Arc<E>,
+pub(super) struct Entitlement<E> {
+    pub(super) api: Arc<E>,
     decisions: Arc<Decisions>,
     clock: Clock,
     calls: AtomicUsize,
@@ -57,10 +59,7 @@ pub fn services<E: Entitlements>(
     calls_max: usize,
 ) -> (Services, Health) {
     let entitlement = Entitlement { api, decisions, clock, calls: AtomicUsize::new(0), calls_max };
-    let server = EntitlementServiceServer::new(entitlement)
-        .max_decoding_message_size(REQUEST_BYTES_MAX)
-        .max_encoding_message_size(ANSWER_BYTES_MAX);
-    Services::new(server)
+    Services::new(Hot::new(entitlement, REQUEST_BYTES_MAX, ANSWER_BYTES_MAX))
 }
 
 /// Who asked, for the note about the decision.
@@ -82,7 +81,31 @@ impl<E: Entitlements> Entitlement<E> {
         reply::connectivity(self.api.online())
     }
 
-    async fn decide(
+    pub(super) async fn authorize_one(
+        &self,
+        metadata: &MetadataMap,
+        message: v1::AuthorizeRequest,
+    ) -> Result<v1::AuthorizeResponse, Status> {
+        let _work = self.enter()?;
+        let (patience, parent) = (call::patience(metadata), call::trace(metadata));
+        self.decide(message, patience, parent, span::AUTHORIZE).await
+    }
+
+    pub(super) async fn commit_one(
+        &self,
+        metadata: &MetadataMap,
+        message: v1::CommitRequest,
+    ) -> Result<v1::CommitResponse, Status> {
+        let _work = self.enter()?;
+        let (patience, parent) = (call::patience(metadata), call::trace(metadata));
+        let question = convert::commit(message).map_err(of_invalid)?;
+        let asked = Asked::of(&question.handle.claim, parent);
+        let answered = self.api.commit(question, patience).await.map_err(|why| of_refused(&why))?;
+        self.note_ended(&asked, &answered, span::COMMIT);
+        Ok(reply::commit(&answered, self.connectivity()))
+    }
+
+    pub(super) async fn decide(
         &self,
         message: v1::AuthorizeRequest,
         patience: Option<Duration>,
@@ -91,15 +114,10 @@ impl<E: Entitlements> Entitlement<E> {
     ) -> Result<v1::AuthorizeResponse, Status> {
         let wants_trail = message.explain;
         let question = convert::authorize(message).map_err(of_invalid)?;
-        let asked = Asked {
-            account: question.account.clone(),
-            action: Some(question.action.clone()),
-            run_id: question.run_id.clone(),
-            parent,
-        };
-        let copy = wants_trail.then(|| question.clone());
-        let answered = self.api.authorize(question, patience).await.map_err(|why| of_refused(&why))?;
-        let trail = copy.map_or_else(Vec::new, |question| explain(&question, &answered.answer));
+        let answered = self.api.authorize(&question, patience).await.map_err(|why| of_refused(&why))?;
+        let trail = if wants_trail { explain(&question, &answered.answer) } else { Vec::new() };
+        let AuthorizeQuestion { account, action, run_id, .. } = question;
+        let asked = Asked { account, action: Some(action), run_id, parent };
         let id = hex(self.api.next_number());
         self.note_authorized(&asked, &answered, &id, span);
         Ok(reply::authorize(answered, id, self.connectivity(), trail))
@@ -157,57 +175,6 @@ impl<E: Entitlements> Entitlement<E> {
             playbook_version: answered.about.version,
         }));
     }
-
-    /// All or none: first a look at each, then the holds; where one fails after all, the others are given back.
-    async fn all_or_none(
-        &self,
-        requests: Vec<v1::AuthorizeRequest>,
-        patience: Option<Duration>,
-        parent: Option<TraceParent>,
-    ) -> Vec<Result<v1::AuthorizeResponse, Status>> {
-        let mut looks = Vec::with_capacity(requests.len());
-        for request in &requests {
-            let look = v1::AuthorizeRequest { validate_only: true, ..request.clone() };
-            looks.push(self.decide(look, patience, parent, span::BATCH_AUTHORIZE).await);
-        }
-        if !looks.iter().all(is_allowed) {
-            return looks;
-        }
-        let mut results = Vec::with_capacity(requests.len());
-        for request in requests {
-            let result = self.decide(request, patience, parent, span::BATCH_AUTHORIZE).await;
-            let failed = !is_allowed(&result);
-            results.push(result);
-            if failed {
-                break;
-            }
-        }
-        if results.iter().all(is_allowed) {
-            return results;
-        }
-        for response in results.iter_mut().flatten() {
-            let handle = std::mem::take(&mut response.reservation);
-            if handle.is_empty() {
-                continue;
-            }
-            let message = v1::ReleaseRequest { reservation: handle, request_id: String::new() };
-            // A hold that cannot be given back now ends by its own time.
-            if let Ok(handle) = convert::release(message)
-                && let Err(error) = self.api.release(handle, patience).await
-            {
-                tracing::warn!(%error, "a hold of a batch could not be given back; it ends by its time");
-            }
-        }
-        // Those after the one that failed were only looked at.
-        let looked = results.len();
-        results.extend(looks.into_iter().skip(looked));
-        results
-    }
-}
-
-fn is_allowed(result: &Result<v1::AuthorizeResponse, Status>) -> bool {
-    let denied = v1::Decision::Denied as i32;
-    result.as_ref().is_ok_and(|response| response.decision != denied)
 }
 
 #[tonic::async_trait]
@@ -216,10 +183,8 @@ impl<E: Entitlements> EntitlementService for Entitlement<E> {
         &self,
         request: Request<v1::AuthorizeRequest>,
     ) -> Result<Response<v1::AuthorizeResponse>, Status> {
-        let _work = self.enter()?;
-        let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
-        let response = self.decide(request.into_inner(), patience, parent, span::AUTHORIZE).await?;
-        Ok(Response::new(response))
+        let (metadata, _, message) = request.into_parts();
+        self.authorize_one(&metadata, message).await.map(Response::new)
     }
 
     async fn batch_authorize(
@@ -228,28 +193,8 @@ impl<E: Entitlements> EntitlementService for Entitlement<E> {
     ) -> Result<Response<v1::BatchAuthorizeResponse>, Status> {
         let _work = self.enter()?;
         let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
-        let message = request.into_inner();
-        convert::batch(message.requests.len()).map_err(of_invalid)?;
-        let results = if message.all_or_nothing {
-            self.all_or_none(message.requests, patience, parent).await
-        } else {
-            let mut results = Vec::with_capacity(message.requests.len());
-            for request in message.requests {
-                results.push(self.decide(request, patience, parent, span::BATCH_AUTHORIZE).await);
-            }
-            results
-        };
-        let all_allowed = results.iter().all(is_allowed);
-        let results = results
-            .into_iter()
-            .map(|result| v1::AuthorizeResult {
-                result: Some(match result {
-                    Ok(response) => v1::authorize_result::Result::Response(response),
-                    Err(status) => v1::authorize_result::Result::Fault(as_fault(&status)),
-                }),
-            })
-            .collect();
-        Ok(Response::new(v1::BatchAuthorizeResponse { results, all_allowed }))
+        let answer = self.batch(request.into_inner(), patience, parent).await?;
+        Ok(Response::new(answer))
     }
 
     async fn progress(
@@ -279,13 +224,8 @@ impl<E: Entitlements> EntitlementService for Entitlement<E> {
         &self,
         request: Request<v1::CommitRequest>,
     ) -> Result<Response<v1::CommitResponse>, Status> {
-        let _work = self.enter()?;
-        let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
-        let question = convert::commit(request.into_inner()).map_err(of_invalid)?;
-        let asked = Asked::of(&question.handle.claim, parent);
-        let answered = self.api.commit(question, patience).await.map_err(|why| of_refused(&why))?;
-        self.note_ended(&asked, &answered, span::COMMIT);
-        Ok(Response::new(reply::commit(&answered, self.connectivity())))
+        let (metadata, _, message) = request.into_parts();
+        self.commit_one(&metadata, message).await.map(Response::new)
     }
 
     async fn release(
@@ -386,10 +326,5 @@ impl Asked {
 }
 
 fn hex(bytes: [u8; 16]) -> String {
-    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.extend([digit(byte >> 4), digit(byte & 0x0f)]);
-    }
-    text
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }

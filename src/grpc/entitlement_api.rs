@@ -189,7 +189,7 @@ pub enum Refused {
 pub trait Entitlements: Send + Sync + 'static {
     fn authorize(
         &self,
-        question: AuthorizeQuestion,
+        question: &AuthorizeQuestion,
         patience: Option<Duration>,
     ) -> impl Future<Output = Result<Answered<AuthorizeAnswer>, Refused>> + Send;
 

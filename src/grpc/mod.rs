@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `proto` | the generated types |
 //! | `entitlement` | the service that agent runtimes call |
+//! | `batch` | several authorises in one call |
 //! | `entitlement_api` | what that service needs of whoever decides |
 //! | `convert`, `field` | wire → questions, or what is wrong with them |
 //! | `reply` | answers → wire |
 //! | `route` | which service a call is for |
+//! | `hot`, `unary` | the way of `Authorize` and `Commit` around the generated server |
 //! | `explain` | the trail of rules behind a decision |
 //! | `status` | the one table of error → status |
 //! | `call` | what a call brings besides its message: a deadline, a trace |
@@ -29,6 +31,7 @@
 mod account_server;
 mod account_wire;
 mod admission;
+mod batch;
 pub mod call;
 pub mod call_error;
 pub mod client;
@@ -39,6 +42,7 @@ pub mod entitlement_api;
 mod explain;
 mod field;
 pub mod health;
+mod hot;
 pub mod json;
 pub mod lease_client;
 mod lease_server;
@@ -52,6 +56,7 @@ pub mod proto;
 mod reply;
 mod route;
 pub mod status;
+mod unary;
 
 pub use lease_client::LeaseClient;
 pub use ledger_api::LedgerApi;

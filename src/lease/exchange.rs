@@ -28,6 +28,10 @@ pub struct Ask {
     pub burn: Credits,
     #[n(6)]
     pub totals: LeaseTotals,
+    /// Rises with each ask of one start about an account. One that was given up and arrives after a later one is no
+    /// ask any more: what it says of grants that came through is out of date.
+    #[n(7)]
+    pub number: u64,
 }
 
 impl Ask {

@@ -61,7 +61,8 @@ impl<S: LedgerStore> Ledger<S> {
             Leasing::Granted(grant) => Ok(Leased::Granted(grant)),
             Leasing::Unknown => Ok(Leased::Unknown),
             Leasing::Fenced => Err(LedgerError::Fenced),
-            Leasing::Recall(_) => Err(LedgerError::Overloaded),
+            // Nobody waits for this answer any more, or nothing more is recalled for it.
+            Leasing::Overtaken | Leasing::Recall(_) => Err(LedgerError::Overloaded),
         }
     }
 

@@ -98,7 +98,7 @@ impl World {
                 self.with_wallet(name, account, |wallet, _, _| wallet.closed());
                 Link::Asked
             }
-            Leasing::Recall(_) | Leasing::Fenced => Link::Unreachable,
+            Leasing::Recall(_) | Leasing::Fenced | Leasing::Overtaken => Link::Unreachable,
         }
     }
 

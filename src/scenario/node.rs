@@ -106,7 +106,8 @@ impl Node {
         }
         self.disk.records = records;
         for wallet in self.wallets.values_mut() {
-            wallet.restarted(false, true, here, &mut self.disk);
+            // What a start journals is on disk before anything is asked, below.
+            let _sealed = wallet.restarted(false, true, here, &mut self.disk);
         }
         self.disk.durable = self.disk.last();
     }

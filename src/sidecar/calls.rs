@@ -1,6 +1,7 @@
 //! One call's way: decided on the lease in hand; else the ledger is asked, one question per account at a time; else the
 //! offline mode answers.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::core::Core;
@@ -200,12 +201,13 @@ impl<U: Upstream> Core<U> {
     pub async fn exchange(
         &self,
         account: &AccountId,
-        ask: Ask,
+        mut ask: Ask,
         wait: Duration,
     ) -> Result<Option<(Box<Grant>, Timestamp)>, Away> {
         // What was given back or charged so far is known to the ledger before it is asked.
         self.shards.outbox.flushed().await;
         let who = self.link.sender().ok_or(Away::Unreachable)?;
+        ask.number = self.asks.fetch_add(1, Ordering::Relaxed);
         let (asked_at, asked) = (self.shards.clock.now(), self.shards.clock.clock().boottime());
         match self.upstream.lease(who, account, &ask, wait).await {
             Ok(Leased::Granted(grant)) => {

@@ -1,7 +1,7 @@
 //! What all parts of the sidecar share between two openings of its journal.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -25,6 +25,9 @@ pub struct Core<U> {
     pub link: Link,
     pub upstream: U,
     pub ids: Ids,
+    /// The number of the next ask. An account's asks are sent one at a time, so that they arrive with rising numbers or
+    /// not at all.
+    pub asks: AtomicU64,
     /// Which boot this is, where the machine tells.
     pub boot: Option<BootId>,
     pub keeping: Keeping,

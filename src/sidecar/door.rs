@@ -56,7 +56,7 @@ impl<U: Upstream> Door<U> {
 impl<U: Upstream> Entitlements for Door<U> {
     async fn authorize(
         &self,
-        question: AuthorizeQuestion,
+        question: &AuthorizeQuestion,
         patience: Option<Duration>,
     ) -> Result<Answered<AuthorizeAnswer>, Refused> {
         self.core()?.authorize(question, patience).await

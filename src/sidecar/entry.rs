@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::lease::event::Snapshot;
 use crate::lease::{SidecarRecord, WalletEvent};
-use crate::types::{AccountId, Epoch, ReservationId, Timestamp};
+use crate::types::{AccountId, Epoch, ReservationId, Timestamp, cbor};
 
 const RECORD: u8 = 0;
 const PLAYBOOK: u8 = 1;
@@ -147,6 +147,5 @@ pub fn body(bytes: &[u8]) -> Box<[u8]> {
 
 fn write<T: Encode<()>>(kind: u8, value: T, out: &mut Vec<u8>) {
     out.push(kind);
-    // Writing to a Vec cannot fail.
-    let _ = minicbor::encode(value, out);
+    cbor::write(value, out);
 }

@@ -47,6 +47,8 @@ struct State {
     starts: BTreeMap<SidecarId, u64>,
     watchers: Vec<mpsc::UnboundedSender<Result<Told, LinkError>>>,
     away: bool,
+    /// How long an attach waits for its answer.
+    attach_takes: Duration,
     /// Answers to reports that get lost on their way.
     lose_answers: usize,
     pub records: u64,
@@ -90,6 +92,10 @@ impl FakeLedger {
         }
     }
 
+    pub fn attach_takes(&self, time: Duration) {
+        self.0.lock().attach_takes = time;
+    }
+
     pub fn lose_answers(&self, reports: usize) {
         self.0.lock().lose_answers = reports;
     }
@@ -129,6 +135,10 @@ impl Upstream for FakeLedger {
 
     async fn attach(&self, sidecar: SidecarId, start: u64) -> Result<Attached, LinkError> {
         self.reached()?;
+        let takes = self.0.lock().attach_takes;
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         let mut state = self.0.lock();
         let newest = state.starts.entry(sidecar).or_default();
         if *newest > start {
@@ -163,6 +173,7 @@ impl Upstream for FakeLedger {
             Leasing::Granted(grant) => Ok(Leased::Granted(grant)),
             Leasing::Unknown => Ok(Leased::Unknown),
             Leasing::Fenced => Err(LinkError::Fenced),
+            Leasing::Overtaken => Err(LinkError::Unreachable("overtaken".to_owned())),
             Leasing::Recall(_) => panic!("nothing more comes from others"),
         }
     }

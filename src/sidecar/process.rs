@@ -303,11 +303,20 @@ async fn farewell<U: Upstream>(core: Arc<Core<U>>, tasks: Tasks, within: Duratio
             desk.slot.wallet.give_back(desk.here, desk.tape);
         });
     }
-    if core.link.is_online() && tokio::time::timeout(within, core.shards.outbox.flushed()).await.is_err() {
+    if tokio::time::timeout(within, told(&core)).await.is_err() {
         tracing::warn!("not every record is at the ledger yet; the next start reports the rest");
     }
     tasks.stop().await;
     close(core).await.context("the journal did not close; the next start finds an unclean stop")
+}
+
+/// Waits until the ledger has every record, unless it is known to be out of reach. A process that is stopped before its
+/// first attach has an answer still has the records of the ones before it.
+async fn told<U: Upstream>(core: &Core<U>) {
+    core.link.settled().await;
+    if core.link.is_online() {
+        core.shards.outbox.flushed().await;
+    }
 }
 
 async fn close<U: Upstream>(core: Arc<Core<U>>) -> anyhow::Result<()> {

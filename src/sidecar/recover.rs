@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -102,6 +103,7 @@ pub fn open<U: Upstream>(
         link: Link::default(),
         upstream,
         ids: Ids::new()?,
+        asks: AtomicU64::new(1),
         boot: opening.boot,
         keeping: opening.keeping,
         facts_from: Mutex::new(facts_from.unwrap_or(u64::MAX)),
@@ -249,7 +251,8 @@ fn restart(shards: &Shards, slot: Slot, clean: bool) {
     let restarted = shards.visit(&account, |desk| {
         let lease = desk.slot.wallet.lease.as_ref();
         let usable = learned && lease.is_some_and(|lease| lease.until > desk.here.at);
-        desk.slot.wallet.restarted(clean, usable, desk.here, desk.tape);
+        let sealed = desk.slot.wallet.restarted(clean, usable, desk.here, desk.tape);
+        desk.slot.barrier = sealed.unwrap_or_default();
     });
     if let Some(Err(why)) = restarted {
         tracing::error!(%account, %why, "an account could not be started again");

@@ -29,7 +29,7 @@ pub const RECORD: &str = "record";
 /// How long a record that the ledger booked is remembered here, in microseconds: an hour, as long as records are kept.
 const RECORD_MICROS: i64 = 3_600_000_000;
 
-/// A decision, with what the answer tells besides.
+/// A decision, with what the answer tells besides. Boxed on its way out of the wallet: it is passed through many hands.
 struct Local<A> {
     answer: A,
     handle: Option<ToSeal>,
@@ -39,19 +39,19 @@ struct Local<A> {
 impl<U: Upstream> Core<U> {
     pub async fn authorize(
         &self,
-        question: AuthorizeQuestion,
+        question: &AuthorizeQuestion,
         patience: Option<Duration>,
     ) -> Result<Answered<AuthorizeAnswer>, Refused> {
-        let account = question.account.clone();
+        let account = &question.account;
         let fresh = ReservationId(self.ids.next());
         let mut made: Option<(Authorize, bool)> = None;
         let came = self
-            .drive(&account, patience, |desk, link| {
+            .drive(account, patience, |desk, link| {
                 let call = match &made {
                     Some((call, true)) => call,
                     _ => {
                         let keyed = desk.slot.wallet.terms.is_some();
-                        &made.insert((self.call(&question, AUTHORIZE, fresh, desk)?, keyed)).0
+                        &made.insert((self.call(question, AUTHORIZE, fresh, desk)?, keyed)).0
                     }
                 };
                 if is_elsewhere(desk, call.id, link)? {
@@ -62,7 +62,7 @@ impl<U: Upstream> Core<U> {
                     Step::Done { answer, wait } => {
                         let handle = answer.reservation.and_then(|id| handles::of_known(desk, id, self.id));
                         let about = About { version: answer.version, ..About::default() };
-                        Turn::Done { answer: Local { answer, handle, about }, wait }
+                        Turn::Done { answer: Box::new(Local { answer, handle, about }), wait }
                     }
                     Step::Lease(ask) => Turn::Lease(ask),
                     Step::Decide => Turn::Decide(Box::new(RunAsk::Authorize(Box::new(call.clone())))),
@@ -75,14 +75,14 @@ impl<U: Upstream> Core<U> {
             Came::Ledger(RunReply::Authorize(answer)) => {
                 let times = (answer.as_of, answer.expires_at.unwrap_or(answer.as_of));
                 if answer.reservation.is_some() {
-                    self.elsewhere(&account, id, times.1).await?;
+                    self.elsewhere(account, id, times.1).await?;
                 }
                 let made = made.filter(|_| answer.reservation.is_some());
                 let handle = made.and_then(|(call, _)| {
                     let version = answer.version;
                     let made =
                         |desk: &mut Desk<'_, '_>| handles::of_asked(desk, &call, version, times, self.id);
-                    self.shards.visit(&account, made)?.ok()?
+                    self.shards.visit(account, made)?.ok()?
                 });
                 let about = About { version: answer.version, ..About::default() };
                 let local = Local { answer: *answer, handle, about };
@@ -190,7 +190,7 @@ impl<U: Upstream> Core<U> {
                 Ok(match desk.slot.wallet.progress(&call, link, desk.here, desk.tape)? {
                     Step::Done { answer, wait } => {
                         let about = about(desk, handle.version);
-                        Turn::Done { answer: Local { answer, handle: None, about }, wait }
+                        Turn::Done { answer: Box::new(Local { answer, handle: None, about }), wait }
                     }
                     Step::Lease(ask) => Turn::Lease(ask),
                     Step::Decide => {
@@ -270,7 +270,7 @@ impl<U: Upstream> Core<U> {
         id: ReservationId,
         step: Step<RunAnswer>,
         ask: impl FnOnce() -> RunAsk,
-    ) -> Turn<Local<RunAnswer>> {
+    ) -> Turn<Box<Local<RunAnswer>>> {
         match step {
             Step::Done { answer, wait } => {
                 let book = &desk.slot.wallet.book;
@@ -278,7 +278,7 @@ impl<U: Upstream> Core<U> {
                 let version = version.or_else(|| book.finals.get(&id).map(|ended| ended.version));
                 let about = About { version: version.unwrap_or_default(), ..About::default() };
                 let handle = handles::of_known(desk, id, self.id);
-                Turn::Done { answer: Local { answer, handle, about }, wait }
+                Turn::Done { answer: Box::new(Local { answer, handle, about }), wait }
             }
             Step::Lease(ask) => Turn::Lease(ask),
             Step::Decide => Turn::Decide(Box::new(ask())),
@@ -287,7 +287,7 @@ impl<U: Upstream> Core<U> {
 
     async fn answered(
         &self,
-        came: Came<Local<RunAnswer>>,
+        came: Came<Box<Local<RunAnswer>>>,
         account: &AccountId,
         (id, until): (ReservationId, Timestamp),
         version: u32,

@@ -21,7 +21,8 @@ pub struct Slot {
     pub broken: Option<Arc<str>>,
     /// One question to the ledger at a time: who holds this may ask.
     turn: Option<Arc<tokio::sync::Mutex<()>>>,
-    /// The record of the newest lease: what is answered before it is on disk would not be covered by its mark.
+    /// The record of the newest lease, or of the seal after an unclean stop: what is answered before it is on disk would
+    /// not be covered by the mark.
     pub barrier: u64,
     /// The oldest record that the next start needs of this account.
     pub needed_from: Option<u64>,

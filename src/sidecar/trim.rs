@@ -10,7 +10,7 @@ use super::shard::Shards;
 use super::upstream::Upstream;
 use crate::runtime::{BootId, Boottime, Shutdown};
 use crate::storage::{JournalError, Urgency};
-use crate::types::AccountId;
+use crate::types::{AccountId, cbor};
 
 /// How often the journal is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -108,8 +108,7 @@ fn snapshot(shards: &Shards, account: &AccountId, through: u64) -> Result<Option
         }
         let mut bytes = Vec::new();
         let elsewhere = desk.slot.elsewhere().filter(|(_, until)| *until > desk.here.at).collect();
-        // Writing to a Vec cannot fail.
-        let _ = minicbor::encode(Kept { wallet: desk.slot.wallet.snapshot(), elsewhere }, &mut bytes);
+        cbor::write(Kept { wallet: desk.slot.wallet.snapshot(), elsewhere }, &mut bytes);
         let parts = u32::try_from(bytes.chunks(PART_BYTES).len()).unwrap_or(u32::MAX);
         let mut first = None;
         for (part, bytes) in (0..).zip(bytes.chunks(PART_BYTES)) {

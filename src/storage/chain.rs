@@ -11,9 +11,11 @@ pub(super) struct StoredBatch {
     pub last: u64,
     /// Its frames; `None` where a part of it is missing.
     pub bytes: Option<Vec<u8>>,
+    /// The bytes that the engine keeps for it.
+    pub stored: u64,
 }
 
-/// A batch that is still needed.
+/// A batch that is still needed; `bytes` as the engine keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LiveBatch {
     pub first: u64,
@@ -57,7 +59,7 @@ struct Walker {
 }
 
 impl Walker {
-    fn batch(&mut self, StoredBatch { first, last, bytes }: StoredBatch) -> Result<(), Finding> {
+    fn batch(&mut self, StoredBatch { first, last, bytes, stored }: StoredBatch) -> Result<(), Finding> {
         if last <= self.stored.trimmed {
             // Removal comes after the head says so, and may have been interrupted anywhere.
             return Ok(());
@@ -79,45 +81,47 @@ impl Walker {
         let mut rest = bytes.as_slice();
         let mut next = first;
         while !rest.is_empty() {
-            self.frame(next, &mut rest)?;
-            next += 1;
+            next = self.frame(next, &mut rest)?;
         }
         if next != last + 1 {
             return Err(Finding::Gap { expected: next, found: last + 1 });
         }
-        self.live.push(LiveBatch { first, last, bytes: bytes.len() as u64 });
+        self.live.push(LiveBatch { first, last, bytes: stored });
         Ok(())
     }
 
-    fn frame(&mut self, expected: u64, rest: &mut &[u8]) -> Result<(), Finding> {
+    /// Answers the number after the frame's last record.
+    fn frame(&mut self, expected: u64, rest: &mut &[u8]) -> Result<u64, Finding> {
         let frame = frame::decode(rest, expected.saturating_sub(1))?;
-        let (number, stored) = (frame.number, &self.stored);
-        if number != expected {
-            return Err(Finding::Gap { expected, found: number });
+        let (first, start, link, stored) = (frame.first, frame.start, frame.link, &self.stored);
+        if first != expected {
+            return Err(Finding::Gap { expected, found: first });
         }
         // The first record found has nothing before it to follow from, unless it is the first of all or the head's next.
         let previous = match self.before {
             Some((link, _)) => Some(link),
-            None if number == 1 => Some(Link(stored.id)),
-            None if number == stored.number + 1 => Some(stored.link),
+            None if first == 1 => Some(Link(stored.id)),
+            None if first == stored.number + 1 => Some(stored.link),
             None => None,
         };
         if previous.is_some_and(|previous| previous != frame.previous) {
-            return Err(Finding::Link { number });
+            return Err(Finding::Link { number: first });
         }
-        if number == stored.number && frame.link != stored.link {
-            return Err(Finding::HeadLink { number });
+        let next = first + frame.payloads.len() as u64;
+        // A head is written after a whole frame, and names its link.
+        if (first..next).contains(&stored.number) && (stored.number + 1 != next || link != stored.link) {
+            return Err(Finding::HeadLink { number: stored.number });
         }
         let oldest = self.before.map_or(0, |(_, start)| start);
-        if frame.start < oldest || frame.start > stored.start {
-            return Err(Finding::Start { number, found: frame.start, oldest, newest: stored.start });
+        if start < oldest || start > stored.start {
+            return Err(Finding::Start { number: first, found: start, oldest, newest: stored.start });
         }
-        self.before = Some((frame.link, frame.start));
-        if number > stored.trimmed {
-            let (start, link, payload) = (frame.start, frame.link, frame.payload.to_vec());
-            self.records.push(StoredRecord { number, start, link, payload });
-        }
-        Ok(())
+        self.before = Some((link, start));
+        let needed = (first..).zip(frame.payloads).filter(|(number, _)| *number > stored.trimmed);
+        let records =
+            needed.map(|(number, payload)| StoredRecord { number, start, link, payload: payload.to_vec() });
+        self.records.extend(records);
+        Ok(next)
     }
 }
 
@@ -135,8 +139,9 @@ mod tests {
         let mut batches = Vec::new();
         for size in sizes {
             (0..*size).for_each(|n| batch.push(format!("record {n}").as_bytes()));
+            batch.seal();
             let bytes = Some(batch.bytes().to_vec());
-            batches.push(StoredBatch { first: batch.first(), last: batch.last(), bytes });
+            batches.push(StoredBatch { first: batch.first(), last: batch.last(), bytes, stored: 0 });
             (head.number, head.link) = (batch.last(), batch.link());
             batch.clear();
         }

@@ -84,6 +84,7 @@ impl Committer {
     }
 
     fn write(&mut self) -> Result<(), JournalError> {
+        self.batch.seal();
         self.store.append(&self.batch).map_err(failed)?;
         self.progress.advance(self.batch.last());
         self.batch.clear();

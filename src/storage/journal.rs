@@ -24,7 +24,7 @@ use super::store::{Finding, Limits, StoredRecord};
 pub enum Urgency {
     /// Somebody waits: the commit starts as soon as the one under way is over.
     Now,
-    /// Nobody does: it may wait up to 20 ms for company.
+    /// Nobody does: it may wait up to 50 ms for company.
     Soon,
 }
 

@@ -53,8 +53,8 @@ impl MemoryDisk {
         }
         let head = state.head.map_or_else(|| first_head(NOWHERE.as_ref()), Ok)?;
         let batches = state.batches.iter().map(|(first, last, bytes)| {
-            let bytes = Some(bytes.clone());
-            StoredBatch { first: *first, last: *last, bytes }
+            let stored = bytes.len() as u64;
+            StoredBatch { first: *first, last: *last, bytes: Some(bytes.clone()), stored }
         });
         let mut walk = chain::walk(head, batches.collect());
         let mut set_aside = None;

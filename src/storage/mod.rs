@@ -9,13 +9,14 @@
 //! | `committer` | the thread that encodes, groups and commits |
 //! | `progress` | how far the disk is, and who waits for it |
 //! | `store` | what an engine must do (`LocalStore`), heads, errors, limits |
-//! | `frame` | the bytes of a record: version, start, number, hash link, checksum |
+//! | `frame` | the bytes of records: version, start, number, hash link, checksum |
 //! | `chain` | is what came back whole: gaps, broken links, lost tails |
 //! | `durable` | makes sled's flush survive a power cut (the only unsafe code) |
 //! | `head` | the two-slot file that says how far the chain reached |
 //! | `generation` | the journal's directories: lock, generations, what was set aside |
 //! | `recovery` | opening after any stop: load, check, set aside, rewrite |
 //! | `sled_store` | the engine on disk |
+//! | `pack` | the bytes of a batch as sled keeps them |
 //! | `memory` | the engine for tests |
 //! | `verify` | what `bursar journal verify` and `dump` read |
 
@@ -27,6 +28,7 @@ mod generation;
 mod head;
 mod journal;
 mod memory;
+mod pack;
 mod progress;
 mod queue;
 mod recovery;

@@ -11,7 +11,7 @@ use super::store::{Limits, StoreStats};
 
 /// How long a record that nobody waits for may stay unwritten, in microseconds: long enough to share a sync with many
 /// others, short enough that a crash loses little.
-const SOON_MICROS_MAX: u64 = 20_000;
+const SOON_MICROS_MAX: u64 = 50_000;
 
 /// Fewer records than this are given up only when the committer has nothing else to do: each trim costs a sync.
 const TRIM_RECORDS_MIN: u64 = 256;

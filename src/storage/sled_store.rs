@@ -1,6 +1,6 @@
 //! The engine on disk: sled 0.34, used so that its known faults do no harm.
 //!
-//! A batch is cut into chunks, one sled value each: sled pays per value, not per byte. Chunks are small enough that
+//! A batch is packed and cut into chunks, one sled value each. Chunks are small enough that
 //! sled never moves a page into a blob file, because it does not sync those. They are plain inserts: a batch is whole
 //! or it is not by its keys (`first · last · index · count`), which costs one sync, where sled's own batch costs three.
 //! Order of every commit: chunks and flush, then the head file, then the acknowledgement. Order of every trim: the
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use super::chain::{LiveBatch, StoredBatch};
 use super::frame::take;
 use super::head::HeadFile;
+use super::pack;
 use super::store::{Batch, Finding, Head, LocalStore, StoreError, StoreStats, StoredRecord};
 
 /// The most a chunk holds, in bytes. sled moves a page out of the log once it is longer than a quarter of a segment (131,020
@@ -45,6 +46,8 @@ pub(super) struct SledStore {
     found: Vec<StoredRecord>,
     live: VecDeque<LiveBatch>,
     live_bytes: u64,
+    /// Where batches are packed.
+    packed: Vec<u8>,
     /// Given up, and still in the file.
     removable: VecDeque<Key>,
     disk_bytes: u64,
@@ -123,12 +126,14 @@ pub(super) fn load(db: &sled::Db) -> Result<Result<Chunks, Finding>, sled::Error
                 parts += 1;
                 batch.bytes = batch.bytes.take().filter(|_| parts == key.index);
                 batch.bytes.iter_mut().for_each(|bytes| bytes.extend_from_slice(&value));
+                batch.stored += value.len() as u64;
             }
             None => {
                 close_batch(&mut batches, keys.last(), parts);
                 parts = 0;
                 let bytes = (key.index == 0).then(|| value.to_vec());
-                batches.push(StoredBatch { first: key.first, last: key.last, bytes });
+                let stored = value.len() as u64;
+                batches.push(StoredBatch { first: key.first, last: key.last, bytes, stored });
             }
         }
         keys.push(key);
@@ -137,12 +142,10 @@ pub(super) fn load(db: &sled::Db) -> Result<Result<Chunks, Finding>, sled::Error
     Ok(Ok((keys, batches)))
 }
 
-/// The newest batch is complete, or it counts as torn.
+/// The newest batch is complete and can be unpacked, or it counts as torn.
 fn close_batch(batches: &mut [StoredBatch], key: Option<&Key>, last_index: u16) {
-    if let (Some(batch), Some(key)) = (batches.last_mut(), key)
-        && last_index + 1 != key.count
-    {
-        batch.bytes = None;
+    if let (Some(batch), Some(key)) = (batches.last_mut(), key) {
+        batch.bytes = batch.bytes.take().filter(|_| last_index + 1 == key.count).and_then(pack::unpack);
     }
 }
 
@@ -185,6 +188,7 @@ impl SledStore {
             head: file,
             live_bytes: live.iter().map(|batch| batch.bytes).sum(),
             live: live.into(),
+            packed: Vec::new(),
             disk_bytes: bytes_below(&dir)?,
             dir,
             found: records,
@@ -214,9 +218,11 @@ impl SledStore {
         Ok(())
     }
 
-    fn insert(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let keys = Key::of(batch.first(), batch.last(), batch.bytes().len());
-        for (key, chunk) in keys.zip(batch.bytes().chunks(CHUNK_BYTES_MAX)) {
+    /// Answers how many bytes it took.
+    fn insert(&mut self, batch: &Batch) -> Result<usize, StoreError> {
+        let bytes = pack::pack(batch.bytes(), &mut self.packed);
+        let keys = Key::of(batch.first(), batch.last(), bytes.len());
+        for (key, chunk) in keys.zip(bytes.chunks(CHUNK_BYTES_MAX)) {
             if self.db.insert(key.bytes(), chunk).map_err(store_error)?.is_some() {
                 return Err(StoreError::Corrupt(Finding::Key(format!(
                     "record {} is there already",
@@ -224,7 +230,7 @@ impl SledStore {
                 ))));
             }
         }
-        Ok(())
+        Ok(bytes.len())
     }
 
     /// Takes a few of the given-up chunks out of the file; the next flush makes that durable.
@@ -244,12 +250,11 @@ impl SledStore {
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        self.insert(batch)?;
+        let bytes = self.insert(batch)? as u64;
         self.remove()?;
         self.db.flush().map_err(store_error)?;
         let head = Head { number: batch.last(), link: batch.link(), ..*self.head.head() };
         self.head.write(head)?;
-        let bytes = batch.bytes().len() as u64;
         self.live.push_back(LiveBatch { first: batch.first(), last: batch.last(), bytes });
         self.live_bytes += bytes;
         self.commits += 1;

@@ -29,6 +29,7 @@ pub struct StoredRecord {
     pub number: u64,
     /// The start of the process that wrote it.
     pub start: u64,
+    /// Of the frame that it came in.
     pub link: Link,
     pub payload: Vec<u8>,
 }
@@ -57,7 +58,7 @@ impl Head {
     }
 }
 
-/// The records of one commit: frames in a row, and the end of the chain after them.
+/// The records of one commit: a frame, and the end of the chain after it.
 #[derive(Debug)]
 pub struct Batch {
     start: u64,
@@ -75,19 +76,26 @@ impl Batch {
             first: head.number + 1,
             last: head.number,
             link: head.link,
-            bytes: Vec::new(),
+            bytes: vec![0; frame::HEADER_LEN],
         }
     }
 
     pub(super) fn push(&mut self, payload: &[u8]) {
         self.last += 1;
-        self.link = frame::encode(self.start, self.last, self.link, payload, &mut self.bytes);
+        frame::push(payload, &mut self.bytes);
+    }
+
+    /// Finishes the batch: nothing is pushed any more before it is cleared.
+    pub(super) fn seal(&mut self) {
+        let count = (self.last + 1).saturating_sub(self.first);
+        self.link = frame::seal(self.start, self.first, count, self.link, &mut self.bytes);
     }
 
     /// Empties the batch; the chain goes on where it was.
     pub(super) fn clear(&mut self) {
         self.first = self.last + 1;
         self.bytes.clear();
+        self.bytes.resize(frame::HEADER_LEN, 0);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -102,7 +110,7 @@ impl Batch {
         self.last
     }
 
-    /// The link of the last record.
+    /// The link of the frame, once it is sealed.
     pub fn link(&self) -> Link {
         self.link
     }

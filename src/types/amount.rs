@@ -125,7 +125,12 @@ macro_rules! amount {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(&self.0.normalize(), f)
+                let value = self.0.normalize();
+                match i64::try_from(value.mantissa()) {
+                    // Most amounts are whole, and shorter to write.
+                    Ok(whole) if value.scale() == 0 => fmt::Display::fmt(&whole, f),
+                    _ => fmt::Display::fmt(&value, f),
+                }
             }
         }
 

@@ -8,15 +8,20 @@
 //! | `time` | `Timestamp` and `Length` |
 //! | `calendar` | civil periods and windows in an account's time zone |
 //! | `id` | parsed names and ids |
+//! | `by_id` | a map by reservation id |
+//! | `cbor` | how values are put into bytes |
 
 pub mod amount;
+pub mod by_id;
 pub mod calendar;
+pub mod cbor;
 pub mod id;
 pub mod percent;
 pub mod ratio;
 pub mod time;
 
 pub use amount::{AmountError, Credits, Money, Quantity};
+pub use by_id::ById;
 pub use id::{AccountId, BlockId, Epoch, IdError, LeaseId, Name, RequestId, ReservationId, SidecarId};
 pub use percent::Percent;
 pub use ratio::{Ratio, Rounding};

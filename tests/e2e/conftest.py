@@ -117,12 +117,32 @@ def eventually():
     return wait
 
 
+# What went wrong, as the very last lines show it: a log whose middle was cut still has them.
+REASON_LINES = 16
+REASON_LINE_CHARACTERS = 300
+reasons = pytest.StashKey[list[str]]()
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failure shows the end of both servers' logs."""
+    """A failure shows the end of both servers' logs, and is remembered for the last lines."""
     report = (yield).get_result()
+    if not report.failed:
+        return
     given = getattr(item, "funcargs", {})
     running = given.get("site") or given.get("rig")
-    if report.failed and running is not None:
+    if running is not None:
         for server in (running.sidecar, running.ledger):
             report.sections.append((str(server), server.tail()))
+    said = [f"{report.nodeid} ({report.when}) failed:", *call.excinfo.exconly().splitlines()[:REASON_LINES]]
+    if "rig" in given:
+        said.append(str(given["rig"]))
+    item.config.stash.setdefault(reasons, []).extend(line[:REASON_LINE_CHARACTERS] for line in said)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """Says last, after everything else that pytest prints, what went wrong."""
+    writer = config.get_terminal_writer()
+    for line in config.stash.get(reasons, []):
+        writer.line(line)

@@ -19,7 +19,8 @@ BINARY = pathlib.Path(os.environ.get("BURSAR_BIN", ROOT / "target" / "debug" / "
 # Generous, since two cores may be busy with a build; `bursar dev` promises two seconds and has its own test.
 READY_SECONDS = 30
 STOP_SECONDS = 30
-LOG_LINES_SHOWN = 60
+LOG_LINES_SHOWN = 15
+LOG_LINE_CHARACTERS = 300
 
 
 class NotReady(Exception):
@@ -83,7 +84,7 @@ class Server:
 
     def tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()
-        return "\n".join(["  the end of its log:", *("  | " + line for line in lines[-LOG_LINES_SHOWN:])])
+        return "\n".join(["  the end of its log:", *("  | " + line[:LOG_LINE_CHARACTERS] for line in lines[-LOG_LINES_SHOWN:])])
 
     def __str__(self) -> str:
         return "`bursar " + " ".join(self.arguments) + "`"
@@ -117,10 +118,10 @@ def shared_ledger(directory: pathlib.Path, database: str, name: str, listen: str
     return Server(arguments, directory / f"{name}.log")
 
 
-def sidecar(directory: pathlib.Path, ledger_address: str, name: str = "sidecar") -> Server:
+def sidecar(directory: pathlib.Path, ledger_address: str, name: str = "sidecar", options: tuple[str, ...] = ()) -> Server:
     """A sidecar whose data and socket are named by `name`: the same name again is the same sidecar, restarted."""
     arguments = ["sidecar", "--json", "--data-dir", str(directory / name), "--socket", str(directory / f"{name}.sock")]
-    arguments += ["--listen", "127.0.0.1:0", "--ledger", url(ledger_address)]
+    arguments += ["--listen", "127.0.0.1:0", "--ledger", url(ledger_address), *options]
     return Server(arguments, directory / f"{name}.log")
 
 

@@ -48,7 +48,7 @@ class Run:
     request: object
     # The first answer to `request`, None where none came.
     answer: object = None
-    # How many kills there had been when it was asked for.
+    # How many processes had been killed when it was asked for.
     kills: int = 0
     # Charged by the last acknowledged progress.
     progressed: int = 0
@@ -110,7 +110,8 @@ class Ledger:
         self.refusals: dict[int, int] = {}
         self.answers = 0
         self.repeats = 0
-        # How often the sidecar was killed, counted before each kill.
+        # How many processes were killed, counted once each is dead and before the next one starts: what was asked for
+        # under a smaller number may have been answered by a process that is gone, and nothing else can have been.
         self.kills = 0
         # Heartbeats of runs that a kill made the sidecar forget.
         self.forgotten = 0
@@ -146,6 +147,21 @@ def insist(method, request, stop_at: float | None = None):
             if time.monotonic() > stop_at:
                 raise AssertionError(f"no answer in {INSIST_SECONDS} s: {last}\n{request}") from last
             time.sleep(RETRY_SECONDS)
+
+
+def insist_on_decision(method, request):
+    """Authorises until it is decided by more than silence.
+
+    A sidecar whose lease can't pay asks the ledger. One that has just started, on a slow machine, may have no answer
+    within the plan's `offline.wait` (a second): it refuses with LEDGER_UNREACHABLE, as promised, and holds nothing.
+    """
+    stop_at = time.monotonic() + INSIST_SECONDS
+    while True:
+        answer = insist(method, request, stop_at)
+        if answer.reason != pb.REASON_LEDGER_UNREACHABLE:
+            return answer
+        assert time.monotonic() < stop_at, f"the ledger was out of reach for {INSIST_SECONDS} s: {request}"
+        time.sleep(RETRY_SECONDS)
 
 
 def once(method, request, seconds: float):
@@ -211,6 +227,8 @@ class Caller(threading.Thread):
         except Unanswered:
             return
         if isinstance(run.request, pb.AuthorizeRequest) and answer.decision == pb.DECISION_DENIED:
+            right = account.scarce or answer.reason == pb.REASON_LEDGER_UNREACHABLE
+            assert right, f"refused although {account} has credits: {answer}"
             self.runs.pop()
             self.ledger.refused(answer.reason)
             return
@@ -281,11 +299,18 @@ class Caller(threading.Thread):
         elif run.ended is not None:
             self.repeat_ended(run)
         elif not run.account.scarce and run.ending is None and run.progressed == 0 and not run.maybe:
-            answer = insist(self.stub.Authorize, run.request)
-            assert (answer.decision, answer.held) == (run.answer.decision, run.answer.held), f"{answer} after {run.answer}"
+            self.repeat_held(run)
         else:
             return
         self.ledger.repeated()
+
+    def repeat_held(self, run: Run) -> None:
+        """The same hold again; where a kill made the sidecar forget it, it is decided anew, and may need the ledger."""
+        answer = insist(self.stub.Authorize, run.request)
+        if answer.reason == pb.REASON_LEDGER_UNREACHABLE:
+            assert run.kills < self.ledger.kills, f"{answer} after {run.answer}, and no process was killed between"
+            answer = insist_on_decision(self.stub.Authorize, run.request)
+        assert (answer.decision, answer.held) == (run.answer.decision, run.answer.held), f"{answer} after {run.answer}"
 
     def repeat_ended(self, run: Run) -> None:
         """To authorise a run that has ended is an error that says what it came to."""

@@ -49,8 +49,9 @@ pub const ROOMS: &[Room] = &[
     Room { name: "cli", may_use: MayUse::Shell },
 ];
 
-/// Values and pure functions over them. `minicbor` only derives how a value is written; it does no I/O.
-const VALUES: &[&str] = &["rust_decimal", "thiserror", "jiff", "minicbor", "blake3"];
+/// Values and pure functions over them. `minicbor` only derives how a value is written; it does no I/O. `hashbrown` is for
+/// `types/by_id`, which lists in order.
+const VALUES: &[&str] = &["rust_decimal", "thiserror", "jiff", "minicbor", "blake3", "smol_str", "hashbrown"];
 const DOCUMENTS: &[&str] =
     &["rust_decimal", "thiserror", "jiff", "minicbor", "blake3", "serde", "serde_saphyr"];
 const MACHINES: &[&str] = &["rust_decimal", "thiserror", "jiff", "minicbor", "blake3", "base64", "tracing"];

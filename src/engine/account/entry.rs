@@ -251,8 +251,7 @@ impl Entry {
         let mut hasher = blake3::Hasher::new();
         hasher.update(before);
         let mut bytes = Vec::new();
-        // Writing to a Vec cannot fail.
-        let _ = minicbor::encode((number, at, what, request), &mut bytes);
+        crate::types::cbor::write((number, at, what, request), &mut bytes);
         hasher.update(&bytes);
         *hasher.finalize().as_bytes()
     }

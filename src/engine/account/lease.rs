@@ -22,6 +22,8 @@ pub enum Leasing {
     Unknown,
     /// The process that asks is no longer the sidecar's current one.
     Fenced,
+    /// The sidecar gave this ask up and has asked anew since.
+    Overtaken,
 }
 
 impl Work<'_> {
@@ -39,6 +41,13 @@ impl Work<'_> {
         }
     }
 
+    fn hear_ask(&mut self, sidecar: SidecarId, number: (Epoch, u64), ask: &Ask) {
+        self.hear_totals(sidecar, ask.totals.clone());
+        if let Some(lease) = self.account.leases.get_mut(&sidecar) {
+            lease.asked = number;
+        }
+    }
+
     /// Issues what is asked. With `recalled`, nothing more comes from other sidecars.
     pub fn lease(&mut self, sidecar: SidecarId, epoch: Epoch, ask: &Ask, recalled: bool) -> Leasing {
         let Some(terms) = self.account.terms() else { return Leasing::Unknown };
@@ -46,8 +55,12 @@ impl Work<'_> {
             return Leasing::Fenced;
         }
         self.start(sidecar, epoch);
+        let number = (epoch, ask.number);
+        if self.account.leases.get(&sidecar).is_some_and(|lease| lease.asked > number) {
+            return Leasing::Overtaken;
+        }
         self.account_for_lost_grant(sidecar, ask);
-        self.hear_totals(sidecar, ask.totals.clone());
+        self.hear_ask(sidecar, number, ask);
         let drawn = self.credits_for(ask);
         let rooms = self.rooms_for(&ask.caps);
         let lacking = drawn.missing.is_positive() || rooms.is_none();
@@ -60,7 +73,9 @@ impl Work<'_> {
         let enough = !drawn.missing.is_positive() && rooms.is_some();
         let draws = if enough || ask.partial { drawn.draws } else { Vec::new() };
         let rooms = if enough || ask.partial { rooms.unwrap_or_default() } else { Vec::new() };
-        Leasing::Granted(Box::new(self.grant_lease(sidecar, ask, draws, rooms, terms)))
+        let grant = self.grant_lease(sidecar, ask, draws, rooms, terms);
+        self.hear_ask(sidecar, number, ask);
+        Leasing::Granted(Box::new(grant))
     }
 
     fn grant_lease(
@@ -93,7 +108,6 @@ impl Work<'_> {
                 ends_at: self.at.plus_micros(lasts + lasts / 2),
             })));
         }
-        self.hear_totals(sidecar, ask.totals.clone());
         let rooms = rooms
             .into_iter()
             .map(|(key, amount)| {
@@ -276,5 +290,47 @@ impl Work<'_> {
         if !slices.is_empty() {
             self.emit(What::Unsealed { sidecar, slices, rooms: Vec::new() });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::account::{Account, Command};
+    use crate::engine::contract::Playbooks;
+    use crate::lease::terms::HandleKey;
+    use crate::playbook;
+    use crate::types::{AccountId, Name};
+
+    const PLAYBOOK: &str = "{bursar: 1, playbook: p, version: 1, credit: {unit: output, price: 0.10, currency: USD}, \
+        actions: {draft: {weight: 1}}, plans: {basic: {allowance: {credits: 100, every: month}}}}";
+
+    /// A ledger that was stalled may work on an ask that its sidecar has given up after the one that followed it: taken
+    /// at its word, it would take back the grant that the later one brought.
+    #[test]
+    fn an_ask_that_was_given_up_takes_nothing_back() {
+        let mut playbooks = Playbooks::default();
+        playbooks.publish(playbook::load(PLAYBOOK).unwrap());
+        let mut account = Account::new(AccountId::parse("acme").unwrap());
+        let at = "2026-01-31T00:00:00Z".parse().unwrap();
+        let mut work = Work::begin(&mut account, &playbooks, at);
+        let (plan, key) = (Name::parse("basic").unwrap(), HandleKey { id: 1, secret: [3; 32] });
+        work.administer(&Command::Subscribe { plan, zone: "UTC".to_owned(), key }, None).unwrap();
+        let (sidecar, epoch) = (SidecarId([1; 16]), Epoch { generation: 1, start: 1 });
+        let ask = |number, credits| Ask { credits: Credits::whole(credits), number, ..Ask::default() };
+        assert!(matches!(work.lease(sidecar, epoch, &ask(2, 10), true), Leasing::Granted(_)));
+        let before = work.account.leases.clone();
+        assert!(matches!(work.lease(sidecar, epoch, &ask(1, 20), true), Leasing::Overtaken));
+        assert_eq!(work.account.leases, before);
+        // The next one, which knows of no grant either, says that it was lost.
+        assert!(matches!(work.lease(sidecar, epoch, &ask(3, 10), true), Leasing::Granted(_)));
+        assert_eq!(work.account.leases, {
+            let mut same = before.clone();
+            same.values_mut().for_each(|lease| lease.asked = (epoch, 3));
+            same
+        });
+        // A later start begins to count anew.
+        let later = Epoch { start: 2, ..epoch };
+        assert!(matches!(work.lease(sidecar, later, &ask(1, 10), true), Leasing::Granted(_)));
     }
 }

@@ -69,6 +69,8 @@ pub struct Lease {
     pub last: (Slices, Rooms),
     /// Running totals, as last heard: soft state, not part of the journal.
     pub totals: LeaseTotals,
+    /// The newest ask that was heard: soft state, too.
+    pub asked: (Epoch, u64),
 }
 
 /// What an unclean stop may have lost sight of.

@@ -29,6 +29,8 @@ impl Wallet {
             caps: short.caps.clone(),
             burn: std::mem::take(&mut self.burn),
             totals: self.totals(),
+            // Given where it is sent.
+            number: 0,
         }
     }
 

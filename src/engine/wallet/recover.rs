@@ -6,15 +6,18 @@ use crate::lease::{Returned, WalletEvent};
 impl Wallet {
     /// After an unclean stop only the mark is sealed; the rest is usable at once. `usable` is false where the lease did
     /// not outlive the process (another boot): then all of it goes back.
-    pub fn restarted(&mut self, clean: bool, usable: bool, here: Here<'_>, log: &mut dyn Log) {
-        if !clean && let Some(seal) = self.seal(here) {
-            self.emit(WalletEvent::Sealed(seal), true, here, log);
-        }
+    ///
+    /// Answers the record of the seal, which must be on disk before anything else of the lease is used: else a second
+    /// crash would lose it together with new reservations, and one seal would stand for what two marks had covered.
+    pub fn restarted(&mut self, clean: bool, usable: bool, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+        let seal = if clean { None } else { self.seal(here) };
+        let sealed = seal.map(|seal| self.emit(WalletEvent::Sealed(seal), true, here, log));
         if let Some(lease) = self.lease.as_ref().map(|lease| lease.lease)
             && !usable
         {
             self.over(lease, here, log);
         }
+        sealed
     }
 
     /// Tells the wallet, record by record as the journal is read, which promotions it has not seen acknowledged: the ledger

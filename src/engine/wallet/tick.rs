@@ -98,8 +98,8 @@ impl Wallet {
     fn archive_spent(&mut self, at: Timestamp) {
         self.book.archive(at);
         // A slice has no refunds to serve: what is used up and settled is the ledger's to remember.
-        self.book.archive.retain(|id, _| {
-            self.book.finals.values().any(|ended| ended.spent.iter().any(|draw| draw.block == *id))
-        });
+        self.book
+            .archive
+            .retain(|id, _| self.book.finals.any(|ended| ended.spent.iter().any(|draw| draw.block == *id)));
     }
 }

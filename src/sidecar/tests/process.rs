@@ -111,6 +111,23 @@ async fn a_stop_gives_everything_back_and_the_next_start_goes_on() {
 }
 
 #[tokio::test]
+async fn a_stop_before_the_first_attach_is_answered_still_reports() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, disk) = (FakeLedger::new(&[("acme", "hard")]), MemoryDisk::new());
+    let mut process = start(dir.path(), &ledger, &disk, 1).await;
+    let run = process.hold(10).await.unwrap().reservation;
+    ledger.away(true);
+    process.commit(&run).await.unwrap();
+    process.stop().await;
+    assert_eq!(ledger.spent("acme"), Credits::ZERO, "the charge waits on the disk");
+
+    ledger.away(false);
+    ledger.attach_takes(Duration::from_millis(300));
+    start(dir.path(), &ledger, &disk, 1).await.stop().await;
+    assert_eq!(ledger.spent("acme"), Credits::whole(10));
+}
+
+#[tokio::test]
 async fn a_disk_that_fails_and_heals_is_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let (ledger, disk) = (FakeLedger::new(&[("acme", "hard")]), MemoryDisk::new());
