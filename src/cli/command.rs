@@ -13,7 +13,7 @@ use super::exit::{Exit, STATUSES};
 use super::failure::Failure;
 use super::features::FeaturesArgs;
 use super::journal::JournalCommand;
-use super::ledger;
+use super::ledger::LedgerArgs;
 use super::playbook::PlaybookCommand;
 use super::progress::ProgressArgs;
 use super::record::RecordArgs;
@@ -22,7 +22,7 @@ use super::reservation::ReservationCommand;
 use super::screen::Screen;
 use super::sidecar;
 use super::version;
-use crate::config::{ConfigArgs, DevConfig, LedgerConfig, SidecarConfig};
+use crate::config::{ConfigArgs, DevConfig, SidecarConfig};
 
 /// May this run proceed, and who pays for it?
 #[derive(Debug, Parser)]
@@ -43,7 +43,7 @@ enum Command {
     /// Runs a sidecar, which agent runtimes call
     Sidecar(ConfigArgs<SidecarConfig>),
     /// Runs a ledger, which sidecars, operators and billing systems call
-    Ledger(ConfigArgs<LedgerConfig>),
+    Ledger(LedgerArgs),
 
     /// May this run proceed? Prices it, checks plan and caps, reserves the credits
     #[command(after_help = STATUSES)]
@@ -113,7 +113,7 @@ impl Cli {
         match self.command {
             Command::Dev(args) => dev::run(&args, screen),
             Command::Sidecar(args) => sidecar::run(&args, screen),
-            Command::Ledger(args) => ledger::run(&args, screen),
+            Command::Ledger(args) => args.run(screen),
             Command::Authorize(args) => wait(args.run(screen)),
             Command::Progress(args) => wait(args.run(screen)),
             Command::Commit(args) => wait(args.run(screen)),
@@ -159,6 +159,8 @@ mod tests {
             "bursar dev --json --data-dir d --socket s --listen 127.0.0.1:0",
             "bursar sidecar --ledger http://127.0.0.1:7400 --json",
             "bursar --json ledger --data-dir d",
+            "bursar ledger --database postgres://u@h/d --database-sessions 8",
+            "bursar ledger migrate --database postgres://u@h/d",
             "bursar authorize acme draft --quantity 3 --user ann --team t --dimension model=large --run-id r",
             "bursar authorize acme llm --quantities input=1,output=2.5 --ttl 15m --validate-only --explain",
             "bursar authorize acme draft --handle --sidecar unix:a.sock",

@@ -1,17 +1,44 @@
-//! `bursar ledger`
+//! `bursar ledger`, `bursar ledger migrate`
 
 use std::net::SocketAddr;
 
+use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::command::wait;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::process;
 use super::screen::Screen;
 use crate::config::{ConfigArgs, LedgerConfig, ledger};
-use crate::ledger::run as serve;
+use crate::ledger::{database, migrate, run as serve};
 
-pub fn run(args: &ConfigArgs<LedgerConfig>, screen: Screen) -> Result<Exit, Failure> {
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct LedgerArgs {
+    #[command(flatten)]
+    config: ConfigArgs<LedgerConfig>,
+
+    #[command(subcommand)]
+    command: Option<LedgerCommand>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum LedgerCommand {
+    /// Makes the tables that `--database` needs, or brings them to this version
+    Migrate(ConfigArgs<LedgerConfig>),
+}
+
+impl LedgerArgs {
+    pub fn run(&self, screen: Screen) -> Result<Exit, Failure> {
+        match &self.command {
+            None => run(&self.config, screen),
+            Some(LedgerCommand::Migrate(config)) => wait(bring_up(config, screen)),
+        }
+    }
+}
+
+fn run(args: &ConfigArgs<LedgerConfig>, screen: Screen) -> Result<Exit, Failure> {
     let config = process::load(args, ledger::USUAL_FILE, screen)?.config;
     process::start_logs(&config.log, config.log_format)?;
     process::until_stopped(async |shutdown| serve(&config, |at| say_ready(screen, at), shutdown).await)
@@ -20,4 +47,21 @@ pub fn run(args: &ConfigArgs<LedgerConfig>, screen: Screen) -> Result<Exit, Fail
 fn say_ready(screen: Screen, at: SocketAddr) {
     let json = json!({ "ready": true, "address": at.to_string() });
     process::ready(screen, &json, &format!("the ledger is ready at http://{at}"));
+}
+
+async fn bring_up(args: &ConfigArgs<LedgerConfig>, screen: Screen) -> Result<Exit, Failure> {
+    let config = process::load(args, ledger::USUAL_FILE, screen)?.config;
+    let Some(address) = database(&config)? else {
+        return Err(Failure::usage("no database is configured: there is nothing to migrate")
+            .help("`--database postgres://user@host/name` names one"));
+    };
+    let done = migrate(&address).await.map_err(|error| Failure::new(error.to_string()))?;
+    if screen.json {
+        screen.print_json(&json!({ "from": done.from, "to": done.to }))?;
+    } else if done.from == done.to {
+        screen.print(&format!("the schema is version {}: nothing to do", done.to))?;
+    } else {
+        screen.print(&format!("the schema is version {} now; it was {}", done.to, done.from))?;
+    }
+    Ok(Exit::Success)
 }

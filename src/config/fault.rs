@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::source::{Given, Origin};
+use super::value::without_password;
 
 /// One thing that is wrong with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,12 @@ pub struct Faults(Vec<Fault>);
 
 impl Fault {
     pub(super) fn of_value(key: &str, given: &Given, what: String) -> Self {
-        Self { key: key.to_owned(), value: Some(given.text.clone()), origin: given.origin.to_string(), what }
+        Self {
+            key: key.to_owned(),
+            value: Some(without_password(&given.text)),
+            origin: given.origin.to_string(),
+            what,
+        }
     }
 
     pub(super) fn of_key(key: &str, origin: &Origin, what: String) -> Self {

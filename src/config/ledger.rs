@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::setting::settings;
-use super::value::{self, Endpoint};
+use super::value::{self, DatabaseUrl, Endpoint};
 use crate::telemetry::{LogFilter, LogFormat, SampleRatio};
 
 /// The file that is read where none is named.
@@ -18,8 +18,22 @@ const HOUR: Duration = Duration::from_secs(3600);
 settings! {
     /// What a ledger is told.
     LedgerConfig = "ledger" {
-        /// Where the ledger keeps its accounts' journals.
+        /// Where the ledger keeps its accounts' journals, unless a database does.
         data_dir: PathBuf = "/var/lib/bursar/ledger", value::path;
+
+        /// The PostgreSQL that holds the accounts instead, such as `postgres://user:password@host/name`, or `none`. Any
+        /// number of ledgers may share one; with several hosts, the one that takes writes is used.
+        database: Option<DatabaseUrl> = "none", value::database;
+
+        /// A file that holds the database's password, or `none`.
+        database_password_file: Option<PathBuf> = "none", value::path_or_none;
+
+        /// The authority that signed the database's certificate, a PEM file, or `none` for no TLS: only on this machine, or
+        /// with `sslmode=disable` in the database's address.
+        database_ca: Option<PathBuf> = "none", value::path_or_none;
+
+        /// How many accounts may be written at once, each over a session of its own.
+        database_sessions: usize = "16", |text: &str| value::count(text, 1..=1000);
 
         /// The address that sidecars, operators and billing systems call, or `none`. Loopback, unless `allow_remote`
         /// says otherwise.

@@ -6,6 +6,7 @@ use std::fmt;
 use super::fault::{Fault, Faults};
 use super::setting::Process;
 use super::source::{Given, Origin, Sources};
+use super::value::without_password;
 use super::{environment, file};
 
 /// A configuration that holds, and where each of its values came from.
@@ -99,7 +100,7 @@ impl Values {
             let given = self.given.get(setting.key)?;
             Some(Shown {
                 key: setting.key,
-                value: given.text.clone(),
+                value: without_password(&given.text),
                 origin: given.origin.clone(),
                 env: setting.env(),
                 flag: format!("--{}", setting.flag()),

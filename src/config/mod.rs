@@ -36,4 +36,4 @@ pub use load::{Checked, Shown, load};
 pub use setting::{Process, Setting};
 pub use sidecar::SidecarConfig;
 pub use source::{Origin, Sources};
-pub use value::Endpoint;
+pub use value::{DatabaseUrl, Endpoint};

@@ -33,6 +33,57 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// A database's address; never shown with its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// With the password: for the connection alone.
+    pub fn exposed(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_password(&self.0))
+    }
+}
+
+/// What hides a password where its value is shown.
+const HIDDEN: &str = "***";
+
+/// A value as it may be shown: a URL's password is hidden, in its place before the host and among its options.
+pub fn without_password(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (place, options) =
+        rest.split_once('?').map_or((rest, None), |(place, options)| (place, Some(options)));
+    let place = match place.rsplit_once('@') {
+        Some((who, host)) => match who.split_once(':') {
+            Some((user, _)) => format!("{user}:{HIDDEN}@{host}"),
+            None => place.to_owned(),
+        },
+        None => place.to_owned(),
+    };
+    let shown = |option: &str| match option.split_once('=') {
+        Some(("password" | "sslpassword", _)) => format!("password={HIDDEN}"),
+        _ => option.to_owned(),
+    };
+    let options = options.map(|options| options.split('&').map(shown).collect::<Vec<_>>().join("&"));
+    options.map_or_else(|| format!("{scheme}://{place}"), |options| format!("{scheme}://{place}?{options}"))
+}
+
+/// A PostgreSQL's address, or `none`.
+pub fn database(text: &str) -> Result<Option<DatabaseUrl>, String> {
+    if text == NONE {
+        return Ok(None);
+    }
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return Ok(Some(DatabaseUrl(text.to_owned())));
+    }
+    Err("is not the address of a PostgreSQL such as `postgres://user@host/name`, nor `none`".to_owned())
+}
+
 /// `http://host:port` or `unix:///path`.
 pub fn endpoint(text: &str) -> Result<Endpoint, String> {
     if let Some(path) = text.strip_prefix("unix://") {

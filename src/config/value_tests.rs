@@ -1,5 +1,27 @@
 use super::*;
 
+#[test]
+fn a_password_is_never_shown() {
+    for (given, shown) in [
+        ("postgres://ann:geheim@db:5432/bursar", "postgres://ann:***@db:5432/bursar"),
+        ("postgres://ann:ge@he:im@db/b", "postgres://ann:***@db/b"),
+        (
+            "postgres://ann@db/b?password=geheim&sslmode=disable",
+            "postgres://ann@db/b?password=***&sslmode=disable",
+        ),
+        ("postgres:///b?host=/run/postgresql", "postgres:///b?host=/run/postgresql"),
+        ("http://127.0.0.1:7400", "http://127.0.0.1:7400"),
+        ("127.0.0.1:7400", "127.0.0.1:7400"),
+    ] {
+        assert_eq!(without_password(given), shown);
+    }
+    let url = database("postgres://ann:geheim@db/b").unwrap().unwrap();
+    assert_eq!(format!("{url:?}"), "postgres://ann:***@db/b");
+    assert_eq!(url.exposed(), "postgres://ann:geheim@db/b");
+    assert_eq!(database("none"), Ok(None));
+    assert!(database("mysql://db/b").is_err());
+}
+
 fn all<T: fmt::Debug>(parse: impl Fn(&str) -> Result<T, String>, good: &[&str], bad: &[&str]) {
     for text in good {
         assert!(parse(text).is_ok(), "`{text}` {:?}", parse(text));

@@ -113,7 +113,7 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
     ) -> Result<Response<wire::GetAccountResponse>, Status> {
         let _admitted = self.admission.enter()?;
         let account = convert::account(&request.into_inner().account)?;
-        let view = self.ledger.account(&account).map_err(status)?;
+        let view = self.ledger.account(&account).await.map_err(status)?;
         let account = Some(convert::wire_account(&view, self.ledger.now()));
         Ok(Response::new(wire::GetAccountResponse { account }))
     }
@@ -127,7 +127,7 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         let size = convert::page_size(request.page_size)?;
         let after = convert::name_token(&request.page_token)?;
         // One more than the page: it tells whether there is another.
-        let mut views = self.ledger.accounts(after.as_deref(), size + 1);
+        let mut views = self.ledger.accounts(after.as_deref(), size + 1).await.map_err(status)?;
         let more = views.len() > size;
         views.truncate(size);
         let last = views.last().filter(|_| more).map(|view| view.id.as_str());
@@ -145,7 +145,7 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         let request = request.into_inner();
         let account = convert::account(&request.account)?;
         convert::whole_account(&request.pool)?;
-        let view = self.ledger.balance(&account).map_err(status)?;
+        let view = self.ledger.balance(&account).await.map_err(status)?;
         Ok(Response::new(convert::wire_balance(&view, self.ledger.now())))
     }
 
@@ -158,7 +158,7 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         let account = convert::account(&request.account)?;
         let page = Page::read(request.page_size, &request.page_token)?;
         let (from, to) = (request.from.as_ref(), request.to.as_ref());
-        let mut lines = self.ledger.invoice_lines(&account).map_err(status)?;
+        let mut lines = self.ledger.invoice_lines(&account).await.map_err(status)?;
         lines.retain(|line| convert::covers(line, from, to));
         let (lines, next_page_token) = page.cut(lines, |line| line.number);
         let now = self.ledger.now();
@@ -174,7 +174,7 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         let request = request.into_inner();
         let account = convert::account(&request.account)?;
         let page = Page::read(request.page_size, &request.page_token)?;
-        let alerts = self.ledger.alerts(&account).map_err(status)?;
+        let alerts = self.ledger.alerts(&account).await.map_err(status)?;
         let (alerts, next_page_token) = page.cut(alerts, |alert| alert.number);
         let alerts = alerts.iter().map(convert::wire_alert).collect();
         Ok(Response::new(wire::ListAlertsResponse { alerts, next_page_token }))

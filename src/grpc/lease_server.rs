@@ -100,7 +100,8 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
     ) -> Result<Response<Self::WatchStream>, Status> {
         let request = request.into_inner();
         let who = lease_wire::sender(request.sender.as_ref())?;
-        let changes = self.ledger.watch(who, request.playbook_version).map_err(|e| ledger_status::of(&e))?;
+        let watch = self.ledger.watch(who, request.playbook_version).await;
+        let changes = watch.map_err(|e| ledger_status::of(&e))?;
         let changes = ReceiverStream::new(changes).map(|change| Ok(lease_wire::wire_change(change)));
         Ok(Response::new(Box::pin(until(changes, self.shutdown.clone()))))
     }

@@ -199,6 +199,9 @@ pub enum LedgerError {
     Overloaded,
     #[error("the ledger's store takes nothing more: {0}")]
     StoreFailed(String),
+    /// A retry helps once the store is back. Whether the call was done is not known until then.
+    #[error("the ledger's database is out of reach; try again shortly: {0}")]
+    StoreAway(String),
 }
 
 /// A ledger, as its servers see it. Writes are answered once they are durable.
@@ -234,7 +237,11 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
 
     /// `playbook`: the newest version that the sidecar has. The channel closes when another watch of the same sidecar
     /// begins, and where the sidecar reads too slowly.
-    fn watch(&self, who: Sender, playbook: u32) -> Result<mpsc::Receiver<Change>, LedgerError>;
+    fn watch(
+        &self,
+        who: Sender,
+        playbook: u32,
+    ) -> impl Future<Output = Result<mpsc::Receiver<Change>, LedgerError>> + Send;
 
     fn administer(
         &self,
@@ -243,16 +250,23 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
         request: &RequestId,
     ) -> impl Future<Output = Result<Administered, LedgerError>> + Send;
 
-    fn account(&self, account: &AccountId) -> Result<AccountView, LedgerError>;
+    fn account(&self, account: &AccountId) -> impl Future<Output = Result<AccountView, LedgerError>> + Send;
 
     /// At most `most` accounts after this name, in order.
-    fn accounts(&self, after: Option<&str>, most: usize) -> Vec<AccountView>;
+    fn accounts(
+        &self,
+        after: Option<&str>,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<AccountView>, LedgerError>> + Send;
 
-    fn balance(&self, account: &AccountId) -> Result<BalanceView, LedgerError>;
+    fn balance(&self, account: &AccountId) -> impl Future<Output = Result<BalanceView, LedgerError>> + Send;
 
-    fn invoice_lines(&self, account: &AccountId) -> Result<Vec<InvoiceLine>, LedgerError>;
+    fn invoice_lines(
+        &self,
+        account: &AccountId,
+    ) -> impl Future<Output = Result<Vec<InvoiceLine>, LedgerError>> + Send;
 
-    fn alerts(&self, account: &AccountId) -> Result<Vec<Alert>, LedgerError>;
+    fn alerts(&self, account: &AccountId) -> impl Future<Output = Result<Vec<Alert>, LedgerError>> + Send;
 
     /// `request`: `None` checks and publishes nothing. Answers what the check warns of, too.
     fn publish(

@@ -44,6 +44,7 @@ pub(super) fn of(error: &LedgerError) -> Status {
         LedgerError::TooManyPlaybooks { .. } => plain(Code::FailedPrecondition, "TOO_MANY_PLAYBOOKS", error),
         LedgerError::TooManyAccounts { .. } => plain(Code::FailedPrecondition, "TOO_MANY_ACCOUNTS", error),
         LedgerError::Overloaded => unavailable("OVERLOADED", &error.to_string()),
+        LedgerError::StoreAway(_) => unavailable("NOT_READY", &error.to_string()),
         LedgerError::StoreFailed(_) => unavailable("JOURNAL_FAILED", &error.to_string()),
     }
 }

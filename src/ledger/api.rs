@@ -1,15 +1,19 @@
 //! The ledger as its servers call it.
 
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::news::News;
 use super::service::Ledger;
-use super::slot::{Slot, State};
+use super::slot::Slot;
 use super::store::LedgerStore;
 use super::view;
-use crate::engine::account::{AdminRefusal, Command, RunAsk, RunReply};
+use super::writes::store_error;
+use crate::engine::Fault;
+use crate::engine::account::{Account, AdminRefusal, Command, RunAsk, RunReply};
 use crate::grpc::LedgerApi;
 use crate::grpc::ledger_api::{
     AccountView, Administered, Alert, Attached, BalanceView, Batch, Change, InvoiceLine, Leased, LedgerError,
@@ -29,9 +33,14 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
 
     async fn attach(&self, sidecar: SidecarId, start: u64) -> Result<Attached, LedgerError> {
         let epoch = Epoch { generation: self.identity.generation, start };
-        let standing = self.sidecars.attach(sidecar, epoch, self.clock.now(), &self.store)?;
+        let standing = self.sidecars.attach(sidecar, epoch, self.clock.now(), &self.store).await?;
         self.watchers.end_earlier(Sender { sidecar, epoch });
         self.durable(standing.ticket).await?;
+        // What was published at another process a moment ago is part of what the sidecar is given.
+        self.renew_shelf().await.map_err(store_error)?;
+        if S::SHARED {
+            self.tell(News::Attached { sidecar, epoch });
+        }
         tracing::info!(%sidecar, start, acknowledged = standing.taken, "a sidecar has attached");
         Ok(Attached {
             epoch,
@@ -66,10 +75,11 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
         self.reported(who, batch).await
     }
 
-    fn watch(&self, who: Sender, playbook: u32) -> Result<mpsc::Receiver<Change>, LedgerError> {
-        self.sidecars.current(who)?;
+    async fn watch(&self, who: Sender, playbook: u32) -> Result<mpsc::Receiver<Change>, LedgerError> {
+        self.sidecars.current(who, &self.store).await?;
+        let leased = self.store.leased_to(who.sidecar).await.map_err(store_error)?;
         let (sender, receiver) = self.watchers.begin(who).ok_or(LedgerError::Overloaded)?;
-        tokio::spawn(begin_watch(self.clone(), who, playbook, sender));
+        tokio::spawn(begin_watch(self.clone(), who, playbook, leased, sender));
         Ok(receiver)
     }
 
@@ -82,31 +92,43 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
         self.administered(account, command, request).await
     }
 
-    fn account(&self, account: &AccountId) -> Result<AccountView, LedgerError> {
-        self.seen(account, view::account)
+    async fn account(&self, account: &AccountId) -> Result<AccountView, LedgerError> {
+        match self.seen(account, |account, _| view::account(account, false)).await {
+            // What is known of a broken account is shown as such.
+            Err(LedgerError::Fault(Fault::Broken(_))) => {
+                let slot = self.resident(account).ok_or(AdminRefusal::AccountUnknown)?;
+                let seen = slot.with(|state| view::account(&state.account, true));
+                seen.ok_or_else(|| AdminRefusal::AccountUnknown.into())
+            }
+            other => other,
+        }
     }
 
-    fn accounts(&self, after: Option<&str>, most: usize) -> Vec<AccountView> {
-        let accounts = self.accounts.read();
-        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        let later = accounts.range::<str, _>((from, std::ops::Bound::Unbounded)).map(|(_, slot)| slot);
-        later.filter_map(|slot| slot.with(|state| view::account(state))).take(most).collect()
+    async fn accounts(&self, after: Option<&str>, most: usize) -> Result<Vec<AccountView>, LedgerError> {
+        let names = if S::SHARED {
+            self.store.names(after, most).await.map_err(store_error)?
+        } else {
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let accounts = self.accounts.read();
+            accounts.range::<str, _>((from, Bound::Unbounded)).take(most).map(|(id, _)| id.clone()).collect()
+        };
+        let mut views = Vec::with_capacity(names.len());
+        for name in names {
+            views.push(self.account(&name).await?);
+        }
+        Ok(views)
     }
 
-    fn balance(&self, account: &AccountId) -> Result<BalanceView, LedgerError> {
-        self.passed(account)?;
-        let at = self.clock.now();
-        self.seen(account, |state| view::balance(&state.account, at))
+    async fn balance(&self, account: &AccountId) -> Result<BalanceView, LedgerError> {
+        self.seen(account, view::balance).await
     }
 
-    fn invoice_lines(&self, account: &AccountId) -> Result<Vec<InvoiceLine>, LedgerError> {
-        self.passed(account)?;
-        self.seen(account, |state| Some(view::invoice_lines(&state.account)))
+    async fn invoice_lines(&self, account: &AccountId) -> Result<Vec<InvoiceLine>, LedgerError> {
+        self.seen(account, |account, _| Some(view::invoice_lines(account))).await
     }
 
-    fn alerts(&self, account: &AccountId) -> Result<Vec<Alert>, LedgerError> {
-        self.passed(account)?;
-        self.seen(account, |state| Some(view::alerts(&state.account)))
+    async fn alerts(&self, account: &AccountId) -> Result<Vec<Alert>, LedgerError> {
+        self.seen(account, |account, _| Some(view::alerts(account))).await
     }
 
     async fn publish(
@@ -127,29 +149,65 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
 }
 
 impl<S: LedgerStore> Ledger<S> {
-    fn seen<T>(&self, account: &AccountId, look: impl FnOnce(&State) -> Option<T>) -> Result<T, LedgerError> {
-        let slot = self.slot(account).ok_or(AdminRefusal::AccountUnknown)?;
-        let seen = slot.with(|state| look(state));
+    /// Looks at an account as it is now: what time has done, and what other processes wrote, comes first.
+    async fn seen<T: Send + 'static>(
+        &self,
+        account: &AccountId,
+        look: fn(&Account, Timestamp) -> Option<T>,
+    ) -> Result<T, LedgerError> {
+        let slot = self.slot(account).await?.ok_or(AdminRefusal::AccountUnknown)?;
+        let seen = match self.work(&slot, move |work| look(work.account, work.at)).await {
+            Ok(worked) => worked.answer,
+            // A look costs a store of this process's own nothing: what is shown is then as of the last write.
+            Err(LedgerError::Overloaded) if !S::SHARED => {
+                let at = self.clock.now();
+                slot.with(|state| look(&state.account, at))
+            }
+            Err(error) => return Err(error),
+        };
         seen.ok_or_else(|| AdminRefusal::AccountUnknown.into())
     }
 
-    /// What time has done until now is done first, so that nobody is shown what has ended.
-    fn passed(&self, account: &AccountId) -> Result<(), LedgerError> {
-        let slot = self.slot(account).ok_or(AdminRefusal::AccountUnknown)?;
-        match self.work(&slot, |_| ()) {
-            // A look costs the store nothing: what is shown is then as of the last write.
-            Ok(_) | Err(LedgerError::Overloaded) => Ok(()),
-            Err(error) => Err(error),
+    /// Accounts after this one that are in memory, in order; those alone of which the sidecar knows the terms.
+    fn told_of(&self, who: Sender, after: Option<&AccountId>) -> (Option<AccountId>, Vec<Arc<Slot>>) {
+        let accounts = self.accounts.read();
+        let from = after.map_or(Bound::Unbounded, |last| Bound::Excluded(last.as_str()));
+        let page: Vec<_> =
+            accounts.range::<str, _>((from, Bound::Unbounded)).take(ACCOUNTS_AT_ONCE).collect();
+        let last = page.last().map(|(id, _)| (*id).clone());
+        let told = page.into_iter().map(|(_, slot)| slot);
+        let told =
+            told.filter(|slot| slot.with(|s| s.told.contains_key(&who.sidecar) || s.holds(who.sidecar)));
+        (last, told.cloned().collect())
+    }
+
+    /// Tells one account's terms, as they are now.
+    async fn tell_now(&self, who: Sender, slot: &Arc<Slot>, channel: &mpsc::Sender<Change>) -> Option<()> {
+        if S::SHARED {
+            // What it says then is what the store has; where that is away, the watch goes on with what is known here.
+            let _away = self.work(slot, |_| ()).await;
         }
+        // Waits for room, so that a long list does not end the watch.
+        drop(channel.reserve().await.ok()?);
+        slot.with(|state| match state.account.terms() {
+            Some(terms) => {
+                self.watchers.tell_terms(who.sidecar, &slot.id, state.account.number, &terms);
+            }
+            None => {
+                self.watchers.tell(who.sidecar, Change::Unknown(slot.id.clone()));
+            }
+        });
+        Some(())
     }
 }
 
-/// Tells a new watch what it may have missed: newer playbooks, and the terms of every account that it was told of. Each
-/// waits for room in the channel first and is read under the account's lock, so that nothing newer overtakes it.
+/// Tells a new watch what it may have missed: newer playbooks, and the terms of every account that it was told of or has
+/// a lease of.
 async fn begin_watch<S: LedgerStore>(
     ledger: Ledger<S>,
     who: Sender,
     playbook: u32,
+    leased: Vec<AccountId>,
     channel: mpsc::Sender<Change>,
 ) {
     for (version, source) in ledger.shelf().after(playbook) {
@@ -157,30 +215,21 @@ async fn begin_watch<S: LedgerStore>(
             return;
         }
     }
+    for account in leased {
+        let slot = ledger.slot_of(&account);
+        if ledger.tell_now(who, &slot, &channel).await.is_none() {
+            return;
+        }
+    }
     let mut after: Option<AccountId> = None;
     loop {
-        let page: Vec<Arc<Slot>> = {
-            let accounts = ledger.accounts.read();
-            let from = after
-                .as_ref()
-                .map_or(std::ops::Bound::Unbounded, |last| std::ops::Bound::Excluded(last.as_str()));
-            let later = accounts.range::<str, _>((from, std::ops::Bound::Unbounded));
-            later.take(ACCOUNTS_AT_ONCE).map(|(_, slot)| Arc::clone(slot)).collect()
-        };
-        let Some(last) = page.last() else { return };
-        after = Some(last.id.clone());
-        for slot in page
-            .iter()
-            .filter(|slot| slot.with(|s| s.told.contains_key(&who.sidecar) || s.holds(who.sidecar)))
-        {
-            let Ok(room) = channel.reserve().await else { return };
-            slot.with(|state| {
-                let terms = state.account.terms().map(Box::new);
-                room.send(match terms {
-                    Some(terms) => Change::Terms(slot.id.clone(), terms),
-                    None => Change::Unknown(slot.id.clone()),
-                });
-            });
+        let (last, told) = ledger.told_of(who, after.as_ref());
+        let Some(last) = last else { return };
+        after = Some(last);
+        for slot in told {
+            if ledger.tell_now(who, &slot, &channel).await.is_none() {
+                return;
+            }
         }
         tokio::task::yield_now().await;
     }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use super::record::{Entries, LedgerRecord};
-use super::store::{Foundation, LedgerStore, StoreError, Ticket};
+use super::news::News;
+use super::record::{Entries, Identity, Known, LedgerRecord, Published, Unapplied};
+use super::store::{Batch, Foundation, Head, Heard, LedgerStore, StoreError, Ticket, Turn};
 use crate::engine::account::Entry;
+use crate::lease::LeaseTotals;
 use crate::storage::{
     Engine, Journal, JournalError, Limits, OpenError, RECORD_BYTES_MAX, StoredRecord, Urgency, open,
 };
-use crate::types::AccountId;
+use crate::types::{AccountId, SidecarId, Timestamp};
 
 /// The journal is all the ledger has: only the disk bounds it.
 const UNBOUNDED: u64 = u64::MAX / 4;
@@ -94,14 +96,65 @@ impl Embedded {
     fn journal(&self) -> Result<Journal, StoreError> {
         self.journal.lock().clone().ok_or_else(|| of(JournalError::Closed))
     }
+
+    /// Takes a record; never waits.
+    fn append(&self, record: &LedgerRecord) -> Result<Ticket, StoreError> {
+        append(&self.journal()?, record)
+    }
+
+    async fn appended(&self, record: &LedgerRecord) -> Result<(), StoreError> {
+        let ticket = self.append(record)?;
+        self.durable(ticket).await
+    }
+}
+
+fn append(journal: &Journal, record: &LedgerRecord) -> Result<Ticket, StoreError> {
+    let mut bytes = Vec::with_capacity(512);
+    // Writing to a Vec cannot fail.
+    let _ = minicbor::encode(record, &mut bytes);
+    journal.append(&bytes, Urgency::Now).map(Ticket).map_err(of)
+}
+
+/// A turn at an account that only this process writes.
+#[derive(Debug)]
+pub struct EmbeddedTurn {
+    account: AccountId,
+    journal: Journal,
+}
+
+impl Turn for EmbeddedTurn {
+    fn head(&self) -> Head {
+        Head::Own
+    }
+
+    async fn entries(&mut self, _after: u64) -> Result<Vec<Entry>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn totals(&mut self) -> Result<Vec<(SidecarId, LeaseTotals)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Taken at once and in order; what is durable is a prefix of what was taken.
+    async fn write(self, batch: Batch) -> Result<Ticket, StoreError> {
+        let mut ticket = Ticket::default();
+        for entries in batch.writes.iter() {
+            let (account, entries) = (self.account.clone(), entries.clone());
+            ticket = append(&self.journal, &LedgerRecord::Entries(Entries { account, entries }))?;
+        }
+        Ok(ticket)
+    }
+
+    async fn pass(self) {}
 }
 
 impl LedgerStore for Embedded {
-    fn append(&self, record: &LedgerRecord) -> Result<Ticket, StoreError> {
-        let mut bytes = Vec::with_capacity(512);
-        // Writing to a Vec cannot fail.
-        let _ = minicbor::encode(record, &mut bytes);
-        self.journal()?.append(&bytes, Urgency::Now).map(Ticket).map_err(of)
+    const SHARED: bool = false;
+
+    type Turn = EmbeddedTurn;
+
+    async fn turn(&self, account: &AccountId, _opens: bool) -> Result<EmbeddedTurn, StoreError> {
+        Ok(EmbeddedTurn { account: account.clone(), journal: self.journal()? })
     }
 
     async fn durable(&self, ticket: Ticket) -> Result<(), StoreError> {
@@ -125,12 +178,60 @@ impl LedgerStore for Embedded {
         Ok(self.found.lock().foundation.clone())
     }
 
-    async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
-        Ok(self.found.lock().accounts.keys().cloned().collect())
+    async fn found(&self, identity: Identity) -> Result<Identity, StoreError> {
+        self.appended(&LedgerRecord::Identity(identity)).await?;
+        Ok(identity)
     }
 
-    async fn read(&self, account: &AccountId) -> Result<Vec<Entry>, StoreError> {
-        Ok(self.found.lock().accounts.remove(account).unwrap_or_default())
+    async fn publish(&self, published: &Published, _newest: u32) -> Result<bool, StoreError> {
+        self.appended(&LedgerRecord::Published(published.clone())).await?;
+        Ok(true)
+    }
+
+    async fn stand(&self, known: Known) -> Result<Option<Known>, StoreError> {
+        self.appended(&LedgerRecord::Attached(known)).await?;
+        Ok(Some(known))
+    }
+
+    /// All are known from the start.
+    async fn standing(&self, _sidecar: SidecarId) -> Result<Option<Known>, StoreError> {
+        Ok(None)
+    }
+
+    async fn keep(&self, unapplied: Vec<Unapplied>) -> Result<(), StoreError> {
+        for record in unapplied {
+            self.append(&LedgerRecord::Unapplied(record))?;
+        }
+        Ok(())
+    }
+
+    async fn resident(&self) -> Result<Vec<(AccountId, Vec<Entry>)>, StoreError> {
+        Ok(std::mem::take(&mut self.found.lock().accounts).into_iter().collect())
+    }
+
+    async fn knows(&self, _account: &AccountId) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn names(&self, _after: Option<&str>, _most: usize) -> Result<Vec<AccountId>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn due(&self, _at: Timestamp, _most: usize) -> Result<Vec<AccountId>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn leased_to(&self, _sidecar: SidecarId) -> Result<Vec<AccountId>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// There is nobody to tell.
+    async fn announce(&self, _news: &[News]) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn news(&self, _after: Option<u64>) -> Result<Heard, StoreError> {
+        Ok(Heard::default())
     }
 
     async fn close(&self) -> Result<(), StoreError> {
@@ -181,7 +282,6 @@ fn set_aside(dir: &Path) -> Result<Option<PathBuf>, EmbeddedError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::record::Identity;
     use crate::storage::MemoryDisk;
 
     #[tokio::test]

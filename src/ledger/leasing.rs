@@ -1,14 +1,16 @@
 //! What sidecars ask: leases, decisions, and the recalls that come before the ledger says no.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::news::News;
 use super::service::Ledger;
 use super::slot::Slot;
 use super::store::LedgerStore;
 use crate::credit::{Decision, Reason};
 use crate::engine::Fault;
 use crate::engine::account::{Leasing, RunAsk, RunReply};
-use crate::grpc::ledger_api::{Change, Leased, LedgerError, Sender};
+use crate::grpc::ledger_api::{Leased, LedgerError, Sender};
 use crate::lease::Ask;
 use crate::types::{AccountId, SidecarId};
 
@@ -30,8 +32,8 @@ impl<S: LedgerStore> Ledger<S> {
         ask: &Ask,
         wait: Duration,
     ) -> Result<Leased, LedgerError> {
-        self.sidecars.current(who)?;
-        let Some(slot) = self.slot(account) else { return Ok(Leased::Unknown) };
+        self.sidecars.current(who, &self.store).await?;
+        let Some(slot) = self.slot(account).await? else { return Ok(Leased::Unknown) };
         // Remembered before it is told, so that no change of terms falls in between.
         slot.with(|state| state.tells(who.sidecar, self.clock.now()));
         // What a recall brings goes to the ask that waits for it, in order of arrival; mere renewals need not queue.
@@ -40,8 +42,11 @@ impl<S: LedgerStore> Ledger<S> {
         let turn = if needs { tokio::time::timeout(patience, slot.turn.lock()).await.ok() } else { None };
         // Whoever waited in vain for its turn takes what there is.
         let mut recalled = needs && turn.is_none();
+        let ask = Arc::new(ask.clone());
         let (leasing, ticket) = loop {
-            let worked = self.work(&slot, |work| work.lease(who.sidecar, who.epoch, ask, recalled))?;
+            let asks = Arc::clone(&ask);
+            let worked =
+                self.work(&slot, move |work| work.lease(who.sidecar, who.epoch, &asks, recalled)).await?;
             match worked.answer {
                 Leasing::Recall(holders) if !recalled => {
                     recalled = true;
@@ -68,8 +73,8 @@ impl<S: LedgerStore> Ledger<S> {
         ask: &RunAsk,
         wait: Duration,
     ) -> Result<RunReply, LedgerError> {
-        self.sidecars.current(who)?;
-        let slot = self.slot(account).ok_or(Fault::AccountUnknown)?;
+        self.sidecars.current(who, &self.store).await?;
+        let slot = self.slot(account).await?.ok_or(Fault::AccountUnknown)?;
         let patience = self.patience(&slot).min(wait * RECALL_PART.0 / RECALL_PART.1);
         let turn = match ask {
             RunAsk::Authorize(_) | RunAsk::Record(_) => {
@@ -77,11 +82,13 @@ impl<S: LedgerStore> Ledger<S> {
             }
             _ => None,
         };
-        let mut worked = self.work(&slot, |work| work.decide(ask, who.sidecar))?;
+        let ask = Arc::new(ask.clone());
+        let asks = Arc::clone(&ask);
+        let mut worked = self.work(&slot, move |work| work.decide(&asks, who.sidecar)).await?;
         if lacks(&worked.answer) {
             let holders = slot.with(|state| state.holders(self.clock.now()));
             if self.recall(&slot, &holders, patience).await {
-                worked = self.work(&slot, |work| work.decide(ask, who.sidecar))?;
+                worked = self.work(&slot, move |work| work.decide(&ask, who.sidecar)).await?;
             }
         }
         drop(turn);
@@ -102,16 +109,21 @@ impl<S: LedgerStore> Ledger<S> {
     /// was asked.
     pub(super) async fn recall(&self, slot: &Slot, holders: &[SidecarId], patience: Duration) -> bool {
         let at = self.clock.now();
-        let number = self.watchers.next_recall();
-        let listening = |sidecar: &SidecarId| {
+        let heard_lately = |sidecar: &SidecarId| {
             slot.with(|state| {
                 state.silent.get(sidecar).is_none_or(|since| at.micros_since(*since) > SILENT_MICROS)
-            }) && self.watchers.tell(*sidecar, Change::Recall { number, account: slot.id.clone() })
+            })
         };
+        // Whether it listens at another process is not known here.
+        let listening =
+            |sidecar: &SidecarId| heard_lately(sidecar) && (S::SHARED || self.watchers.is_watching(*sidecar));
         let asked: Vec<SidecarId> = holders.iter().copied().filter(listening).collect();
         if asked.is_empty() {
             return false;
         }
+        let news = News::Recall { account: slot.id.clone(), sidecars: asked.clone() };
+        let told = tokio::time::timeout(patience, self.tell_numbered(news)).await;
+        let Ok(Some(number)) = told else { return false };
         let answers = async {
             loop {
                 let rung = slot.bell.notified();

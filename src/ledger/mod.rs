@@ -5,7 +5,12 @@
 //! | `process` | start order and stop order |
 //! | `service` | the ledger as one value: accounts under their locks, and what they share |
 //! | `api` | the ledger as its servers call it |
-//! | `slot` | one account under its lock; a bug breaks it alone |
+//! | `slot` | one account in memory; a bug breaks it alone |
+//! | `lane` | the account's turns: commands that wait become one write of the store |
+//! | `job` | a command that waits |
+//! | `figures` | an account in figures, for the store's own checks |
+//! | `news` | what processes of one ledger tell each other |
+//! | `time` | the ledger's clock |
 //! | `leasing` | leases, decisions, recalls |
 //! | `reporting` | records of sidecars, each applied once |
 //! | `writes` | what administrators and pricing teams write |
@@ -16,11 +21,17 @@
 //! | `timers` | when time next does something to which account |
 //! | `store` | what a store must do |
 //! | `embedded` | the store on the local journal |
+//! | `postgres` | the store on PostgreSQL, shared by any number of processes |
 //! | `record` | what a store keeps |
 
 mod api;
 pub mod embedded;
+mod figures;
+mod job;
+mod lane;
 mod leasing;
+pub mod news;
+pub mod postgres;
 mod process;
 pub mod record;
 mod reporting;
@@ -29,11 +40,13 @@ mod shelf;
 mod sidecars;
 mod slot;
 pub mod store;
+mod time;
 mod timers;
 mod view;
 mod watchers;
 mod writes;
 
 pub use embedded::Embedded;
-pub use process::run;
+pub use postgres::migrate;
+pub use process::{database, run};
 pub use service::Ledger;

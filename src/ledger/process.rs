@@ -10,7 +10,9 @@ use anyhow::{Context, bail};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use super::embedded::Embedded;
+use super::postgres::{Address, Postgres};
 use super::service::Ledger;
+use super::store::LedgerStore;
 use crate::config::LedgerConfig;
 use crate::grpc::ledger_server::{Bounds, Listeners, serve_on};
 use crate::runtime::{Clock, Shutdown};
@@ -32,17 +34,38 @@ pub async fn run(
             "the ledger needs an address to listen on: `listen` is `none`, and a socket alone is not supported yet"
         )
     };
+    if let Some(address) = database(config)? {
+        let store = Postgres::open(&address, config.database_sessions).await?;
+        return serve(config, listen, store, ready, shutdown).await;
+    }
     let dir = config.data_dir.join(JOURNAL);
     let opened =
         tokio::task::spawn_blocking(move || Embedded::open(&dir, Engine::Sled, Some(since_boot))).await?;
-    let ledger = Ledger::open(opened?, Clock::system()).await?;
+    serve(config, listen, opened?, ready, shutdown).await
+}
+
+/// The configured database; `None` where the accounts are kept here.
+pub fn database(config: &LedgerConfig) -> anyhow::Result<Option<Address>> {
+    let Some(url) = &config.database else { return Ok(None) };
+    let (ca, password) = (config.database_ca.as_deref(), config.database_password_file.as_deref());
+    Ok(Some(Address::read(url.exposed(), ca, password)?))
+}
+
+async fn serve<S: LedgerStore>(
+    config: &LedgerConfig,
+    listen: SocketAddr,
+    store: S,
+    ready: impl FnOnce(SocketAddr),
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let (ledger, background) = Ledger::open(store, Clock::system()).await?;
     let tcp = TcpListener::bind(listen).await.with_context(|| format!("can't listen on `{listen}`"))?;
     let address = tcp.local_addr()?;
     let unix = match &config.socket {
         Some(path) => Some(bind(path, config.socket_mode).await?),
         None => None,
     };
-    let time = tokio::spawn(ledger.clone().keep_time(shutdown.clone()));
+    let time = tokio::spawn(ledger.clone().keep_up(background, shutdown.clone()));
     let bounds = Bounds { calls_max: config.calls_max, grace: config.shutdown_grace };
     let listeners = Listeners { tcp: Some(tcp), unix };
     tracing::info!(%address, accounts = ledger.len(), "the ledger serves");

@@ -15,7 +15,7 @@ pub enum LedgerRecord {
     /// All entries of one write to one account: whole or not at all.
     #[n(2)]
     Entries(#[n(0)] Entries),
-    /// A sidecar's start became its current one.
+    /// A sidecar's start became its current one, or more of its records became durable.
     #[n(3)]
     Attached(#[n(0)] Known),
     /// A sidecar's record that could not be applied: kept, so that nothing reported is ever lost.
@@ -56,7 +56,7 @@ pub struct Entries {
     pub entries: Vec<Entry>,
 }
 
-/// The current start of a sidecar.
+/// How a sidecar stands: its current start, and how far its records are durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Known {
     #[n(0)]
@@ -65,6 +65,9 @@ pub struct Known {
     pub epoch: Epoch,
     #[n(2)]
     pub at: Timestamp,
+    /// Everything through this number of its journal is durable here; `None` where an earlier build wrote it.
+    #[n(3)]
+    pub acknowledged: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

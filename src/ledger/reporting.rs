@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::record::{LedgerRecord, Unapplied};
+use super::news::News;
+use super::record::{Known, Unapplied};
 use super::service::Ledger;
 use super::slot::Part;
 use super::store::{LedgerStore, Ticket};
 use super::writes::store_error;
 use crate::engine::Fault;
-use crate::engine::account::Report;
+use crate::engine::account::{Report, Work};
 use crate::grpc::ledger_api::{Batch, LedgerError, Reported, Sender};
 use crate::lease::{LeaseTotals, SidecarRecord, WalletEvent};
 use crate::types::AccountId;
@@ -16,126 +17,170 @@ use crate::types::AccountId;
 /// Bytes of a kept record that its log line shows.
 const SHOWN_BYTES: usize = 64;
 
+/// Records of one account that are one command: whole or not at all, and of a size that a journal takes.
+const RECORDS_AT_ONCE: usize = 256;
+
+/// What a report says of one account.
+#[derive(Debug, Default)]
+struct Share {
+    records: Vec<(Report, Reported)>,
+    totals: Option<LeaseTotals>,
+}
+
 impl<S: LedgerStore> Ledger<S> {
     /// Answers the highest record that is durable.
     ///
-    /// Records are applied in their order, whatever their accounts: what is durable is then always a prefix of what the
-    /// sidecar reported. An account's totals are those after its last record here, and are heard with it.
+    /// An account's records are applied in their order, and accounts beside each other: how far a report is whole is written
+    /// after all of them. An account's totals are those after its last record here, and are heard with it.
     pub(super) async fn reported(&self, who: Sender, batch: Batch) -> Result<u64, LedgerError> {
-        let sidecar = self.sidecars.current(who)?;
+        let sidecar = self.sidecars.current(who, &self.store).await?;
         let _turn = sidecar.reporting.lock().await;
         // A later start may have attached while this one waited for its turn.
-        self.sidecars.current(who)?;
+        self.sidecars.current(who, &self.store).await?;
         rising(who, &batch.records)?;
-        let taken = sidecar.with(|standing| standing.taken);
-        let new = batch.records.into_iter().filter(|record| record.number > taken);
-        let records: Vec<_> = new.map(|record| (read(&record), record)).collect();
+        let before = sidecar.with(|standing| *standing);
+        let last = batch.records.last().map_or(before.taken, |record| record.number).max(before.taken);
         let mut answering: BTreeSet<AccountId> = batch.totals.iter().map(|(id, _)| id.clone()).collect();
-        let mut last: BTreeMap<AccountId, u64> = BTreeMap::new();
-        for (SidecarRecord { account, event }, record) in
-            records.iter().filter_map(|(e, r)| Some((e.as_ref().ok()?, r)))
-        {
-            last.insert(account.clone(), record.number);
-            if matches!(event, WalletEvent::Returned(_)) {
-                answering.insert(account.clone());
+        let mut unapplied = Vec::new();
+        let mut shares: BTreeMap<AccountId, Share> = BTreeMap::new();
+        for record in batch.records.into_iter().filter(|record| record.number > before.taken) {
+            match read(&record) {
+                Ok(SidecarRecord { account, event }) => {
+                    if matches!(event, WalletEvent::Returned(_)) {
+                        answering.insert(account.clone());
+                    }
+                    let report = Report { epoch: record.epoch, number: record.number, event };
+                    shares.entry(account).or_default().records.push((report, record));
+                }
+                Err(why) => unapplied.push(self.unapplied(who, &record, why)),
             }
         }
-        let mut totals: BTreeMap<AccountId, LeaseTotals> = batch.totals.into_iter().collect();
-        for (event, record) in records {
-            let ends = event.as_ref().is_ok_and(|event| last.get(&event.account) == Some(&record.number));
-            let totals = event.as_ref().ok().filter(|_| ends).and_then(|event| totals.remove(&event.account));
-            let part = if ends { Part::Whole } else { Part::More };
-            let reported = event.and_then(|event| self.absorb(who, &record, event, part, totals));
-            let ticket = match reported {
-                Ok(ticket) => ticket,
-                // Nothing was taken: the report is repeated.
-                Err(Unabsorbed::Unavailable(error)) => return Err(error),
-                Err(Unabsorbed::Never(why)) => self.keep(who, &record, why)?,
-            };
-            sidecar.with(|standing| {
-                standing.taken = record.number;
-                standing.ticket = standing.ticket.max(ticket);
-            });
+        for (account, totals) in batch.totals {
+            shares.entry(account).or_default().totals = Some(totals);
         }
-        for (account, totals) in totals {
-            self.total(who, &account, totals);
+        let mut ticket = before.ticket;
+        let mut absorbing = tokio::task::JoinSet::new();
+        for (account, share) in shares {
+            let ledger = self.clone();
+            absorbing.spawn(async move { ledger.absorbed(who, account, share).await });
+        }
+        for absorbed in absorbing.join_all().await {
+            // What was not taken of one account is repeated with the whole report.
+            let (through, kept) = absorbed?;
+            ticket = ticket.max(through);
+            unapplied.extend(kept);
+        }
+        if !unapplied.is_empty() {
+            self.store.keep(unapplied).await.map_err(store_error)?;
         }
         self.heard(who, batch.recalls_seen, &answering);
-        let standing = sidecar.with(|standing| *standing);
-        self.durable(standing.ticket).await?;
-        Ok(standing.taken)
+        if last > before.taken {
+            let now = self.clock.now();
+            let known = Known { sidecar: who.sidecar, epoch: who.epoch, at: now, acknowledged: Some(last) };
+            self.store.stand(known).await.map_err(store_error)?.ok_or(LedgerError::Fenced)?;
+        }
+        self.durable(ticket).await?;
+        Ok(sidecar.with(|standing| {
+            standing.taken = standing.taken.max(last);
+            standing.ticket = standing.ticket.max(ticket);
+            standing.taken
+        }))
     }
 
-    fn absorb(
+    /// Applies what a report says of one account. Answers what makes it durable, and records that can't be applied.
+    async fn absorbed(
         &self,
         who: Sender,
-        record: &Reported,
-        event: SidecarRecord,
-        part: Part,
-        totals: Option<LeaseTotals>,
-    ) -> Result<Ticket, Unabsorbed> {
-        let SidecarRecord { account, event } = event;
-        let unknown = || Unabsorbed::Never(format!("the account `{account}` is not known here"));
-        let slot = self.slot(&account).ok_or_else(unknown)?;
-        let report = Report { epoch: record.epoch, number: record.number, event };
-        let worked = self.work_part(&slot, part, |work| {
-            totals.into_iter().for_each(|totals| work.hear_totals(who.sidecar, totals));
-            work.absorb(who.sidecar, report);
-        });
-        match worked {
-            Ok(worked) => Ok(worked.ticket),
-            Err(LedgerError::Fault(Fault::Broken(why))) => Err(Unabsorbed::Never(why)),
-            Err(other) => Err(Unabsorbed::Unavailable(other)),
+        account: AccountId,
+        share: Share,
+    ) -> Result<(Ticket, Vec<Unapplied>), LedgerError> {
+        let Share { mut records, mut totals } = share;
+        let Some(slot) = self.slot(&account).await? else {
+            let why = format!("the account `{account}` is not known here");
+            let unknown = records.iter().map(|(_, record)| self.unapplied(who, record, why.clone()));
+            return Ok((Ticket::default(), unknown.collect()));
+        };
+        let mut parts = Vec::new();
+        loop {
+            let rest = records.split_off(records.len().min(RECORDS_AT_ONCE));
+            let (reports, kept): (Vec<Report>, Vec<Reported>) = records.into_iter().unzip();
+            let part = if rest.is_empty() { Part::Whole } else { Part::More };
+            let totals = if rest.is_empty() { totals.take() } else { None };
+            parts.push((self.work_part(&slot, part, false, absorbing(who, reports, totals)), kept));
+            if rest.is_empty() {
+                break;
+            }
+            records = rest;
         }
+        let (mut ticket, mut unapplied) = (Ticket::default(), Vec::new());
+        for (worked, records) in parts {
+            match worked.await {
+                Ok(worked) => ticket = ticket.max(worked.ticket),
+                Err(LedgerError::Fault(Fault::Broken(why))) => {
+                    unapplied.extend(records.iter().map(|record| self.unapplied(who, record, why.clone())));
+                }
+                // Totals are soft state: alerts and balances look at them, nothing rests on them.
+                Err(error) if records.is_empty() => {
+                    tracing::debug!(%account, %error, "totals of a lease were not taken");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((ticket, unapplied))
     }
 
-    /// Keeps a record that can't be applied now or ever by this process, and says so loudly.
-    fn keep(&self, who: Sender, record: &Reported, why: String) -> Result<Ticket, LedgerError> {
+    /// A record that can't be applied now or ever by this process is kept, and that is said loudly.
+    fn unapplied(&self, who: Sender, record: &Reported, why: String) -> Unapplied {
         let shown: String = record.body.iter().take(SHOWN_BYTES).map(|byte| format!("{byte:02x}")).collect();
         tracing::error!(
             sidecar = %who.sidecar, epoch = ?record.epoch, number = record.number, why, bytes = record.body.len(), shown,
-            "a record that a sidecar reported could not be applied; it is kept in the ledger's journal"
+            "a record that a sidecar reported could not be applied; it is kept in the ledger's store"
         );
-        let unapplied = Unapplied {
+        Unapplied {
             sidecar: who.sidecar,
             epoch: record.epoch,
             number: record.number,
             body: record.body.clone(),
             why,
             at: self.clock.now(),
-        };
-        self.store.append(&LedgerRecord::Unapplied(unapplied)).map_err(store_error)
-    }
-
-    /// Totals are soft state: alerts and balances look at them, nothing rests on them.
-    fn total(&self, who: Sender, account: &AccountId, totals: LeaseTotals) {
-        let Some(slot) = self.slot(account) else { return };
-        if let Err(error) = self.work(&slot, |work| work.hear_totals(who.sidecar, totals)) {
-            tracing::debug!(%account, %error, "totals of a lease were not taken");
         }
     }
 
     /// A report that gives back what is idle of an account, or tells its totals, answers the account's recalls.
-    fn heard(&self, who: Sender, recalls: u64, answering: &BTreeSet<AccountId>) {
-        for slot in answering.iter().filter_map(|account| self.slot(account)) {
-            slot.with(|state| {
-                state.silent.remove(&who.sidecar);
-                state.answered.insert(who.sidecar, recalls);
-            });
+    fn heard(&self, who: Sender, recall: u64, answering: &BTreeSet<AccountId>) {
+        for slot in answering.iter().filter_map(|account| self.resident(account)) {
+            let asked = slot.with(|state| state.answer(who.sidecar, recall));
             slot.bell.notify_waiters();
+            if S::SHARED && asked {
+                // Whoever asked may be another process.
+                self.tell(News::Answered { account: slot.id.clone(), sidecar: who.sidecar, recall });
+            }
         }
     }
 }
-/// Why a record was not applied.
-enum Unabsorbed {
-    /// A repeated report may succeed.
-    Unavailable(LedgerError),
-    /// It never will.
-    Never(String),
+
+/// Applies records and, with the last of them, the lease's running totals.
+fn absorbing(
+    who: Sender,
+    reports: Vec<Report>,
+    totals: Option<LeaseTotals>,
+) -> impl FnMut(&mut Work<'_>) + Send + 'static {
+    move |work| {
+        let last = reports.len().saturating_sub(1);
+        for (index, report) in reports.iter().enumerate() {
+            if let (true, Some(totals)) = (index == last, &totals) {
+                work.hear_totals(who.sidecar, totals.clone());
+            }
+            work.absorb(who.sidecar, report.clone());
+        }
+        if let (true, Some(totals)) = (reports.is_empty(), &totals) {
+            work.hear_totals(who.sidecar, totals.clone());
+        }
+    }
 }
 
-fn read(record: &Reported) -> Result<SidecarRecord, Unabsorbed> {
-    minicbor::decode(&record.body).map_err(|error| Unabsorbed::Never(format!("it can't be read: {error}")))
+fn read(record: &Reported) -> Result<SidecarRecord, String> {
+    minicbor::decode(&record.body).map_err(|error| format!("it can't be read: {error}"))
 }
 
 /// Numbers rise, and no record comes from a start that has not been.

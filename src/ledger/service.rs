@@ -2,23 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use anyhow::Context;
 use parking_lot::RwLock;
+use tokio::sync::mpsc;
 
-use super::record::{Identity, LedgerRecord};
+use super::news::Telling;
+use super::record::Identity;
 use super::shelf::Shelf;
 use super::sidecars::Sidecars;
-use super::slot::{Part, Slot, Worked};
+use super::slot::Slot;
 use super::store::{Foundation, LedgerStore, StoreError, Ticket};
+use super::time::LedgerTime;
 use super::timers::Timers;
 use super::watchers::Watchers;
 use super::writes::store_error;
-use crate::engine::account::Work;
-use crate::grpc::ledger_api::{Change, LedgerError};
+use crate::engine::account::Account;
+use crate::grpc::ledger_api::LedgerError;
 use crate::lease::terms::HandleKey;
-use crate::runtime::{Clock, OwnClock, Shutdown};
+use crate::runtime::{Clock, Shutdown};
 use crate::types::{AccountId, Timestamp};
 
 /// Accounts whose time has come that are looked at in one go, before others get their turn.
@@ -41,15 +45,28 @@ pub struct Ledger<S>(Arc<Inner<S>>);
 #[derive(Debug)]
 pub struct Inner<S> {
     pub(super) store: S,
-    pub(super) clock: OwnClock,
+    pub(super) clock: LedgerTime,
     pub(super) identity: Identity,
     pub(super) accounts: RwLock<BTreeMap<AccountId, Arc<Slot>>>,
+    /// Accounts are opened one after the other.
+    pub(super) opening: tokio::sync::Mutex<()>,
     shelf: RwLock<Arc<Shelf>>,
     /// Versions are published one after the other.
     pub(super) publishing: tokio::sync::Mutex<()>,
     pub(super) sidecars: Sidecars,
     pub(super) watchers: Watchers,
     pub(super) timers: Timers,
+    /// Commands in all lanes.
+    pub(super) waiting: AtomicUsize,
+    /// News on their way to other processes.
+    pub(super) telling: mpsc::UnboundedSender<Telling>,
+}
+
+/// What `keep_up` goes on from.
+#[derive(Debug)]
+pub struct Background {
+    told: mpsc::UnboundedReceiver<Telling>,
+    from: u64,
 }
 
 impl<S> Clone for Ledger<S> {
@@ -67,21 +84,20 @@ impl<S> std::ops::Deref for Ledger<S> {
 }
 
 impl<S: LedgerStore> Ledger<S> {
-    /// Reads everything that the store has: each account is replayed and checked.
+    /// Reads what the store has to be read at the start: each account there is replayed and checked.
     ///
     /// Errors: the store cannot be read, or holds a playbook that this build refuses. A broken account is no error.
-    pub async fn open(store: S, clock: Clock) -> anyhow::Result<Self> {
-        let foundation = store.foundation().await.context("the ledger's store can't be read")?;
+    pub async fn open(store: S, clock: Clock) -> anyhow::Result<(Self, Background)> {
+        let mut foundation = store.foundation().await.context("the ledger's store can't be read")?;
         let identity = match foundation.identity {
             Some(identity) => identity,
-            None => begin(&store).await?,
+            None => store.found(drawn()?).await?,
         };
         let shelf = Shelf::found(&foundation.playbooks).map_err(anyhow::Error::msg)?;
         let sidecars = Sidecars::default();
         let (timers, mut accounts) = (Timers::default(), BTreeMap::new());
         let mut latest = latest(&foundation);
-        for id in store.accounts().await? {
-            let entries = store.read(&id).await?;
+        for (id, entries) in store.resident().await? {
             let slot = Slot::replayed(id.clone(), &entries, &shelf.playbooks);
             slot.with(|state| {
                 latest = latest.max(state.account.clock);
@@ -92,36 +108,65 @@ impl<S: LedgerStore> Ledger<S> {
             });
             accounts.insert(id, Arc::new(slot));
         }
-        for known in foundation.sidecars {
-            sidecars.found(known);
-        }
         for unapplied in &foundation.unapplied {
             sidecars.reported(unapplied.sidecar, unapplied.number);
         }
-        let clock = OwnClock::new(clock, latest);
-        let recalls = u64::try_from(clock.now().micros()).unwrap_or_default();
-        Ok(Self(Arc::new(Inner {
+        for known in std::mem::take(&mut foundation.sidecars) {
+            sidecars.found(known);
+        }
+        // Journals of earlier builds do not say how far reports are whole: there, the last record taken says it.
+        for known in sidecars.unsaid(latest) {
+            store.stand(known).await?;
+        }
+        let asked = clock.boottime();
+        let heard = store.news(None).await.context("the ledger's store can't be read")?;
+        let clock = if S::SHARED {
+            LedgerTime::shared(clock, asked, heard.at)
+        } else {
+            LedgerTime::own(clock, latest)
+        };
+        let numbers = u64::try_from(clock.now().micros()).unwrap_or_default();
+        let (telling, told) = mpsc::unbounded_channel();
+        let ledger = Self(Arc::new(Inner {
             store,
             clock,
             identity,
             accounts: RwLock::new(accounts),
+            opening: tokio::sync::Mutex::new(()),
             shelf: RwLock::new(Arc::new(shelf)),
             publishing: tokio::sync::Mutex::new(()),
             sidecars,
-            watchers: Watchers::new(recalls),
+            watchers: Watchers::new(numbers),
             timers,
-        })))
+            waiting: AtomicUsize::new(0),
+            telling,
+        }));
+        Ok((ledger, Background { told, from: heard.last }))
     }
 
-    /// Lets time do its work on the accounts until the signal to stop.
-    pub async fn keep_time(self, shutdown: Shutdown) {
+    /// Lets time do its work on the accounts until the signal to stop, and hears news of other processes until it is dropped.
+    pub async fn keep_up(self, background: Background, shutdown: Shutdown) {
+        let news = self.clone().keep_news(background.told, background.from);
+        tokio::join!(news, self.keep_time(shutdown));
+    }
+
+    async fn keep_time(self, shutdown: Shutdown) {
+        let mut looked = self.clock.clock().boottime();
         while !shutdown.is_requested() {
-            let due = self.timers.take(self.clock.now(), DUE_AT_ONCE);
-            for account in &due {
-                self.pass_time(account);
+            let mut due = self.timers.take(self.clock.now(), DUE_AT_ONCE);
+            let now = self.clock.clock().boottime();
+            if S::SHARED && due.is_empty() && now.since(looked) >= LOOK_EVERY {
+                looked = now;
+                // Accounts that no process has in memory, or whose process is gone.
+                due = self.store.due(self.clock.now(), DUE_AT_ONCE).await.unwrap_or_default();
             }
-            if !due.is_empty() {
-                tokio::task::yield_now().await;
+            let mut passing = tokio::task::JoinSet::new();
+            for account in due {
+                let ledger = self.clone();
+                passing.spawn(async move { ledger.pass_time(&account).await });
+            }
+            if !passing.is_empty() {
+                passing.join_all().await;
                 continue;
             }
             let until = self.timers.first().map_or(LOOK_EVERY, |first| {
@@ -136,75 +181,60 @@ impl<S: LedgerStore> Ledger<S> {
         }
     }
 
-    fn pass_time(&self, account: &AccountId) {
-        let Some(slot) = self.slot(account) else { return };
-        match self.work(&slot, |_| ()) {
-            Ok(_) => {}
-            Err(LedgerError::Overloaded) => {
-                let again = self.clock.now().plus_micros(TRY_AGAIN_MICROS);
-                slot.with(|state| {
-                    let before = state.timer.replace(again);
-                    self.timers.set(account, before, Some(again));
-                });
-            }
-            // It was said when the account broke, or the store failed; both end only with a restart.
-            Err(error) => tracing::debug!(%account, %error, "time stands still for an account"),
+    async fn pass_time(&self, account: &AccountId) {
+        let slot = self.slot_of(account);
+        let Err(error) = self.work(&slot, |_| ()).await else { return };
+        // It was said when the account broke, or the store failed; both end only with a restart.
+        tracing::debug!(%account, %error, "time stands still for an account");
+        if matches!(error, LedgerError::Overloaded | LedgerError::StoreAway(_)) {
+            let again = self.clock.now().plus_micros(TRY_AGAIN_MICROS);
+            slot.with(|state| {
+                let before = state.timer.replace(again);
+                self.timers.set(account, before, Some(again));
+            });
         }
-    }
-
-    /// Does one write to an account: entries stored in order, timers moved, sidecars told. Durable once the ticket is.
-    pub(super) fn work<T>(
-        &self,
-        slot: &Slot,
-        act: impl FnOnce(&mut Work<'_>) -> T,
-    ) -> Result<Worked<T>, LedgerError> {
-        self.work_part(slot, Part::Whole, act)
-    }
-
-    /// The same, for a write that may be a part of a batch.
-    pub(super) fn work_part<T>(
-        &self,
-        slot: &Slot,
-        part: Part,
-        act: impl FnOnce(&mut Work<'_>) -> T,
-    ) -> Result<Worked<T>, LedgerError> {
-        let shelf = self.shelf();
-        let worked = slot.work(&self.store, &shelf.playbooks, || self.clock.now(), part, act)?;
-        let (before, after) = worked.timer;
-        self.timers.set(&slot.id, before, after);
-        if worked.refresh {
-            self.tell_terms(slot);
-        }
-        Ok(worked)
-    }
-
-    /// Tells the account's terms to every sidecar that holds a lease of it or was told them before. Said under the lock,
-    /// so that no sidecar hears older terms last.
-    pub(super) fn tell_terms(&self, slot: &Slot) {
-        slot.with(|state| {
-            let Some(terms) = state.account.terms() else { return };
-            let holders = state.account.leases.keys();
-            let told: std::collections::BTreeSet<_> = state.told.keys().chain(holders).copied().collect();
-            for sidecar in told {
-                self.watchers.tell(sidecar, Change::Terms(slot.id.clone(), Box::new(terms.clone())));
-            }
-        });
     }
 
     pub(super) async fn durable(&self, ticket: Ticket) -> Result<(), LedgerError> {
         self.store.durable(ticket).await.map_err(store_error)
     }
 
-    pub(super) fn slot(&self, account: &AccountId) -> Option<Arc<Slot>> {
+    /// An account, if there is one.
+    pub(super) async fn slot(&self, account: &AccountId) -> Result<Option<Arc<Slot>>, LedgerError> {
+        if let Some(slot) = self.resident(account) {
+            return Ok(Some(slot));
+        }
+        let knows = self.store.knows(account).await.map_err(store_error)?;
+        Ok(knows.then(|| self.slot_of(account)))
+    }
+
+    /// An account that is in memory.
+    pub(super) fn resident(&self, account: &AccountId) -> Option<Arc<Slot>> {
         self.accounts.read().get(account).cloned()
+    }
+
+    /// The place of an account that exists; its first turn reads it.
+    pub(super) fn slot_of(&self, account: &AccountId) -> Arc<Slot> {
+        if let Some(slot) = self.resident(account) {
+            return slot;
+        }
+        let mut accounts = self.accounts.write();
+        let new = || Arc::new(Slot::new(Account::new(account.clone())));
+        Arc::clone(accounts.entry(account.clone()).or_insert_with(new))
     }
 
     pub(super) fn shelf(&self) -> Arc<Shelf> {
         Arc::clone(&self.shelf.read())
     }
 
-    pub(super) fn put_shelf(&self, shelf: Shelf) {
-        *self.shelf.write() = Arc::new(shelf);
+    /// Answers the newest version of the shelf before. An older shelf replaces no newer one.
+    pub(super) fn put_shelf(&self, shelf: Shelf) -> u32 {
+        let mut held = self.shelf.write();
+        let before = held.newest();
+        if shelf.newest() > before {
+            *held = Arc::new(shelf);
+        }
+        before
     }
 
     /// The account's own key for handles and reservation ids; it never changes.
@@ -234,14 +264,11 @@ impl<S: LedgerStore> Ledger<S> {
     }
 }
 
-/// A new ledger: its identity is drawn, and durable before anything rests on it.
-async fn begin<S: LedgerStore>(store: &S) -> anyhow::Result<Identity> {
+/// The identity of a new ledger.
+fn drawn() -> anyhow::Result<Identity> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).context("the machine has no randomness to draw the ledger's secret from")?;
-    let identity = Identity { secret, generation: 1 };
-    let ticket = store.append(&LedgerRecord::Identity(identity))?;
-    store.durable(ticket).await?;
-    Ok(identity)
+    Ok(Identity { secret, generation: 1 })
 }
 
 fn latest(foundation: &Foundation) -> Timestamp {

@@ -54,6 +54,11 @@ impl Shelf {
         }
     }
 
+    /// The version in force; 0 where there is none.
+    pub fn newest(&self) -> u32 {
+        self.playbooks.latest().map_or(0, |playbook| playbook.version)
+    }
+
     /// Whether the playbook may be the next version.
     pub fn admits(&self, playbook: &Playbook) -> Result<(), LedgerError> {
         if let Some(newest) = self.playbooks.latest()

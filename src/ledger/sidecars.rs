@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::record::{Known, LedgerRecord};
+use super::record::Known;
 use super::store::{LedgerStore, Ticket};
 use super::writes::store_error;
 use crate::grpc::ledger_api::{LedgerError, Sender};
@@ -25,60 +25,100 @@ pub struct Sidecar {
 pub struct Standing {
     /// The current start.
     pub epoch: Epoch,
-    /// The highest record that was taken.
+    /// Everything through this record was taken.
     pub taken: u64,
-    /// The append that makes all of that durable.
+    /// Whether the store says how far that is.
+    said: bool,
+    /// The write that makes all of that durable.
     pub ticket: Ticket,
 }
 
 impl Sidecars {
-    /// What the journal says.
+    /// What the store says.
     pub fn found(&self, known: Known) {
-        self.entry(known.sidecar).with(|standing| standing.epoch = standing.epoch.max(known.epoch));
+        self.entry(known.sidecar).with(|standing| standing.learns(known));
     }
 
-    /// What an account's entries say of how far a sidecar has reported.
+    /// What an account's entries say of how far a sidecar has reported. Nothing where the store says it by itself: reports
+    /// are taken account by account, and the last record of one says nothing of the others.
     pub fn reported(&self, sidecar: SidecarId, number: u64) {
         self.entry(sidecar).with(|standing| standing.taken = standing.taken.max(number));
     }
 
-    /// A process of the sidecar has started, or lost its connection: its epoch is the current one once this is durable.
+    /// Sidecars of which the store does not say how far their reports are whole.
+    pub fn unsaid(&self, at: Timestamp) -> Vec<Known> {
+        let mut unsaid = Vec::new();
+        for (sidecar, entry) in self.0.lock().iter() {
+            entry.with(|standing| {
+                if !std::mem::replace(&mut standing.said, true) {
+                    let acknowledged = Some(standing.taken);
+                    unsaid.push(Known { sidecar: *sidecar, epoch: standing.epoch, at, acknowledged });
+                }
+            });
+        }
+        unsaid
+    }
+
+    /// A process of the sidecar has started, or lost its connection: its epoch is the current one from here on.
     ///
     /// Errors: `Fenced`: a later start has attached, or the journal was copied or set back.
-    pub fn attach<S: LedgerStore>(
+    pub async fn attach<S: LedgerStore>(
         &self,
         sidecar: SidecarId,
         epoch: Epoch,
         at: Timestamp,
         store: &S,
     ) -> Result<Standing, LedgerError> {
-        self.entry(sidecar).with(|standing| {
-            if epoch < standing.epoch {
-                return Err(LedgerError::Fenced);
-            }
-            if epoch > standing.epoch {
-                let record = LedgerRecord::Attached(Known { sidecar, epoch, at });
-                standing.ticket = store.append(&record).map_err(store_error)?;
-                standing.epoch = epoch;
-            }
-            Ok(*standing)
-        })
+        let entry = self.entry(sidecar);
+        let before = entry.with(|standing| *standing);
+        if epoch < before.epoch {
+            return Err(LedgerError::Fenced);
+        }
+        if S::SHARED || epoch > before.epoch {
+            let known = Known { sidecar, epoch, at, acknowledged: Some(before.taken) };
+            let stands = store.stand(known).await.map_err(store_error)?.ok_or(LedgerError::Fenced)?;
+            entry.with(|standing| standing.learns(stands));
+        }
+        let standing = entry.with(|standing| *standing);
+        // Another start may have come first while this one waited for the disk.
+        if epoch < standing.epoch { Err(LedgerError::Fenced) } else { Ok(standing) }
     }
 
     /// The sidecar of a call.
     ///
     /// Errors: `Fenced`, `NotAttached`.
-    pub fn current(&self, who: Sender) -> Result<Arc<Sidecar>, LedgerError> {
-        let sidecar = self.0.lock().get(&who.sidecar).cloned().ok_or(LedgerError::NotAttached)?;
-        let epoch = sidecar.with(|standing| standing.epoch);
+    pub async fn current<S: LedgerStore>(&self, who: Sender, store: &S) -> Result<Arc<Sidecar>, LedgerError> {
+        let known = self.0.lock().get(&who.sidecar).cloned();
+        let is_behind = |known: &Arc<Sidecar>| known.with(|standing| standing.epoch < who.epoch);
+        let known = match known {
+            Some(known) if !is_behind(&known) => known,
+            // It may have attached at another process.
+            _ => {
+                let stands = store.standing(who.sidecar).await.map_err(store_error)?;
+                self.found(stands.ok_or(LedgerError::NotAttached)?);
+                self.entry(who.sidecar)
+            }
+        };
+        let epoch = known.with(|standing| standing.epoch);
         if who.epoch < epoch {
             return Err(LedgerError::Fenced);
         }
-        if who.epoch > epoch { Err(LedgerError::NotAttached) } else { Ok(sidecar) }
+        if who.epoch > epoch { Err(LedgerError::NotAttached) } else { Ok(known) }
     }
 
     fn entry(&self, sidecar: SidecarId) -> Arc<Sidecar> {
         Arc::clone(self.0.lock().entry(sidecar).or_default())
+    }
+}
+
+impl Standing {
+    fn learns(&mut self, known: Known) {
+        self.epoch = self.epoch.max(known.epoch);
+        if let Some(acknowledged) = known.acknowledged {
+            // The store's word replaces what was gathered from entries.
+            self.taken = if self.said { self.taken.max(acknowledged) } else { acknowledged };
+            self.said = true;
+        }
     }
 }
 

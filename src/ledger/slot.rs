@@ -1,41 +1,65 @@
-//! One account under its lock: a write's entries go to the store while it is held, so that their order is the account's.
+//! One account in memory: its machine, the commands that wait for it, and what the process around it remembers.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::record::{Entries, LedgerRecord};
-use super::store::{LedgerStore, StoreError, Ticket};
+use super::figures::Figured;
+use super::job::Job;
+use super::store::{Batch, Position, Ticket};
+use crate::engine::Playbooks;
 use crate::engine::account::{Account, Entry, Work};
-use crate::engine::{Fault, Playbooks};
-use crate::grpc::ledger_api::LedgerError;
+use crate::lease::LeaseTotals;
 use crate::types::{AccountId, SidecarId, Timestamp};
 
 /// Sidecars that remember terms of one account at most: beyond that, those that were heard longest ago are forgotten.
 const TOLD_MAX: usize = 10_000;
+
+/// Commands of one turn at most, and entries after which it takes no further ones: a turn is one transaction.
+const TURN_JOBS_MAX: usize = 4096;
+const TURN_ENTRIES_MAX: usize = 4096;
 
 /// An account and what the process around it remembers of it.
 #[derive(Debug)]
 pub struct Slot {
     pub id: AccountId,
     state: Mutex<State>,
+    lane: Mutex<Lane>,
     /// Asks that may have to wait for a recall, in order of arrival.
     pub turn: tokio::sync::Mutex<()>,
     /// Rung when a sidecar has answered a recall.
     pub bell: Notify,
 }
 
+/// Commands in order of arrival.
+#[derive(Default)]
+struct Lane {
+    waiting: VecDeque<Box<dyn Job>>,
+    /// Whether somebody takes turns for it.
+    busy: bool,
+}
+
 #[derive(Debug)]
 pub struct State {
     pub account: Account,
+    /// How often the account was read anew: what ran in an earlier life is not in memory.
+    pub life: u64,
     /// Why the account can't be trusted any more. Its calls are refused; the others' go on.
     pub broken: Option<Arc<str>>,
-    /// The last append: what an answer may rest on is durable once this is.
+    /// Entries of which it is not known whether the store has them.
+    pub unsettled: Option<Unsettled>,
+    /// What the store has besides the entries.
+    pub figured: Figured,
+    /// How often running totals were written, as far as they are known here.
+    pub heard: u64,
+    /// The last write: what an answer may rest on is durable once this is.
     pub ticket: Ticket,
+    /// Sidecars must hear of the account's terms as soon as they are in the store.
+    pub untold: bool,
     /// When time next does something here, as the timers know it.
     pub timer: Option<Timestamp>,
     /// Sidecars that were told the account's terms, and when they last asked.
@@ -44,6 +68,15 @@ pub struct State {
     pub answered: BTreeMap<SidecarId, u64>,
     /// Sidecars that did not answer a recall, and when that was.
     pub silent: BTreeMap<SidecarId, Timestamp>,
+    /// The newest recall of another process that has not been answered through this one.
+    pub recalled: Option<u64>,
+}
+
+/// Entries in memory that follow from `before`.
+#[derive(Clone, Debug)]
+pub struct Unsettled {
+    pub before: Position,
+    pub writes: Arc<Vec<Vec<Entry>>>,
 }
 
 /// Whether more of the same batch follows.
@@ -55,13 +88,20 @@ pub enum Part {
     More,
 }
 
-/// What came of one write.
+/// A command in a turn.
+pub struct InTurn {
+    pub job: Box<dyn Job>,
+    /// In which life of the account's memory it ran.
+    pub ran: Option<u64>,
+    /// Why it can't be answered.
+    pub fault: Option<Arc<str>>,
+}
+
+/// What came of running the commands of a turn.
 #[derive(Debug)]
-pub struct Worked<T> {
-    pub answer: T,
-    pub ticket: Ticket,
-    /// Sidecars must hear of the account's terms.
-    pub refresh: bool,
+pub struct Ran {
+    /// `None`: there is nothing to write.
+    pub batch: Option<Batch>,
     /// When time next does something here, before and after.
     pub timer: (Option<Timestamp>, Option<Timestamp>),
 }
@@ -72,13 +112,20 @@ impl Slot {
             id: account.id.clone(),
             state: Mutex::new(State {
                 account,
+                life: 0,
                 broken: None,
+                unsettled: None,
+                figured: Figured::default(),
+                heard: 0,
                 ticket: Ticket::default(),
+                untold: false,
                 timer: None,
                 told: BTreeMap::new(),
                 answered: BTreeMap::new(),
                 silent: BTreeMap::new(),
+                recalled: None,
             }),
+            lane: Mutex::default(),
             turn: tokio::sync::Mutex::new(()),
             bell: Notify::new(),
         }
@@ -87,23 +134,7 @@ impl Slot {
     /// Replays an account's entries. What does not follow, or panics, breaks this account alone.
     pub fn replayed(id: AccountId, entries: &[Entry], playbooks: &Playbooks) -> Self {
         let slot = Self::new(Account::new(id));
-        slot.with(|state| {
-            let replay = catch_unwind(AssertUnwindSafe(|| replay(&mut state.account, entries, playbooks)));
-            let broken = match replay {
-                Ok(Ok(())) => state.account.verify().err(),
-                Ok(Err(why)) => Some(why),
-                Err(panic) => Some(said(&*panic)),
-            };
-            if let Some(why) = broken {
-                tracing::error!(account = %slot.id, why, "an account is broken: its calls are refused");
-                state.broken = Some(why.into());
-                return;
-            }
-            for (sidecar, lease) in &state.account.leases {
-                state.told.insert(*sidecar, lease.ends_at);
-            }
-            state.timer = next_timer(&mut state.account, playbooks);
-        });
+        slot.with(|state| state.take(entries, playbooks));
         slot
     }
 
@@ -112,74 +143,193 @@ impl Slot {
         look(&mut self.state.lock())
     }
 
-    /// Does one write: what time has done comes first, then `act`. Its entries are taken by the store before the lock is
-    /// given back.
-    pub fn work<T, S: LedgerStore>(
-        &self,
-        store: &S,
-        playbooks: &Playbooks,
-        now: impl FnOnce() -> Timestamp,
-        part: Part,
-        act: impl FnOnce(&mut Work<'_>) -> T,
-    ) -> Result<Worked<T>, LedgerError> {
+    /// Puts a command into the lane. True where nobody takes turns for it yet: the caller must see to that.
+    pub fn wait(&self, job: Box<dyn Job>) -> bool {
+        let mut lane = self.lane.lock();
+        lane.waiting.push_back(job);
+        !std::mem::replace(&mut lane.busy, true)
+    }
+
+    /// Whether commands wait; where none does, nobody takes turns any more.
+    pub fn goes_on(&self) -> bool {
+        let mut lane = self.lane.lock();
+        lane.busy = !lane.waiting.is_empty();
+        lane.busy
+    }
+
+    /// Whether a command waits that an account may begin with.
+    pub fn opens(&self) -> bool {
+        self.lane.lock().waiting.iter().any(|job| job.opens())
+    }
+
+    /// All commands that wait.
+    pub fn take_waiting(&self) -> Vec<InTurn> {
+        let waiting = std::mem::take(&mut self.lane.lock().waiting);
+        waiting.into_iter().map(InTurn::new).collect()
+    }
+
+    fn next(&self) -> Option<InTurn> {
+        self.lane.lock().waiting.pop_front().map(InTurn::new)
+    }
+
+    /// Runs commands: those of the turn that have not run, then those that wait, until the turn is full. Their entries are
+    /// in memory afterwards, and not yet in the store.
+    pub fn run(&self, jobs: &mut Vec<InTurn>, playbooks: &Playbooks, now: Timestamp, shared: bool) -> Ran {
         let mut state = self.state.lock();
-        if let Some(why) = &state.broken {
-            return Err(Fault::Broken(why.to_string()).into());
+        // An account's entries never go back in time.
+        let at = now.max(state.account.clock);
+        let before = state.position();
+        let (mut writes, mut count, mut again) = (Vec::new(), 0, 0);
+        loop {
+            if again == jobs.len() {
+                let full = again >= TURN_JOBS_MAX || count >= TURN_ENTRIES_MAX;
+                let next = if full { None } else { self.next() };
+                let Some(next) = next else { break };
+                jobs.push(next);
+            }
+            let Some(job) = jobs.get_mut(again) else { break };
+            again += 1;
+            if job.ran == Some(state.life) || job.fault.is_some() {
+                continue;
+            }
+            let (entries, refreshed) = state.run(job, playbooks, at);
+            count += entries.len();
+            state.untold |= refreshed;
+            if !entries.is_empty() {
+                writes.push(entries);
+            }
         }
-        if store.is_filling() {
-            return Err(LedgerError::Overloaded);
+        let timer = if state.broken.is_none() { next_timer(&mut state.account, playbooks) } else { None };
+        let timer = (std::mem::replace(&mut state.timer, timer), timer);
+        Ran { batch: state.batch(before, writes, shared), timer }
+    }
+}
+
+impl InTurn {
+    fn new(job: Box<dyn Job>) -> Self {
+        Self { job, ran: None, fault: None }
+    }
+}
+
+impl State {
+    pub fn position(&self) -> Position {
+        (self.account.number, self.account.link)
+    }
+
+    /// Takes entries that the store has, with what follows from them.
+    pub fn take(&mut self, entries: &[Entry], playbooks: &Playbooks) {
+        let account = &mut self.account;
+        let replay = catch_unwind(AssertUnwindSafe(|| replay(account, entries, playbooks)));
+        let broken = match replay {
+            Ok(Ok(())) => self.account.verify().err(),
+            Ok(Err(why)) => Some(why),
+            Err(panic) => Some(said(&*panic)),
+        };
+        if let Some(why) = broken {
+            self.breaks(why);
+            return;
         }
-        // Read under the lock: an account's entries never go back in time.
-        let at = now();
-        let State { account, .. } = &mut *state;
+        for (sidecar, lease) in &self.account.leases {
+            self.told.entry(*sidecar).or_insert(lease.ends_at);
+        }
+        self.timer = next_timer(&mut self.account, playbooks);
+    }
+
+    /// Forgets the account's machine: it is read anew, by this try or a later one, and what ran must run again.
+    pub fn forget(&mut self) {
+        self.account = Account::new(self.account.id.clone());
+        self.life += 1;
+        self.unsettled = None;
+        self.figured = Figured::default();
+        self.heard = 0;
+    }
+
+    /// Runs one command; answers its entries, and whether sidecars must hear of the terms.
+    fn run(&mut self, job: &mut InTurn, playbooks: &Playbooks, at: Timestamp) -> (Vec<Entry>, bool) {
+        if let Some(why) = &self.broken {
+            job.fault = Some(Arc::clone(why));
+            return (Vec::new(), false);
+        }
+        let account = &mut self.account;
         // Only this account can be left half-changed, and it is marked as broken then.
         let worked = catch_unwind(AssertUnwindSafe(|| {
             let mut work = Work::begin(account, playbooks, at);
-            let answer = act(&mut work);
-            let (entries, refresh) = match part {
+            job.job.run(&mut work);
+            let (entries, refresh) = match job.job.part() {
                 Part::Whole => work.finish(),
                 Part::More => {
                     let refresh = work.refresh || work.owed != work.account.owes();
                     (work.entries, refresh)
                 }
             };
-            let timer = next_timer(account, playbooks);
             let sound = if cfg!(debug_assertions) { account.verify() } else { Ok(()) };
-            (answer, entries, refresh, timer, sound)
+            (entries, refresh, sound)
         }));
-        let (answer, entries, refresh, timer, sound) = match worked {
-            Ok(worked) => worked,
-            Err(panic) => return Err(self.breaks(&mut state, said(&*panic))),
+        let why = match worked {
+            Ok((entries, refresh, Ok(()))) => {
+                job.ran = Some(self.life);
+                return (entries, refresh);
+            }
+            Ok((_, _, Err(why))) => why,
+            Err(panic) => said(&*panic),
         };
-        if let Err(why) = sound {
-            return Err(self.breaks(&mut state, why));
+        job.fault = Some(self.breaks(why));
+        (Vec::new(), false)
+    }
+
+    /// What is to be written: new entries, after those that the store may not have.
+    fn batch(&mut self, before: Position, writes: Vec<Vec<Entry>>, shared: bool) -> Option<Batch> {
+        // A broken account shows no figures that could be right.
+        let shows = shared && self.broken.is_none();
+        let figures = if shows { self.figured.changes(&self.account) } else { None };
+        if writes.is_empty() && self.unsettled.is_none() && figures.is_none() {
+            return None;
         }
-        if !entries.is_empty() {
-            let record = LedgerRecord::Entries(Entries { account: self.id.clone(), entries });
-            match store.append(&record) {
-                Ok(ticket) => state.ticket = ticket,
-                Err(error) => {
-                    // The account in memory is ahead of its journal now: only a replay brings them together.
-                    let fault = self.breaks(&mut state, format!("its entries were not stored: {error}"));
-                    return Err(match error {
-                        StoreError::Failed(why) => LedgerError::StoreFailed(why.to_string()),
-                        StoreError::Full | StoreError::TooLong { .. } => fault,
-                    });
-                }
+        let unsettled = self.unsettled.get_or_insert_with(|| Unsettled { before, writes: Arc::default() });
+        Arc::make_mut(&mut unsettled.writes).extend(writes);
+        let (before, writes) = (unsettled.before, Arc::clone(&unsettled.writes));
+        // A broken account's machine may be ahead of its last sound entry.
+        let last = writes.iter().flatten().next_back();
+        let after = last.map_or(before, |entry| (entry.number, entry.link));
+        Some(Batch { before, after, writes, timer: self.timer, figures: figures.unwrap_or_default() })
+    }
+
+    /// The store has everything.
+    pub fn settled(&mut self, batch: &Batch, ticket: Ticket) {
+        self.unsettled = None;
+        self.ticket = ticket;
+        self.heard += u64::from(!batch.figures.leases.is_empty());
+        self.figured.wrote(&batch.figures);
+    }
+
+    /// Takes running totals of all leases from the store.
+    pub fn hear(&mut self, totals: Vec<(SidecarId, LeaseTotals)>, heard: u64) {
+        for (sidecar, totals) in totals {
+            if let Some(lease) = self.account.leases.get_mut(&sidecar) {
+                lease.totals = totals;
             }
         }
-        let before = std::mem::replace(&mut state.timer, timer);
-        Ok(Worked { answer, ticket: state.ticket, refresh, timer: (before, timer) })
+        self.heard = heard;
+        self.figured = Figured::of(&self.account);
     }
 
-    fn breaks(&self, state: &mut State, why: String) -> LedgerError {
-        tracing::error!(account = %self.id, why, "an account is broken: its calls are refused until the ledger restarts");
-        state.broken = Some(why.clone().into());
-        Fault::Broken(why).into()
+    pub fn breaks(&mut self, why: String) -> Arc<str> {
+        tracing::error!(
+            account = %self.account.id, why, "an account is broken: its calls are refused until the ledger restarts"
+        );
+        let why: Arc<str> = why.into();
+        self.broken = Some(Arc::clone(&why));
+        why
     }
-}
 
-impl State {
+    /// A sidecar has answered recalls through this number. Whether that answers one that another process may wait for.
+    pub fn answer(&mut self, sidecar: SidecarId, recall: u64) -> bool {
+        self.silent.remove(&sidecar);
+        let newest = self.answered.entry(sidecar).or_default();
+        let before = std::mem::replace(newest, recall.max(*newest));
+        self.recalled.is_some_and(|asked| before < asked && asked <= recall)
+    }
+
     /// Remembers that a sidecar knows the account's terms.
     pub fn tells(&mut self, sidecar: SidecarId, at: Timestamp) {
         self.told.insert(sidecar, at);
@@ -201,6 +351,12 @@ impl State {
     pub fn holders(&self, at: Timestamp) -> Vec<SidecarId> {
         let leases = self.account.leases.iter().filter(|(_, lease)| lease.ends_at > at);
         leases.map(|(sidecar, _)| *sidecar).filter(|sidecar| self.holds(*sidecar)).collect()
+    }
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lane({} waiting)", self.waiting.len())
     }
 }
 
@@ -232,88 +388,5 @@ fn said(panic: &(dyn Any + Send)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::engine::account::Command;
-    use crate::lease::terms::HandleKey;
-    use crate::ledger::Embedded;
-    use crate::playbook;
-    use crate::storage::{Engine, MemoryDisk};
-    use crate::types::Name;
-
-    const PLAYBOOK: &str = "{bursar: 1, playbook: p, version: 1, credit: {unit: output, price: 0.10, currency: USD}, \
-        actions: {draft: {weight: 1}}, plans: {basic: {allowance: {credits: 100, every: month}}}}";
-
-    fn at() -> Timestamp {
-        "2026-01-31T00:00:00Z".parse().unwrap()
-    }
-
-    fn subscribe(work: &mut Work<'_>) {
-        let plan = Name::parse("basic").unwrap();
-        let key = HandleKey { id: 1, secret: [3; 32] };
-        work.administer(&Command::Subscribe { plan, zone: "UTC".to_owned(), key }, None).unwrap();
-    }
-
-    /// An account's entries as the store has them, and what they rest on.
-    async fn stored(disk: &MemoryDisk) -> (AccountId, Vec<Entry>, Playbooks) {
-        let mut playbooks = Playbooks::default();
-        playbooks.publish(playbook::load(PLAYBOOK).unwrap());
-        let store = Embedded::open(Path::new("x"), Engine::Memory(disk.clone()), None).unwrap();
-        let id = AccountId::parse("acme").unwrap();
-        let entries = store.read(&id).await.unwrap();
-        store.close().await.unwrap();
-        (id, entries, playbooks)
-    }
-
-    #[tokio::test]
-    async fn a_panic_breaks_the_account_and_a_replay_mends_it() {
-        let disk = MemoryDisk::default();
-        let (id, _, playbooks) = stored(&disk).await;
-        let store = Embedded::open(Path::new("x"), Engine::Memory(disk.clone()), None).unwrap();
-        let slot = Slot::new(Account::new(id));
-        let opened = slot.work(&store, &playbooks, at, Part::Whole, subscribe).unwrap();
-        store.durable(opened.ticket).await.unwrap();
-        let broken = slot.work(&store, &playbooks, at, Part::Whole, |work| {
-            work.account.book.pools.clear();
-            panic!("a rule was broken")
-        });
-        let is_broken = |result: Result<Worked<()>, LedgerError>| match result {
-            Err(LedgerError::Fault(Fault::Broken(why))) => assert_eq!(why, "a rule was broken"),
-            other => panic!("{other:?}"),
-        };
-        is_broken(broken);
-        is_broken(slot.work(&store, &playbooks, at, Part::Whole, |_| ()));
-        store.close().await.unwrap();
-
-        let (id, entries, playbooks) = stored(&disk).await;
-        let slot = Slot::replayed(id, &entries, &playbooks);
-        assert!(slot.with(|state| state.broken.is_none()));
-        let available = slot.with(|state| state.account.balance(at(), &BTreeMap::new()).available);
-        assert_eq!(available.to_string(), "100");
-    }
-
-    #[tokio::test]
-    async fn entries_that_do_not_follow_break_the_account() {
-        let disk = MemoryDisk::default();
-        let (id, _, playbooks) = stored(&disk).await;
-        let store = Embedded::open(Path::new("x"), Engine::Memory(disk.clone()), None).unwrap();
-        let slot = Slot::new(Account::new(id));
-        let ticket = slot.work(&store, &playbooks, at, Part::Whole, subscribe).unwrap().ticket;
-        store.durable(ticket).await.unwrap();
-        store.close().await.unwrap();
-
-        let (id, entries, playbooks) = stored(&disk).await;
-        assert!(entries.len() > 1);
-        let why = |entries: &[Entry]| {
-            let slot = Slot::replayed(id.clone(), entries, &playbooks);
-            slot.with(|state| state.broken.as_ref().map(ToString::to_string)).unwrap_or_default()
-        };
-        assert_eq!(why(&entries), "");
-        assert!(why(&entries[1..]).contains("follows entry 0"));
-        let mut altered = entries.clone();
-        altered[0].at = altered[0].at.plus_micros(1);
-        assert!(why(&altered).contains("hash link"));
-    }
-}
+#[path = "slot_tests.rs"]
+mod tests;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use super::slot::State;
 use crate::credit::{CapKey, period};
 use crate::engine::account::Account;
 use crate::engine::answer::Next;
@@ -14,8 +13,7 @@ use crate::playbook::overage::Link;
 use crate::types::{Credits, Timestamp};
 
 /// `None` until it is subscribed.
-pub fn account(state: &State) -> Option<AccountView> {
-    let account = &state.account;
+pub fn account(account: &Account, broken: bool) -> Option<AccountView> {
     let contract = account.contract.as_ref()?;
     Some(AccountView {
         id: account.id.clone(),
@@ -26,7 +24,7 @@ pub fn account(state: &State) -> Option<AccountView> {
         subscribed_at: contract.origin,
         period: account.period,
         overage_limit: contract.overage_limit,
-        broken: state.broken.is_some(),
+        broken,
     })
 }
 

@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::grpc::ledger_api::{Change, Sender};
-use crate::types::SidecarId;
+use crate::lease::AccountTerms;
+use crate::types::{AccountId, SidecarId};
 
 /// Changes that wait for one sidecar. One that is further behind has its watch ended: it attaches again and hears
 /// everything anew.
@@ -18,46 +19,79 @@ const WATCHERS_MAX: usize = 10_000;
 
 #[derive(Debug)]
 pub struct Watchers {
-    watching: Mutex<HashMap<SidecarId, (Sender, mpsc::Sender<Change>)>>,
-    recalls: AtomicU64,
+    watching: Mutex<HashMap<SidecarId, Watcher>>,
+    numbers: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    who: Sender,
+    channel: mpsc::Sender<Change>,
+    /// Which entry the terms of each account were told of: nobody hears older terms last.
+    told: HashMap<AccountId, u64>,
 }
 
 impl Watchers {
-    /// `recalls`: where their numbers begin; above all that an earlier process of this ledger gave.
-    pub fn new(recalls: u64) -> Self {
-        Self { watching: Mutex::default(), recalls: AtomicU64::new(recalls) }
+    /// `numbers`: where those of news begin; above all that an earlier process of this ledger gave.
+    pub fn new(numbers: u64) -> Self {
+        Self { watching: Mutex::default(), numbers: AtomicU64::new(numbers) }
     }
 
     /// Begins a watch; an earlier one of the same sidecar ends. `None` where too many watch.
     pub fn begin(&self, who: Sender) -> Option<(mpsc::Sender<Change>, mpsc::Receiver<Change>)> {
         let mut watching = self.watching.lock();
-        watching.retain(|_, (_, channel)| !channel.is_closed());
+        watching.retain(|_, watcher| !watcher.channel.is_closed());
         if watching.len() >= WATCHERS_MAX && !watching.contains_key(&who.sidecar) {
             return None;
         }
         let (sender, receiver) = mpsc::channel(CHANGES_MAX);
-        watching.insert(who.sidecar, (who, sender.clone()));
+        let watcher = Watcher { who, channel: sender.clone(), told: HashMap::new() };
+        watching.insert(who.sidecar, watcher);
         Some((sender, receiver))
     }
 
     /// Ends the watch of a process that is no longer the sidecar's current one.
     pub fn end_earlier(&self, who: Sender) {
         let mut watching = self.watching.lock();
-        if watching.get(&who.sidecar).is_some_and(|(before, _)| before.epoch < who.epoch) {
+        if watching.get(&who.sidecar).is_some_and(|before| before.who.epoch < who.epoch) {
             watching.remove(&who.sidecar);
         }
     }
 
     /// Whether the change is on its way: false where the sidecar does not listen.
     pub fn tell(&self, sidecar: SidecarId, change: Change) -> bool {
+        self.tell_if(sidecar, change, |_| true)
+    }
+
+    /// Tells terms, as of this entry of the account, unless newer ones were told.
+    pub fn tell_terms(&self, sidecar: SidecarId, account: &AccountId, entry: u64, terms: &AccountTerms) {
+        self.tell_if(sidecar, Change::Terms(account.clone(), Box::new(terms.clone())), |watcher| {
+            let told = watcher.told.entry(account.clone()).or_default();
+            let newer = entry >= *told;
+            *told = entry.max(*told);
+            newer
+        });
+    }
+
+    fn tell_if(&self, sidecar: SidecarId, change: Change, due: impl FnOnce(&mut Watcher) -> bool) -> bool {
         let mut watching = self.watching.lock();
-        let Some((_, channel)) = watching.get(&sidecar) else { return false };
-        if channel.try_send(change).is_ok() {
+        let Some(watcher) = watching.get_mut(&sidecar) else { return false };
+        if !due(watcher) || watcher.channel.try_send(change).is_ok() {
             return true;
         }
         tracing::warn!(%sidecar, "a sidecar reads its watch too slowly, or is gone: the watch is ended");
         watching.remove(&sidecar);
         false
+    }
+
+    /// Whether a sidecar listens here.
+    pub fn is_watching(&self, sidecar: SidecarId) -> bool {
+        self.watching.lock().contains_key(&sidecar)
+    }
+
+    /// Ends every watch: sidecars attach again and hear everything anew.
+    pub fn end_all(&self) {
+        self.watching.lock().clear();
     }
 
     pub fn tell_all(&self, change: &Change) {
@@ -67,16 +101,16 @@ impl Watchers {
         }
     }
 
-    /// The number of a new recall; higher = later.
-    pub fn next_recall(&self) -> u64 {
-        self.recalls.fetch_add(1, Ordering::AcqRel) + 1
+    /// The number of the next news; higher = later.
+    pub fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::AcqRel) + 1
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{AccountId, Epoch};
+    use crate::types::Epoch;
 
     fn who(start: u64) -> Sender {
         Sender { sidecar: SidecarId([1; 16]), epoch: Epoch { generation: 1, start } }

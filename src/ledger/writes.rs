@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::record::{LedgerRecord, Published};
+use super::news::News;
+use super::record::Published;
 use super::service::Ledger;
-use super::slot::Slot;
+use super::slot::{Part, Slot};
 use super::store::{LedgerStore, StoreError};
 use super::view;
-use crate::engine::account::{Account, AdminRefusal, Command, Reply};
+use crate::engine::account::{Account, AdminRefusal, Command, Reply, Work};
 use crate::grpc::ledger_api::{Administered, Change, LedgerError, Version};
 use crate::playbook::{Finding, Severity, check};
 use crate::types::{AccountId, Credits, RequestId};
@@ -22,28 +23,27 @@ impl<S: LedgerStore> Ledger<S> {
         command: &Command,
         request: &RequestId,
     ) -> Result<Administered, LedgerError> {
-        let slot = match (self.slot(account), command) {
+        let slot = match (self.slot(account).await?, command) {
             (Some(slot), _) => slot,
             (None, Command::Subscribe { .. }) => return self.opened(account, command, request).await,
             (None, _) => return Err(AdminRefusal::AccountUnknown.into()),
         };
         let turn = slot.turn.lock().await;
-        let (repeated, holders) = slot.with(|state| {
-            let at = self.clock.now();
-            (state.account.requests.contains_key(request), state.holders(at))
+        let (id, wanted) = (request.clone(), command.clone());
+        let looked = self.work(&slot, move |work| {
+            let repeated = work.account.requests.contains_key(&id);
+            if repeated { Ok(true) } else { fits(work.account, &wanted).map(|()| false) }
         });
-        if !repeated {
-            slot.with(|state| fits(&state.account, command))?;
-            if moves_credits(command) {
-                self.recall(&slot, &holders, self.patience(&slot)).await;
-            }
+        let repeated = looked.await?.answer?;
+        if !repeated && moves_credits(command) {
+            let holders = slot.with(|state| state.holders(self.clock.now()));
+            self.recall(&slot, &holders, self.patience(&slot)).await;
         }
         let command = self.keyed(account, command);
-        let worked = self.work(&slot, |work| work.administer(&command, Some(request)))?;
+        let done = self.work(&slot, administering(command, request.clone())).await?;
         drop(turn);
-        let reply = worked.answer?;
-        let administered = answered(&slot, reply)?;
-        self.durable(worked.ticket).await?;
+        let administered = done.answer?;
+        self.durable(done.ticket).await?;
         Ok(administered)
     }
 
@@ -55,20 +55,25 @@ impl<S: LedgerStore> Ledger<S> {
         request: &RequestId,
     ) -> Result<Administered, LedgerError> {
         let command = self.keyed(account, command);
-        let (administered, ticket) = {
-            let mut accounts = self.accounts.write();
-            if !accounts.contains_key(account) && accounts.len() >= ACCOUNTS_MAX {
+        // The version in force may have been published at another process a moment ago.
+        self.renew_shelf().await.map_err(store_error)?;
+        let done = {
+            let _turn = self.opening.lock().await;
+            if self.len() >= ACCOUNTS_MAX {
                 return Err(LedgerError::TooManyAccounts { most: ACCOUNTS_MAX });
             }
             // Another call may have opened it meanwhile; the account itself then says so.
-            let known = accounts.get(account).cloned();
-            let slot = known.unwrap_or_else(|| Arc::new(Slot::new(Account::new(account.clone()))));
-            let worked = self.work(&slot, |work| work.administer(&command, Some(request)))?;
-            let reply = worked.answer?;
-            accounts.insert(account.clone(), Arc::clone(&slot));
-            (answered(&slot, reply)?, worked.ticket)
+            let slot =
+                self.resident(account).unwrap_or_else(|| Arc::new(Slot::new(Account::new(account.clone()))));
+            let act = administering(command, request.clone());
+            let done = self.work_part(&slot, Part::Whole, true, act).await?;
+            if done.answer.is_ok() {
+                self.accounts.write().entry(account.clone()).or_insert(slot);
+            }
+            done
         };
-        self.durable(ticket).await?;
+        let administered = done.answer?;
+        self.durable(done.ticket).await?;
         Ok(administered)
     }
 
@@ -89,6 +94,7 @@ impl<S: LedgerStore> Ledger<S> {
         request: Option<&RequestId>,
     ) -> Result<(Version, Vec<Finding>), LedgerError> {
         let _turn = self.publishing.lock().await;
+        self.renew_shelf().await.map_err(store_error)?;
         let shelf = self.shelf();
         let mut report = check(source);
         let warnings =
@@ -115,11 +121,24 @@ impl<S: LedgerStore> Ledger<S> {
             at: self.clock.now(),
             request: Some(request.clone()),
         };
-        let ticket = self.store.append(&LedgerRecord::Published(published.clone())).map_err(store_error)?;
-        // No entry of an account may name a version that the journal does not have yet.
-        self.durable(ticket).await?;
+        // No entry of an account may name a version that the store does not have yet.
+        let newest = shelf.newest();
+        if !self.store.publish(&published, newest).await.map_err(store_error)? {
+            self.renew_shelf().await.map_err(store_error)?;
+            // An answer that was lost on its way from the store: it was this very request.
+            if let Some((version, before)) = self.shelf().answered(request)
+                && before == source
+            {
+                return Ok((version, warnings));
+            }
+            let newest = self.shelf().newest();
+            return Err(LedgerError::VersionNotHigher { given: number, newest });
+        }
         self.put_shelf(shelf.with(*playbook, &published));
         self.watchers.tell_all(&Change::Playbook { version: number, source: source.to_owned() });
+        if S::SHARED {
+            self.tell(News::Published(number));
+        }
         tracing::info!(playbook = %name, version = number, request_id = %request, "a playbook was published");
         let version =
             Version { playbook: name, version: number, published_at: Some(published.at), in_force: true };
@@ -130,7 +149,10 @@ impl<S: LedgerStore> Ledger<S> {
 pub(super) fn store_error(error: StoreError) -> LedgerError {
     match error {
         StoreError::Full => LedgerError::Overloaded,
-        StoreError::TooLong { .. } | StoreError::Failed(_) => LedgerError::StoreFailed(error.to_string()),
+        StoreError::Away(why) => LedgerError::StoreAway(why.to_string()),
+        StoreError::TooLong { .. } | StoreError::Refused(_) | StoreError::Failed(_) => {
+            LedgerError::StoreFailed(error.to_string())
+        }
     }
 }
 
@@ -160,13 +182,18 @@ fn fits(account: &Account, command: &Command) -> Result<(), LedgerError> {
     Err(LedgerError::Invalid { field: "credits", reason: "INVALID_CREDITS", what })
 }
 
-fn answered(slot: &Slot, reply: Reply) -> Result<Administered, LedgerError> {
-    slot.with(|state| {
+/// An administrator's write, and the account as it is then.
+fn administering(
+    command: Command,
+    request: RequestId,
+) -> impl FnMut(&mut Work<'_>) -> Result<Administered, AdminRefusal> + Send + 'static {
+    move |work| {
+        let reply = work.administer(&command, Some(&request))?;
         let ends_at = match reply {
-            Reply::Granted(block) => state.account.book.block(block).and_then(|block| block.expires_at),
+            Reply::Granted(block) => work.account.book.block(block).and_then(|block| block.expires_at),
             Reply::Done | Reply::Withdrawn(_) => None,
         };
-        let account = view::account(state).ok_or(AdminRefusal::AccountUnknown)?;
+        let account = view::account(work.account, false).ok_or(AdminRefusal::AccountUnknown)?;
         Ok(Administered { reply, account, ends_at })
-    })
+    }
 }

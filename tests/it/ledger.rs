@@ -1,7 +1,7 @@
 //! A real ledger on a real port and disk, with the engine's own wallet as the sidecar.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use bursar::config::{LedgerConfig, Sources, load};
@@ -21,7 +21,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-const PLAYBOOK: &str = "
+use crate::postgresql::{Cluster, Database};
+
+pub const PLAYBOOK: &str = "
 bursar: 1
 playbook: tests
 version: 1
@@ -32,46 +34,119 @@ plans:
   soft: {allowance: {credits: 10, every: month}, overage: [{soft: {up_to: 20, price: 0.12}}]}
 ";
 
-const WAIT: Duration = Duration::from_secs(5);
+pub const WAIT: Duration = Duration::from_secs(5);
+
+/// Where a ledger keeps its accounts.
+pub enum Place {
+    Embedded(tempfile::TempDir),
+    PostgreSql(Database),
+}
+
+impl Place {
+    async fn embedded() -> Self {
+        Self::Embedded(tempfile::tempdir().unwrap())
+    }
+
+    pub async fn postgresql() -> Self {
+        Self::PostgreSql(Database::migrated(Cluster::shared()).await)
+    }
+
+    fn keeps_totals(&self) -> bool {
+        matches!(self, Self::PostgreSql(_))
+    }
+
+    fn flags(&self) -> BTreeMap<&'static str, String> {
+        let mut flags = BTreeMap::from([("listen", "127.0.0.1:0".to_owned())]);
+        match self {
+            Self::Embedded(dir) => flags.insert("data_dir", dir.path().display().to_string()),
+            Self::PostgreSql(database) => flags.insert("database", database.url.clone()),
+        };
+        flags
+    }
+}
+
+/// Each of these holds on every store.
+macro_rules! on_every_store {
+    ($($name:ident)*) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(&super::Place::embedded().await).await;
+            })*
+        }
+
+        mod on_postgresql {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(&super::Place::postgresql().await).await;
+            })*
+        }
+    };
+}
+
+on_every_store! {
+    a_charge_reaches_the_ledger_once_and_survives_its_restart
+    idle_slices_are_recalled_before_the_ledger_says_no
+    an_administrator_is_heard_at_once
+    a_process_that_is_no_longer_current_is_fenced
+    the_ledger_decides_and_its_faults_are_the_callers_answer
+    a_record_that_cannot_be_applied_stops_no_other
+    time_does_its_work_without_anybody_asking
+    writes_that_cannot_be_are_refused_by_name
+}
 
 /// One life of the ledger.
-struct Server {
-    address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     stopper: Stopper,
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
 impl Server {
-    async fn start(dir: &Path) -> Self {
-        let flags = [("data_dir", dir.display().to_string()), ("listen", "127.0.0.1:0".to_owned())];
-        let sources = Sources { flags: flags.into_iter().collect(), ..Sources::default() };
+    pub async fn start(place: &Place) -> Self {
+        loop {
+            match Self::tried(place).await {
+                Ok(server) => return server,
+                // A process that another test starts at this moment has this one's files, and their locks, until it runs.
+                Err(error) if error.to_string().contains("is in use by another process") => {}
+                Err(error) => panic!("the ledger ended before it was ready: {error:#}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn tried(place: &Place) -> anyhow::Result<Self> {
+        let sources = Sources { flags: place.flags(), ..Sources::default() };
         let config = load::<LedgerConfig>(&sources).unwrap().config;
         let (stopper, shutdown) = Shutdown::new();
         let (said, ready) = tokio::sync::oneshot::channel();
         let task = tokio::spawn(async move {
             bursar::ledger::run(&config, move |address| said.send(address).unwrap(), shutdown).await
         });
-        Self { address: ready.await.unwrap(), stopper, task }
+        match ready.await {
+            Ok(address) => Ok(Self { address, stopper, task }),
+            Err(_) => Err(task.await?.expect_err("it ended before it was ready")),
+        }
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.stopper.stop();
         self.task.await.unwrap().unwrap();
     }
 
-    async fn channel(&self) -> Channel {
+    pub async fn channel(&self) -> Channel {
         tonic::transport::Endpoint::from_shared(self.url()).unwrap().connect().await.unwrap()
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    async fn accounts(&self) -> AccountServiceClient<Channel> {
+    pub async fn accounts(&self) -> AccountServiceClient<Channel> {
         AccountServiceClient::new(self.channel().await)
     }
 
-    async fn publish(&self, document: &str, request_id: &str) -> Result<u32, Status> {
+    pub async fn publish(&self, document: &str, request_id: &str) -> Result<u32, Status> {
         let request = wire::PlaybookServicePublishRequest {
             document: document.to_owned(),
             validate_only: request_id.is_empty(),
@@ -81,7 +156,7 @@ impl Server {
         Ok(published.into_inner().version.unwrap().version)
     }
 
-    async fn subscribe(&self, account: &str, plan: &str) -> Result<wire::Account, Status> {
+    pub async fn subscribe(&self, account: &str, plan: &str) -> Result<wire::Account, Status> {
         let request = wire::SubscribeRequest {
             account: account.to_owned(),
             plan: plan.to_owned(),
@@ -91,7 +166,7 @@ impl Server {
         Ok(self.accounts().await.subscribe(request).await?.into_inner().account.unwrap())
     }
 
-    async fn grant(&self, account: &str, credits: &str, request_id: &str) -> Result<u64, Status> {
+    pub async fn grant(&self, account: &str, credits: &str, request_id: &str) -> Result<u64, Status> {
         let request = wire::GrantRequest {
             account: account.to_owned(),
             credits: credits.to_owned(),
@@ -102,7 +177,7 @@ impl Server {
     }
 
     /// (available, held, spent, leased)
-    async fn balance(&self, account: &str) -> (String, String, String, String) {
+    pub async fn balance(&self, account: &str) -> (String, String, String, String) {
         let request = wire::GetBalanceRequest { account: account.to_owned(), pool: String::new() };
         let answer = self.accounts().await.get_balance(request).await.unwrap().into_inner();
         let balance = answer.balance.unwrap();
@@ -111,19 +186,19 @@ impl Server {
 }
 
 /// A sidecar in miniature: one wallet, its journal in memory, a connection.
-struct Sidecar {
-    client: LeaseClient,
-    who: Sender,
-    playbooks: Playbooks,
-    wallet: Wallet,
-    journal: Journal,
+pub struct Sidecar {
+    pub client: LeaseClient,
+    pub who: Sender,
+    pub playbooks: Playbooks,
+    pub wallet: Wallet,
+    pub journal: Journal,
     reported: usize,
-    now: Timestamp,
+    pub now: Timestamp,
     runs: u8,
 }
 
 #[derive(Default)]
-struct Journal(Vec<SidecarRecord>, Option<SidecarRecord>);
+pub struct Journal(Vec<SidecarRecord>, Option<SidecarRecord>);
 
 impl Log for Journal {
     fn prepare(&mut self, account: &AccountId, event: &WalletEvent) {
@@ -145,7 +220,7 @@ impl Log for Journal {
 }
 
 impl Sidecar {
-    async fn attach(server: &Server, id: u8, account: &str) -> Self {
+    pub async fn attach(server: &Server, id: u8, account: &str) -> Self {
         let client = LeaseClient::new(&server.url()).unwrap();
         let sidecar = SidecarId([id; 16]);
         let attached = client.attach(sidecar, 1).await.unwrap();
@@ -165,7 +240,7 @@ impl Sidecar {
         }
     }
 
-    async fn lease(&mut self, ask: &Ask) {
+    pub async fn lease(&mut self, ask: &Ask) {
         let leased = self.client.lease(self.who, &self.wallet.account, ask, WAIT).await.unwrap();
         let Leased::Granted(grant) = leased else { panic!("{leased:?}") };
         self.now = grant.at;
@@ -174,7 +249,7 @@ impl Sidecar {
     }
 
     /// A run of so many drafts; answers its reservation.
-    async fn authorize(&mut self, quantity: &str) -> Option<ReservationId> {
+    pub async fn authorize(&mut self, quantity: &str) -> Option<ReservationId> {
         self.runs += 1;
         let mut id = [self.runs; 16];
         id[0] = self.who.sidecar.0[0];
@@ -195,7 +270,7 @@ impl Sidecar {
         }
     }
 
-    fn commit(&mut self, id: ReservationId) {
+    pub fn commit(&mut self, id: ReservationId) {
         let commit = Commit {
             id,
             result: RunResult::Succeeded,
@@ -209,7 +284,7 @@ impl Sidecar {
         assert!(matches!(step, Step::Done { .. }));
     }
 
-    fn records(&self, from: usize) -> Vec<Reported> {
+    pub fn records(&self, from: usize) -> Vec<Reported> {
         let numbered = self.journal.0.iter().zip(1u64..).skip(from).filter(|(r, _)| r.event.is_reported());
         numbered
             .map(|(record, number)| {
@@ -220,7 +295,7 @@ impl Sidecar {
     }
 
     /// Reports what is new, with the totals.
-    async fn report(&mut self) -> u64 {
+    pub async fn report(&mut self) -> u64 {
         let records = self.records(self.reported);
         self.reported = self.journal.0.len();
         let totals = vec![(self.wallet.account.clone(), self.wallet.totals())];
@@ -244,21 +319,31 @@ fn call(id: ReservationId, quantity: &str) -> Authorize {
     }
 }
 
+/// Waits until the watch says that the account is suspended. Terms may come twice, never older ones last.
+pub async fn suspended(told: &mut (impl StreamExt<Item = Result<Told, LinkError>> + Unpin)) {
+    loop {
+        let heard = tokio::time::timeout(WAIT, told.next()).await.expect("nobody told it");
+        match heard.unwrap().unwrap() {
+            Told::Terms(_, terms) if terms.suspended => return,
+            Told::Terms(..) | Told::Playbook(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 fn text(parts: (&str, &str, &str, &str)) -> (String, String, String, String) {
     (parts.0.to_owned(), parts.1.to_owned(), parts.2.to_owned(), parts.3.to_owned())
 }
 
-fn refusal(status: &Status) -> (Code, String) {
+pub fn refusal(status: &Status) -> (Code, String) {
     (
         status.code(),
         status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default(),
     )
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_charge_reaches_the_ledger_once_and_survives_its_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path()).await;
+async fn a_charge_reaches_the_ledger_once_and_survives_its_restart(place: &Place) {
+    let server = Server::start(place).await;
     assert_eq!(server.publish(PLAYBOOK, "p1").await.unwrap(), 1);
     server.subscribe("acme", "basic").await.unwrap();
     let grant = server.grant("acme", "50.25", "g1").await.unwrap();
@@ -281,10 +366,11 @@ async fn a_charge_reaches_the_ledger_once_and_survives_its_restart() {
     assert_eq!(server.balance("acme").await, balance);
     server.stop().await;
 
-    let server = Server::start(dir.path()).await;
-    // Totals are what was heard last; nobody has told them to this process yet.
+    let server = Server::start(place).await;
+    // Totals are what was heard last. A database keeps them; to a process that has only its journal, nobody has told them yet.
     let found = server.balance("acme").await;
-    assert_eq!((&*found.0, &*found.1, &*found.2), ("147.25", "0", "3"));
+    let expected = if place.keeps_totals() { ("145.25", "2", "3") } else { ("147.25", "0", "3") };
+    assert_eq!((&*found.0, &*found.1, &*found.2), expected);
     sidecar.client = LeaseClient::new(&server.url()).unwrap();
     let attached = sidecar.client.attach(sidecar.who.sidecar, 1).await.unwrap();
     assert_eq!((attached.epoch, attached.acknowledged), (sidecar.who.epoch, acknowledged));
@@ -304,10 +390,8 @@ async fn a_charge_reaches_the_ledger_once_and_survives_its_restart() {
     server.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn idle_slices_are_recalled_before_the_ledger_says_no() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path()).await;
+async fn idle_slices_are_recalled_before_the_ledger_says_no(place: &Place) {
+    let server = Server::start(place).await;
     server.publish(PLAYBOOK, "p1").await.unwrap();
     server.subscribe("acme", "basic").await.unwrap();
     let mut first = Sidecar::attach(&server, 1, "acme").await;
@@ -350,10 +434,8 @@ async fn idle_slices_are_recalled_before_the_ledger_says_no() {
     server.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_administrator_is_heard_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path()).await;
+async fn an_administrator_is_heard_at_once(place: &Place) {
+    let server = Server::start(place).await;
     server.publish(PLAYBOOK, "p1").await.unwrap();
     server.subscribe("acme", "basic").await.unwrap();
     let mut sidecar = Sidecar::attach(&server, 1, "acme").await;
@@ -368,7 +450,7 @@ async fn an_administrator_is_heard_at_once() {
     };
     let account = server.accounts().await.suspend(request).await.unwrap().into_inner().account.unwrap();
     assert!(account.suspended);
-    assert!(matches!(told.next().await.unwrap().unwrap(), Told::Terms(_, terms) if terms.suspended));
+    suspended(&mut told).await;
     let second = PLAYBOOK.replace("version: 1", "version: 2");
     server.publish(&second, "p2").await.unwrap();
     assert_eq!(told.next().await.unwrap().unwrap(), Told::Playbook(second));
@@ -376,10 +458,8 @@ async fn an_administrator_is_heard_at_once() {
     assert!(told.next().await.is_none_or(|end| end.is_err()), "the watch ends with the ledger");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_is_no_longer_current_is_fenced() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path()).await;
+async fn a_process_that_is_no_longer_current_is_fenced(place: &Place) {
+    let server = Server::start(place).await;
     server.publish(PLAYBOOK, "p1").await.unwrap();
     server.subscribe("acme", "basic").await.unwrap();
     let old = Sidecar::attach(&server, 1, "acme").await;
@@ -396,17 +476,15 @@ async fn a_process_that_is_no_longer_current_is_fenced() {
     assert!(matches!(old.client.decide(old.who, &account, &ask, WAIT).await, Err(DecideError::Fenced)));
     server.stop().await;
     // It is remembered.
-    let server = Server::start(dir.path()).await;
+    let server = Server::start(place).await;
     assert_eq!(lease(&server, old.who).await, Err(LinkError::Fenced));
     let current = Sender { epoch: Epoch { start: 2, ..old.who.epoch }, ..old.who };
     assert!(matches!(lease(&server, current).await, Ok(Leased::Granted(_))));
     server.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_ledger_decides_and_its_faults_are_the_callers_answer() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path()).await;
+async fn the_ledger_decides_and_its_faults_are_the_callers_answer(place: &Place) {
+    let server = Server::start(place).await;
     server.publish(PLAYBOOK, "p1").await.unwrap();
     server.subscribe("acme", "basic").await.unwrap();
     let sidecar = Sidecar::attach(&server, 1, "acme").await;
@@ -431,10 +509,8 @@ async fn the_ledger_decides_and_its_faults_are_the_callers_answer() {
     server.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_cannot_be_applied_stops_no_other() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path()).await;
+async fn a_record_that_cannot_be_applied_stops_no_other(place: &Place) {
+    let server = Server::start(place).await;
     server.publish(PLAYBOOK, "p1").await.unwrap();
     server.subscribe("acme", "basic").await.unwrap();
     let mut sidecar = Sidecar::attach(&server, 1, "acme").await;
@@ -459,21 +535,20 @@ async fn a_record_that_cannot_be_applied_stops_no_other() {
     let refused = sidecar.client.report(sidecar.who, falling, Vec::new()).await;
     assert!(matches!(refused, Err(LinkError::Refused(_))), "{refused:?}");
     server.stop().await;
-    let server = Server::start(dir.path()).await;
+    let server = Server::start(place).await;
     let client = LeaseClient::new(&server.url()).unwrap();
     assert_eq!(client.attach(sidecar.who.sidecar, 1).await.unwrap().acknowledged, last.number);
     server.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn time_does_its_work_without_anybody_asking() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path()).await;
+async fn time_does_its_work_without_anybody_asking(place: &Place) {
+    let server = Server::start(place).await;
     server.publish(PLAYBOOK, "p1").await.unwrap();
     server.subscribe("acme", "basic").await.unwrap();
     let mut sidecar = Sidecar::attach(&server, 1, "acme").await;
     sidecar.authorize("1").await.unwrap();
     let mut told = sidecar.client.watch(sidecar.who).await.unwrap();
+    assert!(matches!(told.next().await.unwrap().unwrap(), Told::Terms(..)), "what the watch begins with");
     let request = wire::GrantRequest {
         account: "acme".to_owned(),
         credits: "5".to_owned(),
@@ -499,10 +574,8 @@ async fn time_does_its_work_without_anybody_asking() {
     server.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn writes_that_cannot_be_are_refused_by_name() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(dir.path()).await;
+async fn writes_that_cannot_be_are_refused_by_name(place: &Place) {
+    let server = Server::start(place).await;
     let no_playbook = server.subscribe("acme", "basic").await.unwrap_err();
     assert_eq!(refusal(&no_playbook), (Code::NotFound, "PLAYBOOK_UNKNOWN".to_owned()));
     assert_eq!(server.publish(PLAYBOOK, "").await.unwrap(), 1, "only checked");

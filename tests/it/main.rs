@@ -7,6 +7,10 @@ mod cli_dev;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
+mod ledger_shared;
+#[cfg(test)]
+mod postgresql;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod tidy;
