@@ -104,11 +104,15 @@ async fn spent(url: &str, names: &[AccountId], sent: usize) -> Result<()> {
 }
 
 #[derive(Default)]
-struct Journal(Vec<SidecarRecord>);
+struct Journal(Vec<SidecarRecord>, Option<SidecarRecord>);
 
 impl Log for Journal {
-    fn append(&mut self, account: &AccountId, event: &WalletEvent, _: bool) -> u64 {
-        self.0.push(SidecarRecord { account: account.clone(), event: event.clone() });
+    fn prepare(&mut self, account: &AccountId, event: &WalletEvent) {
+        self.1 = Some(SidecarRecord { account: account.clone(), event: event.clone() });
+    }
+
+    fn append(&mut self, _: &AccountId, _: bool) -> u64 {
+        self.0.extend(self.1.take());
         self.last()
     }
 
