@@ -14,6 +14,8 @@ pub mod engine;
 
 pub mod scenario;
 
+pub mod simulation;
+
 pub mod storage;
 
 pub mod telemetry;

@@ -10,6 +10,7 @@
 //! | `id` | parsed names and ids |
 //! | `by_id` | a map by reservation id |
 //! | `cbor` | how values are put into bytes |
+//! | `planted` | bugs for the simulator to find; no release has them |
 
 pub mod amount;
 pub mod by_id;
@@ -17,6 +18,7 @@ pub mod calendar;
 pub mod cbor;
 pub mod id;
 pub mod percent;
+pub mod planted;
 pub mod ratio;
 pub mod time;
 
@@ -24,5 +26,6 @@ pub use amount::{AmountError, Credits, Money, Quantity};
 pub use by_id::ById;
 pub use id::{AccountId, BlockId, Epoch, IdError, LeaseId, Name, RequestId, ReservationId, SidecarId};
 pub use percent::Percent;
+pub use planted::Planted;
 pub use ratio::{Ratio, Rounding};
 pub use time::{Length, Timestamp};

@@ -39,6 +39,7 @@ pub const ROOMS: &[Room] = &[
     Room { name: "lease", may_use: MayUse::Only(VALUES) },
     Room { name: "engine", may_use: MayUse::Only(MACHINES) },
     Room { name: "scenario", may_use: MayUse::Only(SCENARIOS) },
+    Room { name: "simulation", may_use: MayUse::Only(MACHINES) },
     Room { name: "storage", may_use: MayUse::Shell },
     Room { name: "telemetry", may_use: MayUse::Shell },
     Room { name: "config", may_use: MayUse::Shell },

@@ -10,7 +10,7 @@ use crate::credit::{Block, CapKey};
 use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals, Room, sizing};
 use crate::playbook::draw_order::Species;
 use crate::types::amount::AMOUNT_MAX;
-use crate::types::{BlockId, Credits, Epoch, LeaseId, SidecarId, Timestamp};
+use crate::types::{BlockId, Credits, Epoch, LeaseId, Planted, SidecarId, Timestamp};
 
 /// What comes of asking for a lease.
 #[derive(Clone, Debug)]
@@ -241,6 +241,9 @@ impl Work<'_> {
     }
 
     pub(super) fn reclaim_after(&self) -> i64 {
+        if Planted::ReclaimedWithoutMargin.is_here() {
+            return -self.lasts() / 2;
+        }
         self.account
             .contract
             .as_ref()

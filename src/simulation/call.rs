@@ -1,0 +1,518 @@
+//! One call's way at a sidecar, as `sidecar/calls.rs` has it: decided on the lease in hand; else the ledger is asked, one
+//! question per account at a time; else the sidecar answers alone.
+
+use std::rc::Rc;
+
+use super::agenda::Event;
+use super::disk::Stored;
+use super::message::{Answers, Asks, Question};
+use super::node::Standing;
+use super::turn::{self, Reply, Turn, Wish};
+use super::world::{Rpc, World};
+use crate::credit::State;
+use crate::engine::account::{RunAsk, RunReply};
+use crate::engine::frame::Rest;
+use crate::engine::wallet::{Link, Log};
+use crate::lease::{Ask, Grant};
+use crate::types::{AccountId, Planted, ReservationId, Timestamp};
+
+/// How often one call asks because others took what came.
+const ASKS_MAX: usize = 8;
+
+/// How long a call waits for the ledger's word.
+const WAIT: i64 = 1_000_000;
+const RENEW_WITHIN: i64 = 5_000_000;
+
+/// How long a record that the ledger booked is remembered.
+const RECORD_MICROS: i64 = 3_600_000_000;
+
+#[derive(Debug)]
+pub struct Call {
+    pub place: usize,
+    pub account: AccountId,
+    pub wish: Rc<Wish>,
+    stage: Stage,
+    asks: usize,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Until it is known whether the ledger is in reach.
+    Settling(First),
+    /// Until it may ask.
+    Turn,
+    /// Until the ledger has what was journaled before the question.
+    Flushing(u64, First),
+    /// The ledger is asked for a lease; when that was, and whether something is needed.
+    Asking { asked_at: Timestamp, asked: i64, needed: bool },
+    Deciding,
+    /// Until the record is on disk.
+    Durable(u64, Box<Reply>),
+}
+
+#[derive(Debug)]
+enum First {
+    Lease(Box<Ask>),
+    Decide(Box<RunAsk>),
+}
+
+impl World {
+    /// A caller asks at a sidecar.
+    pub fn begin_call(&mut self, id: u64, place: usize, account: &AccountId, wish: Wish) {
+        let call = Call { place, account: account.clone(), wish: Rc::new(wish), stage: Stage::Turn, asks: 0 };
+        self.calls.insert(id, call);
+        if let Some(Ok(turn)) = self.try_turn(id, Link::Untried) {
+            match turn {
+                Turn::Done { reply, wait } => self.conclude(id, *reply, wait),
+                Turn::Lease(ask) => {
+                    self.keep_burn(id, &ask);
+                    self.settle(id, First::Lease(ask));
+                }
+                Turn::Decide(ask) => self.settle(id, First::Decide(ask)),
+            }
+        }
+    }
+
+    /// Asks for more time for a lease.
+    pub fn renew(&mut self, place: usize, account: &AccountId) {
+        let id = self.numbers.next();
+        let wish = Rc::new(Wish::Renew);
+        self.calls.insert(id, Call { place, account: account.clone(), wish, stage: Stage::Turn, asks: 0 });
+        self.agenda.plan(self.now + RENEW_WITHIN, Event::Deadline(id));
+        let node = self.nodes.get(place).and_then(|node| node.process.as_ref());
+        if node.is_some_and(|process| process.sender().is_some()) {
+            self.wait_for_turn(id);
+        } else {
+            self.conclude(id, Reply::NotReady, 0);
+        }
+    }
+
+    /// Looks at the wallet once. `None`: it was answered, or is gone.
+    fn try_turn(&mut self, id: u64, link: Link) -> Option<Result<Turn, ()>> {
+        let call = self.calls.get(&id)?;
+        let (place, account, wish) = (call.place, call.account.clone(), Rc::clone(&call.wish));
+        let own = self.nodes.get(place)?.id;
+        let turn =
+            self.visit(place, &account, |slot, here, disk| turn::look(&wish, slot, here, disk, link, own))?;
+        match turn {
+            Ok(turn) => Some(Ok(turn)),
+            Err(reply) => {
+                self.conclude(id, reply, 0);
+                None
+            }
+        }
+    }
+
+    /// An ask that is not sent: the use that it was to tell is told by the next.
+    fn keep_burn(&mut self, id: u64, ask: &Ask) {
+        let burn = ask.burn;
+        if burn.is_positive()
+            && let Some((place, account)) = self.calls.get(&id).map(|call| (call.place, call.account.clone()))
+        {
+            self.visit(place, &account, |slot, _, _| slot.burn += burn);
+        }
+    }
+
+    fn stage(&mut self, id: u64, stage: Stage) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.stage = stage;
+        }
+    }
+
+    fn standing(&self, id: u64) -> Option<(usize, Standing)> {
+        let place = self.calls.get(&id)?.place;
+        Some((place, self.nodes.get(place)?.process.as_ref()?.link))
+    }
+
+    /// The way by the ledger, once it is known whether it is in reach.
+    fn settle(&mut self, id: u64, first: First) {
+        self.agenda.plan(self.now + WAIT, Event::Deadline(id));
+        self.go_around(id, first);
+    }
+
+    fn go_around(&mut self, id: u64, first: First) {
+        match (self.standing(id), first) {
+            (None, _) => {}
+            (Some((_, Standing::Trying)), first) => self.stage(id, Stage::Settling(first)),
+            (Some((_, Standing::Down)), _) => self.alone(id),
+            (Some((_, Standing::Up(_))), First::Decide(ask)) => self.pass_on(id, ask),
+            (Some((_, Standing::Up(_))), First::Lease(_)) => self.wait_for_turn(id),
+        }
+    }
+
+    /// It is known now whether the ledger is in reach.
+    pub fn link_settled(&mut self, place: usize) {
+        let waiting = self.calls.iter().filter(|(_, call)| call.place == place);
+        let waiting = waiting.filter(|(_, call)| matches!(call.stage, Stage::Settling(_)));
+        let waiting: Vec<u64> = waiting.map(|(id, _)| *id).collect();
+        for id in waiting {
+            let Some(call) = self.calls.get_mut(&id) else { continue };
+            if let Stage::Settling(first) = std::mem::replace(&mut call.stage, Stage::Turn) {
+                self.go_around(id, first);
+            }
+        }
+    }
+
+    fn wait_for_turn(&mut self, id: u64) {
+        self.stage(id, Stage::Turn);
+        let Some((place, account)) = self.calls.get(&id).map(|call| (call.place, call.account.clone())) else {
+            return;
+        };
+        let taken = self.visit(place, &account, |slot, _, _| {
+            if slot.turn.is_none() {
+                slot.turn = Some(id);
+                return true;
+            }
+            slot.waiting.push_back(id);
+            false
+        });
+        if taken == Some(true) {
+            self.has_turn(id);
+        }
+    }
+
+    fn leave_turn(&mut self, id: u64) {
+        let Some((place, account)) = self.calls.get(&id).map(|call| (call.place, call.account.clone())) else {
+            return;
+        };
+        let next = self.nodes.get_mut(place).and_then(|node| node.process.as_mut()).and_then(|process| {
+            let slot = process.slot(&account);
+            slot.waiting.retain(|waits| *waits != id);
+            if slot.turn != Some(id) {
+                return None;
+            }
+            slot.turn = slot.waiting.pop_front();
+            slot.turn
+        });
+        if let Some(next) = next {
+            self.agenda.plan(self.now, Event::Turn(next));
+        }
+    }
+
+    /// It may ask: whoever had the turn before may have fetched enough for it, too.
+    pub fn has_turn(&mut self, id: u64) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let (place, account) = (call.place, call.account.clone());
+        if matches!(*call.wish, Wish::Renew) {
+            let ask = self.visit(place, &account, |slot, _, _| {
+                slot.wallet.lease.as_ref()?;
+                let mut ask = slot.wallet.renewal();
+                ask.burn += std::mem::take(&mut slot.burn);
+                Some(ask)
+            });
+            return match ask.flatten() {
+                Some(ask) => self.exchange(id, Box::new(ask)),
+                None => self.conclude(id, Reply::NotReady, 0),
+            };
+        }
+        call.asks += 1;
+        let last = call.asks > ASKS_MAX;
+        match self.try_turn(id, if last { Link::Asked } else { Link::Untried }) {
+            None | Some(Err(())) => {}
+            Some(Ok(Turn::Done { reply, wait })) => self.conclude(id, *reply, wait),
+            Some(Ok(_)) if last => self.alone(id),
+            Some(Ok(Turn::Lease(ask))) => self.exchange(id, ask),
+            Some(Ok(Turn::Decide(ask))) => {
+                self.leave_turn(id);
+                self.pass_on(id, ask);
+            }
+        }
+    }
+
+    /// The ledger decides the whole call; what lies idle here is free for its decision.
+    fn pass_on(&mut self, id: u64, ask: Box<RunAsk>) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let (place, account, draws) = (call.place, call.account.clone(), call.wish.may_draw());
+        if draws {
+            self.visit(place, &account, |slot, here, disk| {
+                slot.wallet.give_back(here, disk);
+            });
+        }
+        self.await_outbox(id, First::Decide(ask));
+    }
+
+    /// What was given back or charged so far is known to the ledger before it is asked.
+    fn exchange(&mut self, id: u64, mut ask: Box<Ask>) {
+        if let Some(call) = self.calls.get(&id) {
+            let (place, account) = (call.place, call.account.clone());
+            let kept = self.visit(place, &account, |slot, _, _| std::mem::take(&mut slot.burn));
+            ask.burn += kept.unwrap_or_default();
+        }
+        self.await_outbox(id, First::Lease(ask));
+    }
+
+    fn await_outbox(&mut self, id: u64, first: First) {
+        let Some(node) = self.calls.get(&id).and_then(|call| self.nodes.get(call.place)) else { return };
+        let through = node.disk.waits_to();
+        let ready = node.disk.pending.is_empty();
+        self.stage(id, Stage::Flushing(through, first));
+        if ready {
+            self.put_question(id);
+        }
+    }
+
+    /// Records were acknowledged: whoever waited for that asks now.
+    pub fn outbox_flushed(&mut self, place: usize) {
+        let Some(node) = self.nodes.get(place) else { return };
+        let first = node.disk.pending.front().copied().unwrap_or(u64::MAX);
+        let ready = self.calls.iter().filter(|(_, call)| call.place == place);
+        let ready = ready.filter(|(_, call)| matches!(call.stage, Stage::Flushing(through, _) if through < first));
+        let ready: Vec<u64> = ready.map(|(id, _)| *id).collect();
+        for id in ready {
+            self.put_question(id);
+        }
+    }
+
+    fn put_question(&mut self, id: u64) {
+        let rpc = self.numbers.next();
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let wait = if matches!(*call.wish, Wish::Renew) { RENEW_WITHIN } else { WAIT };
+        let Stage::Flushing(_, first) = std::mem::replace(&mut call.stage, Stage::Deciding) else { return };
+        let (place, account) = (call.place, call.account.clone());
+        let Some(node) = self.nodes.get_mut(place) else { return };
+        let (from, asked) = (node.address(), node.boottime.at(self.now));
+        let Some(process) = node.process.as_mut() else { return };
+        let Some(who) = process.sender() else { return self.away(id) };
+        let what = match first {
+            First::Lease(mut ask) => {
+                ask.number = process.asks;
+                process.asks += 1;
+                let needed = ask.credits.is_positive() || !ask.caps.is_empty();
+                call.stage = Stage::Asking { asked_at: process.time.now(asked), asked, needed };
+                Asks::Lease(account, ask, wait)
+            }
+            First::Decide(ask) => Asks::Decide(account, ask, wait),
+        };
+        self.rpcs.insert(rpc, Rpc::Call { call: id });
+        self.agenda.plan(self.now + wait, Event::Expired(rpc));
+        self.ask_ledger(Question { from, rpc, who, what });
+    }
+
+    /// The ledger's answer to a call's question.
+    pub fn hear_call(&mut self, place: usize, id: u64, what: Answers) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let account = call.account.clone();
+        match (&call.stage, what) {
+            (Stage::Asking { asked_at, asked, needed }, Answers::Leased(Some(grant))) => {
+                let (asked_at, asked, needed) = (*asked_at, *asked, *needed);
+                self.granted(id, &grant, (asked_at, asked), needed);
+            }
+            (Stage::Asking { .. }, Answers::Leased(None)) => {
+                self.visit(place, &account, |slot, _, _| slot.wallet.closed());
+                self.look_last(id);
+            }
+            (Stage::Deciding, Answers::Decided(decided)) => match *decided {
+                Ok(reply) => self.decided(id, reply),
+                Err(fault) => self.conclude(id, Reply::Fault(fault), 0),
+            },
+            (Stage::Asking { .. } | Stage::Deciding, _) => self.away(id),
+            _ => {}
+        }
+    }
+
+    fn granted(&mut self, id: u64, grant: &Grant, (asked_at, asked): (Timestamp, i64), needed: bool) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let (place, account, renews) = (call.place, call.account.clone(), matches!(*call.wish, Wish::Renew));
+        if let Some(node) = self.nodes.get_mut(place) {
+            let answered = node.boottime.at(self.now);
+            if let Some(process) = node.process.as_mut() {
+                process.time.learn(asked, answered, grant.at);
+            }
+        }
+        self.visit(place, &account, |slot, here, disk| take_in(slot, grant, asked_at, here, disk));
+        if renews {
+            return self.conclude(id, Reply::NotReady, 1);
+        }
+        // The ledger was asked for just this, and had nothing.
+        let settles = needed && grant.slices.is_empty() && grant.rooms.is_empty();
+        match self.try_turn(id, Link::Untried) {
+            Some(Ok(Turn::Done { reply, wait })) => self.conclude(id, *reply, wait),
+            Some(Ok(Turn::Lease(ask))) if settles => {
+                self.keep_burn(id, &ask);
+                self.look_last(id);
+            }
+            Some(Ok(Turn::Lease(ask))) => {
+                self.keep_burn(id, &ask);
+                self.has_turn(id);
+            }
+            Some(Ok(Turn::Decide(_))) => self.has_turn(id),
+            Some(Err(())) | None => {}
+        }
+    }
+
+    /// The ledger has nothing more to give: the answer is what it is.
+    fn look_last(&mut self, id: u64) {
+        match self.try_turn(id, Link::Asked) {
+            Some(Ok(Turn::Done { reply, wait })) => self.conclude(id, *reply, wait),
+            Some(Ok(_)) => self.away(id),
+            Some(Err(())) | None => {}
+        }
+    }
+
+    /// The ledger has decided: that it settles this run is on disk before the answer goes out.
+    fn decided(&mut self, id: u64, reply: RunReply) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let (place, account, wish) = (call.place, call.account.clone(), Rc::clone(&call.wish));
+        let Some(own) = self.nodes.get(place).map(|node| node.id) else { return };
+        let run = wish.id().unwrap_or_default();
+        let (reply, until) = match (reply, &*wish) {
+            (RunReply::Authorize(answer), Wish::Authorize(asked)) => {
+                let times = (answer.as_of, answer.expires_at.unwrap_or(answer.as_of));
+                let version = answer.version;
+                let handle = answer.reservation.and_then(|_| {
+                    let made = |slot: &mut super::node::Slot, _: crate::engine::wallet::Here<'_>, _: &mut super::disk::Disk| {
+                        turn::handle_asked(slot, asked, version, times, own)
+                    };
+                    self.visit(place, &account, made)?
+                });
+                let until = answer.reservation.map(|_| times.1);
+                (Reply::Authorize(*answer, handle.map(Box::new)), until)
+            }
+            (RunReply::Progress(answer), _) => {
+                let until = answer.stop_by;
+                (Reply::Progress(*answer), Some(until))
+            }
+            (RunReply::Run(answer), wish) => {
+                let until = match wish {
+                    Wish::Commit(_, handle) | Wish::Release(_, handle) => Some(handle.expires_at),
+                    _ => None,
+                };
+                (Reply::Run(*answer), until)
+            }
+            (RunReply::Authorize(_), _) => (Reply::NotReady, None),
+        };
+        let until = until.or_else(|| matches!(*wish, Wish::Record(_)).then(|| self.in_an_hour(place)).flatten());
+        let wait = until.map_or(0, |until| self.note_elsewhere(place, &account, run, until));
+        self.conclude(id, reply, wait);
+    }
+
+    fn in_an_hour(&mut self, place: usize) -> Option<Timestamp> {
+        let node = self.nodes.get_mut(place)?;
+        let boottime = node.boottime.at(self.now);
+        Some(node.process.as_mut()?.time.now(boottime).plus_micros(RECORD_MICROS))
+    }
+
+    /// Journals that the ledger settles a run; answers the record, or 0 where that is known or over.
+    fn note_elsewhere(&mut self, place: usize, account: &AccountId, id: ReservationId, until: Timestamp) -> u64 {
+        let noted = self.visit(place, account, |slot, here, disk| {
+            if slot.elsewhere.contains_key(&id) || until <= here.at {
+                return 0;
+            }
+            slot.elsewhere.insert(id, until);
+            disk.urgent = true;
+            disk.put(Stored::Elsewhere { account: account.clone(), id, until })
+        });
+        noted.unwrap_or(0)
+    }
+
+    /// The ledger did not answer, or could not.
+    fn away(&mut self, id: u64) {
+        if let Some((place, _)) = self.standing(id) {
+            self.suspect(place);
+        }
+        self.alone(id);
+    }
+
+    /// The caller's patience is over.
+    pub fn deadline(&mut self, id: u64) {
+        let waits_for_ledger = self.calls.get(&id).is_some_and(|call| !matches!(call.stage, Stage::Durable(..)));
+        if waits_for_ledger {
+            self.away(id);
+        }
+    }
+
+    /// The sidecar answers without the ledger.
+    fn alone(&mut self, id: u64) {
+        self.leave_turn(id);
+        let renews = self.calls.get(&id).is_some_and(|call| matches!(*call.wish, Wish::Renew));
+        if renews {
+            return self.conclude(id, Reply::NotReady, 0);
+        }
+        match self.try_turn(id, Link::Unreachable) {
+            Some(Ok(Turn::Done { reply, wait })) => self.conclude(id, *reply, wait),
+            Some(Ok(_)) => self.conclude(id, Reply::NotReady, 0),
+            Some(Err(())) | None => {}
+        }
+    }
+
+    /// Answers, once record `wait` is on disk. A renewal ends here, well where `wait` is not 0.
+    fn conclude(&mut self, id: u64, reply: Reply, mut wait: u64) {
+        self.leave_turn(id);
+        let Some(call) = self.calls.get(&id) else { return };
+        let (place, account, wish) = (call.place, call.account.clone(), Rc::clone(&call.wish));
+        if matches!(*wish, Wish::Renew) {
+            self.calls.remove(&id);
+            self.visit(place, &account, |slot, here, _| {
+                slot.renewing = false;
+                if wait == 0 {
+                    slot.wallet.renewal_failed(here.at);
+                }
+            });
+            return;
+        }
+        // Kept for a settler out of reach: the run's request id is that one's from here on.
+        if let (Reply::Run(answer), Some(run)) = (&reply, wish.id())
+            && answer.state == State::Accepted
+        {
+            let until = match &*wish {
+                Wish::Commit(_, handle) | Wish::Release(_, handle) => Some(handle.expires_at),
+                _ => self.in_an_hour(place),
+            };
+            wait = wait.max(until.map_or(0, |until| self.note_elsewhere(place, &account, run, until)));
+        }
+        if Planted::AcknowledgedBeforeDurable.is_here() && matches!(*wish, Wish::Commit(..)) {
+            wait = 0;
+        }
+        let Some(node) = self.nodes.get_mut(place) else { return };
+        if wait <= node.disk.durable() {
+            self.answer(id, reply);
+        } else {
+            node.disk.urgent = true;
+            self.stage(id, Stage::Durable(wait, Box::new(reply)));
+            self.flush(place);
+        }
+    }
+
+    /// Answers whoever waited for the disk.
+    pub fn answer_durable(&mut self, place: usize) {
+        let Some(durable) = self.nodes.get(place).map(|node| node.disk.durable) else { return };
+        let ready = self.calls.iter().filter(|(_, call)| call.place == place);
+        let ready = ready.filter(|(_, call)| matches!(call.stage, Stage::Durable(wait, _) if wait <= durable));
+        let ready: Vec<u64> = ready.map(|(id, _)| *id).collect();
+        for id in ready {
+            let Some(call) = self.calls.get_mut(&id) else { continue };
+            if let Stage::Durable(_, reply) = std::mem::replace(&mut call.stage, Stage::Deciding) {
+                self.answer(id, *reply);
+            }
+        }
+    }
+
+    fn answer(&mut self, id: u64, reply: Reply) {
+        if let Some(call) = self.calls.remove(&id) {
+            self.answered(id, &call, reply);
+        }
+    }
+}
+
+/// Takes a grant into the wallet.
+fn take_in(
+    slot: &mut super::node::Slot,
+    grant: &Grant,
+    asked_at: Timestamp,
+    here: crate::engine::wallet::Here<'_>,
+    disk: &mut super::disk::Disk,
+) {
+    let wallet = &mut slot.wallet;
+    if wallet.lease.is_none() && grant.slices.is_empty() && grant.rooms.is_empty() {
+        // Nothing was leased: terms and figures came alone.
+        wallet.changed(&grant.terms, here, disk);
+        wallet.rest = Rest {
+            balance: grant.rest.0,
+            last_resort: grant.rest.1,
+            caps: grant.rest_caps.iter().cloned().collect(),
+        };
+        wallet.out_of_reach = grant.out_of_reach;
+        return;
+    }
+    slot.barrier = wallet.leased(grant, asked_at, here, disk);
+}

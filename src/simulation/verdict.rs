@@ -1,0 +1,200 @@
+//! The end of a world: everything is mended, everybody has reported, every silence is over. Then the ledger must say what
+//! callers were answered, to the last credit, and nothing may be stranded.
+
+use super::auditor::Seen;
+use super::turn::{Reply, Wish};
+use super::world::{World, hash};
+use crate::credit::{Decision, State};
+use crate::engine::call::{Authorize, Release};
+use crate::playbook::charge::Quantities;
+use crate::types::{AccountId, Credits, Name, Quantity, ReservationId};
+
+/// So long after everything is mended, in microseconds, every lease and seal is over: a seal lasts an hour.
+const OVER: i64 = 2 * 3_600_000_000;
+
+/// After that nothing is answered any more but by timers: so long it takes to reach everybody once.
+const PROBE: i64 = 5_000_000;
+
+impl World {
+    /// Lets time pass; false where something went wrong.
+    fn pass(&mut self, micros: i64) -> bool {
+        let until = self.now + micros;
+        self.agenda.plan(until, super::agenda::Event::Quiet);
+        while self.now < until {
+            if !self.go_on() {
+                return self.problem.is_none();
+            }
+        }
+        self.problem.is_none()
+    }
+
+    /// Mends everything and compares.
+    pub fn settle_up(&mut self) {
+        self.mend();
+        if !self.pass(OVER) {
+            return;
+        }
+        self.compare();
+        let accounts: Vec<AccountId> =
+            self.auditor.money.iter().filter(|(_, money)| !money.lapses).map(|(id, _)| id.clone()).collect();
+        for account in accounts {
+            if self.problem.is_none() {
+                self.probe(&account);
+            }
+        }
+        if self.problem.is_none() && self.pass(OVER) {
+            self.compare();
+        }
+    }
+
+    fn compare(&mut self) {
+        let accounts: Vec<AccountId> = self.auditor.money.keys().cloned().collect();
+        for account in accounts {
+            let checked = self.nothing_stranded(&account).and_then(|()| self.books_balance(&account));
+            let checked = checked.and_then(|()| self.charges_stand(&account)).and_then(|()| self.replays(&account));
+            if let Err(problem) = checked {
+                self.fail(format!("at the end, account {account}: {problem}"));
+            }
+        }
+    }
+
+    fn nothing_stranded(&self, account: &AccountId) -> Result<(), String> {
+        let Some(slot) = self.ledger.slots.get(account) else { return Err("it is gone".to_owned()) };
+        let elsewhere: Credits = slot.account.elsewhere().values().copied().sum();
+        if elsewhere.is_positive() {
+            return Err(format!("{elsewhere} are stranded at leases and seals"));
+        }
+        let rooms = slot.account.leases.values().map(|lease| &lease.rooms);
+        if rooms.clone().any(|rooms| !rooms.is_empty()) {
+            return Err(format!("room of caps is stranded: {:?}", rooms.collect::<Vec<_>>()));
+        }
+        if !slot.account.book.runs.is_empty() {
+            let open: Vec<ReservationId> = slot.account.book.runs.keys().copied().collect();
+            return Err(format!("runs are still open: {open:?}"));
+        }
+        if let Some(held) = slot.account.book.counters.iter().find(|(_, counter)| counter.held.is_positive()) {
+            return Err(format!("a cap is held by nobody: {held:?}"));
+        }
+        Ok(())
+    }
+
+    /// What blocks spent, and what is owed, is what runs were charged; and nothing is missing of what was given.
+    fn books_balance(&self, account: &AccountId) -> Result<(), String> {
+        let Some(slot) = self.ledger.slots.get(account) else { return Ok(()) };
+        let balance = slot.account.balance(slot.account.clock, &Default::default());
+        let charged: Credits = slot.account.book.finals.values().map(|ended| ended.charged()).sum();
+        let booked: Credits =
+            slot.account.booked.values().map(|b| crate::credit::hold::total(&b.spent) + b.debt).sum();
+        if balance.spent + balance.debt != charged + booked {
+            return Err(format!(
+                "spent {}, owed {}, and runs were charged {charged} + {booked}",
+                balance.spent, balance.debt
+            ));
+        }
+        let money = self.auditor.money.get(account).filter(|money| !money.lapses);
+        let Some(money) = money.filter(|money| money.overage.is_zero()) else { return Ok(()) };
+        if balance.available + balance.spent != money.credits {
+            return Err(format!(
+                "available {} and spent {}, and it was given {}",
+                balance.available, balance.spent, money.credits
+            ));
+        }
+        Ok(())
+    }
+
+    /// Per reservation the ledger's final charge is what its settler answered last.
+    fn charges_stand(&self, account: &AccountId) -> Result<(), String> {
+        let Some(slot) = self.ledger.slots.get(account) else { return Ok(()) };
+        let finals = &slot.account.book.finals;
+        for (id, run) in self.auditor.runs.iter().filter(|(_, run)| run.account == *account) {
+            let ended = finals.get(id);
+            let lost = |sidecar| self.auditor.lost_disks.contains(sidecar);
+            if run.settled.iter().any(|(_, at)| lost(at)) || run.accepted.iter().any(lost) {
+                continue;
+            }
+            let charged = ended.map(|ended| ended.charged());
+            if let Some((last, _)) = run.settled.last() {
+                // Held at two sidecars, each settles it: the ledger has one of both answers.
+                let stands = if run.at.len() > 1 || run.direct {
+                    run.settled.iter().any(|(one, _)| Some(*one) == charged)
+                } else {
+                    Some(*last) == charged
+                };
+                if !stands {
+                    return Err(format!("run {id}: {:?} was answered, the ledger has {charged:?}; {run:?}", run.settled));
+                }
+            } else if !run.accepted.is_empty() && !ended.is_some_and(|ended| ended.state == State::Settled) && run.action.as_str() != "lead" {
+                return Err(format!("run {id}: its commit was accepted, and the ledger has {ended:?}"));
+            }
+        }
+        for (id, ended) in finals.iter().filter(|(_, ended)| ended.charged().is_positive()) {
+            let asked = self.auditor.runs.get(id);
+            if !asked.is_some_and(Seen::may_be_charged) {
+                return Err(format!("run {id} was charged {}, and nobody was told: {asked:?}", ended.charged()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reading the journal gives the state.
+    fn replays(&self, account: &AccountId) -> Result<(), String> {
+        let Some(slot) = self.ledger.slots.get(account) else { return Ok(()) };
+        let replayed = self.ledger.replayed(account, &self.playbooks);
+        if slot.account.is_same_as(&replayed) { Ok(()) } else { Err("replaying its journal gives another state".to_owned()) }
+    }
+
+    /// Everybody takes a little of an account; then one run may have all the rest, and no run a credit more.
+    fn probe(&mut self, account: &AccountId) {
+        for place in 0..self.nodes.len() {
+            self.probing(account, place, 1, true);
+        }
+        if !self.pass(PROBE) {
+            return;
+        }
+        let Some(slot) = self.ledger.slots.get(account) else { return };
+        let balance = slot.account.balance(slot.account.clock, &Default::default());
+        let money = self.auditor.money.get(account).map_or(Credits::ZERO, |money| money.credits + money.overage);
+        let left = money.saturating_sub(balance.spent + balance.debt + balance.held);
+        let units = i64::try_from(left.decimal().trunc().mantissa()).unwrap_or(0);
+        if units == 0 || balance.debt.is_positive() || balance.lapsed.is_positive() {
+            return;
+        }
+        let place = self.dice.below(self.nodes.len());
+        let whole = self.probing(account, place, units, false);
+        if self.problem.is_none() && whole != Some(Decision::Denied) {
+            let other = (place + 1) % self.nodes.len().max(1);
+            let more = self.probing(account, other, 1, false);
+            if more.is_some_and(|decision| decision != Decision::Denied) {
+                self.fail(format!("account {account}: one credit more than there was is {more:?}"));
+            }
+        } else if self.problem.is_none() {
+            self.fail(format!("account {account}: {units} credits are left, and a run may not have them"));
+        }
+    }
+
+    /// One authorisation in peace; answers the decision. With `ends`, the run is released at once.
+    fn probing(&mut self, account: &AccountId, place: usize, units: i64, ends: bool) -> Option<Decision> {
+        let call = Authorize {
+            id: ReservationId(hash(b"probe", self.numbers.next())),
+            action: Name::parse("quick").ok()?,
+            subject: Default::default(),
+            quantities: units.to_string().parse::<Quantity>().ok().map(Quantities::Single),
+            dimensions: Default::default(),
+            run_id: None,
+            parent: None,
+            retry_of: None,
+            ttl: None,
+            validate_only: false,
+        };
+        let before = self.callers.runs.len();
+        self.callers.last = None;
+        self.ask(place, account, Wish::Authorize(call));
+        self.pass(PROBE / 2);
+        let Some(Reply::Authorize(answer, handle)) = self.callers.last.take() else { return None };
+        self.callers.runs.truncate(before);
+        if let Some(handle) = handle.filter(|_| ends) {
+            self.ask(place, account, Wish::Release(Release { id: handle.id }, handle));
+        }
+        Some(answer.decision)
+    }
+}
