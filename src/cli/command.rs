@@ -21,6 +21,7 @@ use super::release::ReleaseArgs;
 use super::reservation::ReservationCommand;
 use super::screen::Screen;
 use super::sidecar;
+use super::simulate::SimulateArgs;
 use super::version;
 use crate::config::{ConfigArgs, DevConfig, SidecarConfig};
 
@@ -75,6 +76,9 @@ enum Command {
     /// Looks at the journal that a stopped sidecar or ledger left, without changing it
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Plays simulated worlds of sidecars, a ledger and a bad network; says what goes wrong in them
+    #[command(after_help = STATUSES)]
+    Simulate(SimulateArgs),
     /// Shows the configuration of a process
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -125,6 +129,7 @@ impl Cli {
             Command::Account(command) => wait(command.run(screen)),
             Command::Playbook(command) => command.run(screen),
             Command::Journal(command) => command.run(screen),
+            Command::Simulate(args) => args.run(screen),
             Command::Config(command) => command.run(screen),
             Command::Completions(args) => args.run(screen),
             Command::Version => version::run(screen),
@@ -187,6 +192,7 @@ mod tests {
             "bursar playbook get 3",
             "bursar journal verify d",
             "bursar journal dump d",
+            "bursar simulate --seed 7 --steps 500 --worlds 3",
             "bursar config show",
             "bursar config show sidecar --data-dir d",
             "bursar completions bash",

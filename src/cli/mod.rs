@@ -10,6 +10,7 @@
 //! | `account` | accounts, at the ledger |
 //! | `playbook` | playbooks: checked and played here, published at the ledger |
 //! | `journal` | what a process left on disk; `journal_record` and `cbor` read it |
+//! | `simulate` | the simulator: worlds by their seeds |
 //! | `config`, `completions`, `version` | about the program itself |
 //! | `connection`, `usage`, `pages`, `request_id`, `read` | flags and values that several share |
 //! | `screen`, `table` | what is shown |
@@ -45,6 +46,7 @@ mod reservation;
 mod sample;
 mod screen;
 mod sidecar;
+mod simulate;
 mod table;
 mod usage;
 mod version;

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::screen::Screen;
-use crate::simulation::{Outcome, simulate};
+use crate::simulation::{Outcome, simulate_about};
 
 #[derive(Clone, Debug, Args)]
 pub struct SimulateArgs {
@@ -21,6 +21,10 @@ pub struct SimulateArgs {
     /// How many worlds to play, their seeds counted up from `--seed`; it stops at the first in which something is wrong
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     worlds: u64,
+
+    /// Where something is wrong, show only the events that name this: a run, an account
+    #[arg(long, value_name = "TEXT")]
+    about: Option<String>,
 }
 
 impl SimulateArgs {
@@ -28,7 +32,7 @@ impl SimulateArgs {
         let mut traces = blake3::Hasher::new();
         let mut last = None;
         for seed in (self.seed..).take(usize::try_from(self.worlds).unwrap_or(usize::MAX)) {
-            let outcome = simulate(seed, self.steps);
+            let outcome = simulate_about(seed, self.steps, self.about.as_deref());
             if outcome.problem.is_some() {
                 say(&outcome, &outcome.trace, 1, screen)?;
                 return Ok(Exit::Failure);

@@ -314,14 +314,14 @@ plans:
         world.accounts[&known.account].book.finals.get(&known.id).map(|ended| ended.charged())
     }
 
-    /// `BURSAR_WORLDS` says how many worlds, `BURSAR_SEED` which one alone.
+    /// `BURSAR_RANDOM_WORLDS` says how many worlds, `BURSAR_SEED` which one alone.
     #[test]
     fn books_balance_in_random_worlds() {
         let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
         if let Some(seed) = number("BURSAR_SEED") {
             return run(seed, 300);
         }
-        for seed in 1..=number("BURSAR_WORLDS").unwrap_or(100) {
+        for seed in 1..=number("BURSAR_RANDOM_WORLDS").unwrap_or(100) {
             run(seed, 300);
         }
     }

@@ -50,7 +50,7 @@ plans:
     caps: [{name: run, per: run, limit: 25}, {name: watch, per: team, limit: 10, every: day, soft: true}]
     offline: {mode: deny, lease: 30s, reclaim_after: 4m}
   lapsing:
-    allowance: [{credits: 60, every: day}, {credits: 7, every: hour}]
+    allowance: [{credits: 60, every: day}, {credits: 7, every: 1h}]
     overage: [{degraded: {credits: 5, every: hour}}]
     caps: [{name: count, per: action, match: ping, runs: 9, every: hour}]
     alerts: [{name: low, balance_below: 20%}]

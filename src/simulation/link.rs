@@ -5,7 +5,7 @@ use super::disk::Stored;
 use super::message::{Address, Answers, Asks, Question, Sender, Told};
 use super::node::Standing;
 use super::world::{Rpc, World};
-use crate::types::AccountId;
+use crate::types::{AccountId, Timestamp};
 
 /// An attach that takes longer has failed.
 const ATTACH_WITHIN: i64 = 5_000_000;
@@ -23,7 +23,9 @@ impl World {
         }
         let rpc = self.numbers.next();
         process.linking = Some(rpc);
-        self.rpcs.insert(rpc, Rpc::Attach { to, asked });
+        // What is acknowledged meanwhile says nothing of the answer to this.
+        let knew = process.acknowledged;
+        self.rpcs.insert(rpc, Rpc::Attach { to, asked, knew });
         self.agenda.plan(self.now + ATTACH_WITHIN, Event::Expired(rpc));
         self.ask_ledger(Question { from: to, rpc, who, what: Asks::Attach });
     }
@@ -58,7 +60,7 @@ impl World {
     }
 
     /// The ledger took the attachment: now what changes is listened to.
-    pub fn attached(&mut self, to: Address, asked: i64, who: Sender, acknowledged: u64, at: crate::types::Timestamp) {
+    fn attached(&mut self, to: Address, (asked, knew): (i64, u64), who: Sender, acknowledged: u64, at: Timestamp) {
         let now = self.now;
         let rpc = self.numbers.next();
         let Some(node) = self.nodes.get_mut(to.node) else { return };
@@ -66,19 +68,19 @@ impl World {
         let Some(process) = node.process.as_mut() else { return };
         process.time.learn(asked, answered, at);
         process.linking = Some(rpc);
-        self.rpcs.insert(rpc, Rpc::Watch { to, who, acknowledged });
+        self.rpcs.insert(rpc, Rpc::Watch { to, who, acknowledged, knew });
         self.agenda.plan(now + ATTACH_WITHIN, Event::Expired(rpc));
         self.ask_ledger(Question { from: to, rpc, who, what: Asks::Watch });
     }
 
     /// In touch: what the ledger has is known, and whoever waited goes on.
-    pub fn watching(&mut self, to: Address, who: Sender, acknowledged: u64, watch: u64) {
+    fn watching(&mut self, to: Address, who: Sender, (acknowledged, knew): (u64, u64), watch: u64) {
         let Some(node) = self.nodes.get_mut(to.node) else { return };
         let boot = node.boot;
         let Some(process) = node.process.as_mut() else { return };
         process.linking = None;
         process.watch = watch;
-        if acknowledged < process.acknowledged {
+        if acknowledged < knew {
             // A ledger that was set back: the place where a sidecar would send what it retained again.
             self.fail(format!("sidecar {}: the ledger knows less than it did", to.node));
             return;
@@ -134,13 +136,13 @@ impl World {
     pub fn hear_answer(&mut self, to: Address, rpc: u64, what: Answers) {
         let Some(asked) = self.rpcs.remove(&rpc) else { return };
         match (asked, what) {
-            (Rpc::Attach { to, asked }, Answers::Attached { epoch, acknowledged, at }) => {
+            (Rpc::Attach { to, asked, knew }, Answers::Attached { epoch, acknowledged, at }) => {
                 let Some(node) = self.nodes.get(to.node) else { return };
                 let who = Sender { sidecar: node.id, epoch };
-                self.attached(to, asked, who, acknowledged, at);
+                self.attached(to, (asked, knew), who, acknowledged, at);
             }
-            (Rpc::Watch { to, who, acknowledged }, Answers::Watching(watch)) => {
-                self.watching(to, who, acknowledged, watch);
+            (Rpc::Watch { to, who, acknowledged, knew }, Answers::Watching(watch)) => {
+                self.watching(to, who, (acknowledged, knew), watch);
             }
             (Rpc::Attach { to, .. } | Rpc::Watch { to, .. }, _) => self.link_failed(to),
             (Rpc::Report { to }, Answers::Reported(through)) => self.reported(to, through),

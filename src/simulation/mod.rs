@@ -26,6 +26,7 @@ mod callers;
 mod clock;
 mod dice;
 mod disk;
+mod exchange;
 mod lease_job;
 mod ledger;
 mod link;
@@ -42,4 +43,4 @@ mod verdict;
 mod visit;
 mod world;
 
-pub use run::{Outcome, Problem, simulate, simulate_briefly};
+pub use run::{Outcome, Problem, simulate, simulate_about, simulate_briefly};

@@ -30,25 +30,32 @@ pub struct Problem {
 
 /// Plays one world to its end. Where something is wrong it is played again, with words.
 pub fn simulate(seed: u64, steps: u64) -> Outcome {
-    let outcome = play(seed, steps, false);
-    if outcome.problem.is_some() { play(seed, steps, true) } else { outcome }
+    simulate_about(seed, steps, None)
+}
+
+/// The same; of the events, only those that name `about` are told.
+pub fn simulate_about(seed: u64, steps: u64, about: Option<&str>) -> Outcome {
+    let outcome = play(seed, steps, None);
+    if outcome.problem.is_some() { play(seed, steps, Some(about)) } else { outcome }
 }
 
 /// Plays one world, without words: whether something is wrong.
 pub fn simulate_briefly(seed: u64, steps: u64) -> Outcome {
-    play(seed, steps, false)
+    play(seed, steps, None)
 }
 
-fn play(seed: u64, steps: u64, speaks: bool) -> Outcome {
+fn play(seed: u64, steps: u64, words: Option<Option<&str>>) -> Outcome {
     let mut playbooks = Playbooks::default();
-    if let Ok(playbook) = playbook::load(PLAYBOOK) {
-        playbooks.publish(playbook);
-    }
+    let loaded = playbook::load(PLAYBOOK).map(|playbook| playbooks.publish(playbook));
     let mut world = World::new(seed, NODES, steps, playbooks);
-    world.trace.speaks = speaks;
+    if loaded.is_err() {
+        world.fail("the playbook of this simulator is not one of this build's language".to_owned());
+    }
+    world.trace.speaks = words.is_some();
+    world.trace.about = words.flatten().map(str::to_owned);
     let played = catch_unwind(AssertUnwindSafe(|| {
         world.open();
-        while !world.callers.ended && world.go_on() {}
+        while world.problem.is_none() && !world.callers.ended && world.go_on() {}
         if world.problem.is_none() {
             world.settle_up();
         }

@@ -8,11 +8,16 @@ use super::message::Message;
 /// Words kept: enough to see what led to a problem.
 const LINES_MAX: usize = 120;
 
+/// Characters of a line.
+const LINE_MAX: usize = 1500;
+
 #[derive(Debug, Default)]
 pub struct Trace {
     hasher: blake3::Hasher,
     /// Whether words are kept, too: that takes time.
     pub speaks: bool,
+    /// Words that do not name this are not kept.
+    pub about: Option<String>,
     lines: VecDeque<String>,
 }
 
@@ -43,10 +48,10 @@ impl Trace {
     }
 
     pub fn say(&mut self, now: i64, said: &str) {
-        if !self.speaks {
+        if !self.speaks || self.about.as_ref().is_some_and(|about| !said.contains(about.as_str())) {
             return;
         }
-        self.lines.push_back(format!("{} {}", Seconds(now), said.chars().take(1500).collect::<String>()));
+        self.lines.push_back(format!("{} {}", Seconds(now), said.chars().take(LINE_MAX).collect::<String>()));
         if self.lines.len() > LINES_MAX {
             self.lines.pop_front();
         }

@@ -122,6 +122,20 @@ pub fn look(
                 Step::Decide => decide(wish),
             }
         }
+        _ => look_at_end(wish, slot, here, disk, link, own),
+    }
+}
+
+/// The same, for what ends a run.
+fn look_at_end(
+    wish: &Wish,
+    slot: &mut Slot,
+    here: Here<'_>,
+    disk: &mut Disk,
+    link: Link,
+    own: SidecarId,
+) -> Result<Turn, Reply> {
+    match wish {
         Wish::Commit(call, handle) => {
             let text = sealed(slot, handle);
             let step = slot.wallet.commit(call, &text, link, here, disk).map_err(Reply::Fault)?;
@@ -142,7 +156,7 @@ pub fn look(
             let step = slot.wallet.record(call, &text, link, here, disk);
             run(wish, step, slot)
         }
-        Wish::Renew => Err(Reply::NotReady),
+        Wish::Authorize(_) | Wish::Progress(..) | Wish::Renew => Err(Reply::NotReady),
     }
 }
 

@@ -20,8 +20,8 @@ use crate::types::SidecarId;
 /// A question on its way, and what it is for.
 #[derive(Clone, Copy, Debug)]
 pub enum Rpc {
-    Attach { to: Address, asked: i64 },
-    Watch { to: Address, who: Sender, acknowledged: u64 },
+    Attach { to: Address, asked: i64, knew: u64 },
+    Watch { to: Address, who: Sender, acknowledged: u64, knew: u64 },
     Report { to: Address },
     Call { call: u64 },
 }
