@@ -39,7 +39,6 @@ pub struct Seen {
     pub account: AccountId,
     user: Option<Name>,
     pub is_child: bool,
-    pub action: Name,
     /// The most that anything asked about it could hold or charge.
     most: Credits,
     /// What it was allowed to hold.
@@ -62,6 +61,11 @@ pub struct Seen {
     pub accepted: Vec<SidecarId>,
     /// Sidecars that held it.
     pub at: BTreeSet<SidecarId>,
+    /// Questions that would hold it: one that comes again after it was forgotten holds it anew.
+    pub holding: usize,
+    /// A lapse of it is charged.
+    lapses: bool,
+    progressed: bool,
 }
 
 #[derive(Debug)]
@@ -114,7 +118,6 @@ impl Auditor {
             account: account.clone(),
             user: call.subject.user.clone(),
             is_child: call.parent.is_some(),
-            action: call.action.clone(),
             most: Credits::ZERO,
             held: None,
             degraded: false,
@@ -127,10 +130,20 @@ impl Auditor {
             settled: Vec::new(),
             accepted: Vec::new(),
             at: BTreeSet::new(),
+            holding: 0,
+            lapses: false,
+            progressed: false,
         })
     }
 
-    pub fn asked(&mut self, id: u64, (now, at): (i64, Timestamp), sidecar: SidecarId, account: &AccountId, wish: &Wish) {
+    pub fn asked(
+        &mut self,
+        id: u64,
+        (now, at): (i64, Timestamp),
+        sidecar: SidecarId,
+        account: &AccountId,
+        wish: &Wish,
+    ) {
         let asked = Asked { now, at, sidecar, account: account.clone(), wish: wish.clone() };
         self.asked.insert(id, asked);
         let (most, authorized) = match wish {
@@ -150,15 +163,23 @@ impl Auditor {
             let run = self.seen(account, call);
             run.user = run.user.take().or(user);
             run.until = run.until.max(at.plus_micros(LONGEST));
-            run.direct |= matches!(wish, Wish::Record(_));
+            run.direct |= matches!(wish, Wish::Record(_)) || call.action.as_str() == "ping";
+            run.lapses |= call.action.as_str() == "lead";
+            run.holding += 1;
         }
         let Some(run) = wish.id().and_then(|id| self.runs.get_mut(&id)) else { return };
         run.most = run.most.max(most);
         run.open_questions += 1;
+        run.progressed |= matches!(wish, Wish::Progress(..));
         if authorized.is_none() {
             run.late |= run.touched || at.plus_micros(SLACK) >= run.until;
             run.touched = true;
         }
+    }
+
+    /// Whether anybody asked to extend a run.
+    pub fn progressed(&self, id: ReservationId) -> bool {
+        self.runs.get(&id).is_some_and(|run| run.progressed)
     }
 
     /// The sidecar died before it answered.
@@ -187,10 +208,14 @@ impl Auditor {
                     let calm = calm_since.is_some_and(|since| asked.now - since >= CALM) && now > asked.now;
                     let reason = answer.reason?;
                     let out = answer.out_of_reach.map_or(Credits::ZERO, |(credits, _)| credits);
-                    return if calm { self.false_refusal(&asked, reason, answer.cap.as_ref(), out) } else { None };
+                    return if calm {
+                        self.false_refusal(&asked, reason, answer.cap.as_ref(), out)
+                    } else {
+                        None
+                    };
                 }
                 run.at.insert(asked.sidecar);
-                if answer.charged.is_positive() || run.direct {
+                if matches!(&asked.wish, Wish::Authorize(call) if call.action.as_str() == "ping") {
                     run.settled.push((answer.charged, asked.sidecar));
                     run.held = Some(answer.charged);
                     run.degraded |= answer.decision == Decision::AllowedDegraded;
@@ -233,7 +258,9 @@ impl Auditor {
         let used: Credits = runs().map(|run| run.least(at)).sum();
         let given = money.credits + money.overage;
         if used > given {
-            return Some(format!("account {account}: runs hold and have spent {used}, and it was given {given}"));
+            return Some(format!(
+                "account {account}: runs hold and have spent {used}, and it was given {given}"
+            ));
         }
         if account.as_str() == "hard" {
             let open = runs().filter(|run| run.is_open(at)).count();
@@ -241,7 +268,8 @@ impl Auditor {
                 return Some(format!("account {account}: {open} runs are under way, {PARALLEL} may be"));
             }
             for user in ["ann", "bob"] {
-                let of_user = runs().filter(|run| run.user.as_ref().is_some_and(|name| name.as_str() == user));
+                let of_user =
+                    runs().filter(|run| run.user.as_ref().is_some_and(|name| name.as_str() == user));
                 let used: Credits = of_user.map(|run| run.least(at)).sum();
                 if used > Credits::whole(USER) {
                     return Some(format!("account {account}: {user} uses {used}, and may use {USER}"));
@@ -252,7 +280,13 @@ impl Auditor {
     }
 
     /// Whether what was refused would have fitted, whatever else was under way.
-    fn false_refusal(&self, asked: &Asked, reason: Reason, cap: Option<&Name>, out: Credits) -> Option<String> {
+    fn false_refusal(
+        &self,
+        asked: &Asked,
+        reason: Reason,
+        cap: Option<&Name>,
+        out: Credits,
+    ) -> Option<String> {
         let Wish::Authorize(call) = &asked.wish else { return None };
         let money = self.money.get(&asked.account).filter(|money| !money.lapses)?;
         if call.parent.is_some() || call.retry_of.is_some() {
@@ -277,7 +311,11 @@ impl Auditor {
             _ => false,
         };
         fits.then(|| {
-            format!("account {}: {wanted} was refused, {}, and would have fitted", asked.account, reason.word())
+            format!(
+                "account {}: {wanted} was refused, {}, and would have fitted",
+                asked.account,
+                reason.word()
+            )
         })
     }
 }
@@ -296,16 +334,20 @@ impl Seen {
     /// Whether a charge for it may be right: answered, or asked for without an answer, or for a lapse.
     pub fn may_be_charged(&self) -> bool {
         let unanswered = self.lost_questions + self.open_questions > 0;
-        !self.settled.is_empty() || !self.accepted.is_empty() || unanswered || self.touched || self.action.as_str() == "lead"
+        !self.settled.is_empty() || !self.accepted.is_empty() || unanswered || self.touched || self.lapses
+    }
+
+    pub fn lapses(&self) -> bool {
+        self.lapses
     }
 
     fn is_open(&self, at: Timestamp) -> bool {
-        self.held.is_some() && !self.touched && at.plus_micros(SLACK) < self.until
+        self.held.is_some() && !self.direct && !self.touched && at.plus_micros(SLACK) < self.until
     }
 
     fn may_be_open(&self, at: Timestamp) -> bool {
         let answered = !self.settled.is_empty() && self.open_questions + self.lost_questions == 0;
-        !answered && at < self.until.plus_micros(SLACK)
+        !self.direct && !answered && at < self.until.plus_micros(SLACK)
     }
 
     /// The most that it may hold or have spent.
@@ -315,7 +357,7 @@ impl Seen {
             return if self.at.len() > 1 { most } else { *charged };
         }
         let lapsed = at >= self.until.plus_micros(SLACK);
-        let free = lapsed && !self.touched && self.open_questions == 0 && self.action.as_str() != "lead";
+        let free = lapsed && !self.touched && self.open_questions == 0 && !self.lapses;
         if free && !self.direct { Credits::ZERO } else { most }
     }
 }

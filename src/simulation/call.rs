@@ -38,7 +38,11 @@ pub enum Stage {
     /// Until the ledger has what was journaled before the question.
     Flushing(u64, First),
     /// The ledger is asked for a lease; when that was, and whether something is needed.
-    Asking { asked_at: Timestamp, asked: i64, needed: bool },
+    Asking {
+        asked_at: Timestamp,
+        asked: i64,
+        needed: bool,
+    },
     Deciding,
     /// Until the record is on disk.
     Durable(u64, Box<Reply>),
@@ -149,7 +153,8 @@ impl World {
 
     fn wait_for_turn(&mut self, id: u64) {
         self.stage(id, Stage::Turn);
-        let Some((place, account)) = self.calls.get(&id).map(|call| (call.place, call.account.clone())) else {
+        let Some((place, account)) = self.calls.get(&id).map(|call| (call.place, call.account.clone()))
+        else {
             return;
         };
         let taken = self.visit(place, &account, |slot, _, _| {
@@ -166,7 +171,8 @@ impl World {
     }
 
     fn leave_turn(&mut self, id: u64) {
-        let Some((place, account)) = self.calls.get(&id).map(|call| (call.place, call.account.clone())) else {
+        let Some((place, account)) = self.calls.get(&id).map(|call| (call.place, call.account.clone()))
+        else {
             return;
         };
         let next = self.nodes.get_mut(place).and_then(|node| node.process.as_mut()).and_then(|process| {
@@ -245,7 +251,8 @@ impl World {
 
     /// The caller's patience is over.
     pub fn deadline(&mut self, id: u64) {
-        let waits_for_ledger = self.calls.get(&id).is_some_and(|call| !matches!(call.stage, Stage::Durable(..)));
+        let waits_for_ledger =
+            self.calls.get(&id).is_some_and(|call| !matches!(call.stage, Stage::Durable(..)));
         if waits_for_ledger {
             self.away(id);
         }
@@ -307,7 +314,8 @@ impl World {
     pub fn answer_durable(&mut self, place: usize) {
         let Some(durable) = self.nodes.get(place).map(|node| node.disk.durable) else { return };
         let ready = self.calls.iter().filter(|(_, call)| call.place == place);
-        let ready = ready.filter(|(_, call)| matches!(call.stage, Stage::Durable(wait, _) if wait <= durable));
+        let ready =
+            ready.filter(|(_, call)| matches!(call.stage, Stage::Durable(wait, _) if wait <= durable));
         let ready: Vec<u64> = ready.map(|(id, _)| *id).collect();
         for id in ready {
             let Some(call) = self.calls.get_mut(&id) else { continue };

@@ -21,7 +21,8 @@ const GAP: (i64, i64) = (5_000, 300_000);
 const RUNS_MAX: usize = 40;
 
 /// What plans of these accounts give at once: the auditor knows it, too.
-pub const PLANS: [(&str, i64, i64); 4] = [("hard", 60, 0), ("scarce", 12, 0), ("soft", 40, 30), ("lapsing", 60, 0)];
+pub const PLANS: [(&str, i64, i64); 4] =
+    [("hard", 60, 0), ("scarce", 12, 0), ("soft", 40, 30), ("lapsing", 60, 0)];
 
 pub const PLAYBOOK: &str = "
 bursar: 1
@@ -86,7 +87,8 @@ impl World {
     pub fn open(&mut self) {
         for (plan, credits, overage) in PLANS {
             let (Ok(account), Some(plan_name)) = (AccountId::parse(plan), name(plan)) else { continue };
-            let subscribe = Command::Subscribe { plan: plan_name, zone: "UTC".to_owned(), key: key(&account) };
+            let subscribe =
+                Command::Subscribe { plan: plan_name, zone: "UTC".to_owned(), key: key(&account) };
             if let Err(refusal) = self.at_ledger(&account, |work| work.administer(&subscribe, None)) {
                 self.fail(format!("account {account}: {refusal}"));
             }
@@ -126,8 +128,19 @@ impl World {
                 node.is_some_and(|node| node.process.is_some() && node.paused_until <= self.now)
             })
             .collect();
-        let Some(place) = self.dice.pick(&running).copied() else { return };
+        let Some(mut place) = self.dice.pick(&running).copied() else { return };
         let open = self.recent();
+        // A run that was extended is asked about where it was authorised.
+        if let Some(open) =
+            open.as_ref().filter(|open| kind >= 80 && kind < 91 || self.auditor.progressed(open.handle.id))
+        {
+            let home = self.nodes.iter().position(|node| node.id == open.handle.settler);
+            match home.filter(|home| running.contains(home)) {
+                Some(home) => place = home,
+                None if kind >= 46 && kind < 91 => return,
+                None => {}
+            }
+        }
         let (account, wish) = match (kind, open) {
             (0..46, open) => {
                 let call = self.authorization(&account, open.as_ref(), place);

@@ -8,9 +8,16 @@ use crate::types::{AccountId, ReservationId, Timestamp};
 pub enum Stored {
     Record(SidecarRecord),
     /// In which boot the ledger's clock was learned, and the offset.
-    Attached { boot: u64, offset: i64 },
+    Attached {
+        boot: u64,
+        offset: i64,
+    },
     /// The ledger settles this run.
-    Elsewhere { account: AccountId, id: ReservationId, until: Timestamp },
+    Elsewhere {
+        account: AccountId,
+        id: ReservationId,
+        until: Timestamp,
+    },
 }
 
 /// Records are numbered from 1; each knows the start that wrote it.
@@ -56,7 +63,8 @@ impl Disk {
 
     /// What waits for the ledger, as the journal shows it.
     pub fn find_pending(&mut self) {
-        let reported = |stored: &Stored| matches!(stored, Stored::Record(record) if record.event.is_reported());
+        let reported =
+            |stored: &Stored| matches!(stored, Stored::Record(record) if record.event.is_reported());
         let found = (1..).zip(&self.records).filter(|(_, (_, stored))| reported(stored));
         self.pending = found.map(|(number, _)| number).collect();
     }

@@ -34,7 +34,8 @@ impl World {
         let Some(node) = self.nodes.get(place) else { return };
         let first = node.disk.pending.front().copied().unwrap_or(u64::MAX);
         let ready = self.calls.iter().filter(|(_, call)| call.place == place);
-        let ready = ready.filter(|(_, call)| matches!(call.stage, Stage::Flushing(through, _) if through < first));
+        let ready =
+            ready.filter(|(_, call)| matches!(call.stage, Stage::Flushing(through, _) if through < first));
         let ready: Vec<u64> = ready.map(|(id, _)| *id).collect();
         for id in ready {
             self.put_question(id);
@@ -138,25 +139,28 @@ impl World {
                 let times = (answer.as_of, answer.expires_at.unwrap_or(answer.as_of));
                 let version = answer.version;
                 let handle = answer.reservation.and_then(|_| {
-                    self.visit(place, &account, |slot, _, _| turn::handle_asked(slot, asked, version, times, own))?
+                    self.visit(place, &account, |slot, _, _| {
+                        turn::handle_asked(slot, asked, version, times, own)
+                    })?
                 });
                 let until = answer.reservation.map(|_| times.1);
-                (Reply::Authorize(*answer, handle.map(Box::new)), until)
+                (Reply::Authorize(answer, handle.map(Box::new)), until)
             }
             (RunReply::Progress(answer), _) => {
                 let until = answer.stop_by;
-                (Reply::Progress(*answer), Some(until))
+                (Reply::Progress(answer), Some(until))
             }
             (RunReply::Run(answer), wish) => {
                 let until = match wish {
                     Wish::Commit(_, handle) | Wish::Release(_, handle) => Some(handle.expires_at),
                     _ => None,
                 };
-                (Reply::Run(*answer), until)
+                (Reply::Run(answer), until)
             }
             (RunReply::Authorize(_), _) => (Reply::NotReady, None),
         };
-        let until = until.or_else(|| matches!(*wish, Wish::Record(_)).then(|| self.in_an_hour(place)).flatten());
+        let until =
+            until.or_else(|| matches!(*wish, Wish::Record(_)).then(|| self.in_an_hour(place)).flatten());
         let wait = until.map_or(0, |until| self.note_elsewhere(place, &account, run, until));
         self.conclude(id, reply, wait);
     }
@@ -168,7 +172,13 @@ impl World {
     }
 
     /// Journals that the ledger settles a run; answers the record, or 0 where that is known or over.
-    pub fn note_elsewhere(&mut self, place: usize, account: &AccountId, id: ReservationId, until: Timestamp) -> u64 {
+    pub fn note_elsewhere(
+        &mut self,
+        place: usize,
+        account: &AccountId,
+        id: ReservationId,
+        until: Timestamp,
+    ) -> u64 {
         let noted = self.visit(place, account, |slot, here, disk| {
             if slot.elsewhere.contains_key(&id) || until <= here.at {
                 return 0;
@@ -182,13 +192,7 @@ impl World {
 }
 
 /// Takes a grant into the wallet.
-fn take_in(
-    slot: &mut Slot,
-    grant: &Grant,
-    asked_at: Timestamp,
-    here: Here<'_>,
-    disk: &mut Disk,
-) {
+fn take_in(slot: &mut Slot, grant: &Grant, asked_at: Timestamp, here: Here<'_>, disk: &mut Disk) {
     let wallet = &mut slot.wallet;
     if wallet.lease.is_none() && grant.slices.is_empty() && grant.rooms.is_empty() {
         // Nothing was leased: terms and figures came alone.

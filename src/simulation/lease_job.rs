@@ -42,7 +42,14 @@ enum What {
 }
 
 impl World {
-    pub fn lease_asked(&mut self, back: (Address, u64), who: Sender, account: AccountId, ask: Box<Ask>, wait: i64) {
+    pub fn lease_asked(
+        &mut self,
+        back: (Address, u64),
+        who: Sender,
+        account: AccountId,
+        ask: Box<Ask>,
+        wait: i64,
+    ) {
         let Some(slot) = self.ledger.slots.get_mut(&account) else {
             return self.answer_node(back.0, back.1, Answers::Leased(None));
         };
@@ -52,7 +59,14 @@ impl World {
         self.begin_job(back, who, account, What::Lease(ask), wait, needs);
     }
 
-    pub fn decide_asked(&mut self, back: (Address, u64), who: Sender, account: AccountId, ask: Box<RunAsk>, wait: i64) {
+    pub fn decide_asked(
+        &mut self,
+        back: (Address, u64),
+        who: Sender,
+        account: AccountId,
+        ask: Box<RunAsk>,
+        wait: i64,
+    ) {
         if !self.ledger.slots.contains_key(&account) {
             let unknown = Answers::Decided(Box::new(Err(Fault::AccountUnknown)));
             return self.answer_node(back.0, back.1, unknown);
@@ -67,7 +81,15 @@ impl World {
         wait.unwrap_or(RECALL_WITHIN).min(RECALL_WITHIN)
     }
 
-    fn begin_job(&mut self, back: (Address, u64), who: Sender, account: AccountId, what: What, wait: i64, needs: bool) {
+    fn begin_job(
+        &mut self,
+        back: (Address, u64),
+        who: Sender,
+        account: AccountId,
+        what: What,
+        wait: i64,
+        needs: bool,
+    ) {
         let id = self.numbers.next();
         let patience = self.patience(&account).min(wait * RECALL_PART.0 / RECALL_PART.1);
         let Some(slot) = self.ledger.slots.get_mut(&account) else { return };
@@ -79,7 +101,8 @@ impl World {
             slot.turn = Some(id);
         }
         let until = self.now + patience;
-        let job = Job { back, who, account, what, patience, until, in_turn: !waits, recall: None, recalled: false };
+        let job =
+            Job { back, who, account, what, patience, until, in_turn: !waits, recall: None, recalled: false };
         self.ledger.jobs.insert(id, job);
         if waits {
             self.agenda.plan(self.now + patience, Event::JobOver(self.ledger.life, id));
@@ -117,11 +140,13 @@ impl World {
     pub fn recall_answered(&mut self, account: &AccountId) {
         let Some(slot) = self.ledger.slots.get(account) else { return };
         let waits = |number: u64, sidecar: &SidecarId| {
-            !slot.answered.get(sidecar).is_some_and(|last| *last >= number) && slot.holds(*sidecar)
+            slot.answered.get(sidecar).is_none_or(|last| *last < number) && slot.holds(*sidecar)
         };
         let ready = self.ledger.jobs.iter().filter(|(_, job)| job.account == *account);
         let ready = ready.filter(|(_, job)| {
-            job.recall.as_ref().is_some_and(|(number, asked)| !asked.iter().any(|sidecar| waits(*number, sidecar)))
+            job.recall
+                .as_ref()
+                .is_some_and(|(number, asked)| !asked.iter().any(|sidecar| waits(*number, sidecar)))
         });
         let ready: Vec<u64> = ready.map(|(id, _)| *id).collect();
         for id in ready {
@@ -196,7 +221,8 @@ impl World {
                         job.recalled = true;
                     }
                     let at = self.ledger.time.now(self.now);
-                    let holders = self.ledger.slots.get(&account).map(|slot| slot.holders(at)).unwrap_or_default();
+                    let holders =
+                        self.ledger.slots.get(&account).map(|slot| slot.holders(at)).unwrap_or_default();
                     if self.recall(id, &holders) {
                         return;
                     }

@@ -164,7 +164,8 @@ impl Ledger {
                     self.sidecars.insert(*sidecar, *known);
                 }
                 Stored::Entry(account, entry) => {
-                    let slot = self.slots.entry(account.clone()).or_insert_with(|| LedgerSlot::new(account.clone()));
+                    let slot =
+                        self.slots.entry(account.clone()).or_insert_with(|| LedgerSlot::new(account.clone()));
                     if !entry.follows(&slot.account.link) || entry.number != slot.account.number + 1 {
                         return Err(format!("account {account}: entry {} does not follow", entry.number));
                     }

@@ -60,7 +60,14 @@ impl World {
     }
 
     /// The ledger took the attachment: now what changes is listened to.
-    fn attached(&mut self, to: Address, (asked, knew): (i64, u64), who: Sender, acknowledged: u64, at: Timestamp) {
+    fn attached(
+        &mut self,
+        to: Address,
+        (asked, knew): (i64, u64),
+        who: Sender,
+        acknowledged: u64,
+        at: Timestamp,
+    ) {
         let now = self.now;
         let rpc = self.numbers.next();
         let Some(node) = self.nodes.get_mut(to.node) else { return };
@@ -92,7 +99,9 @@ impl World {
         let accounts: Vec<AccountId> = process.wallets.keys().cloned().collect();
         self.acknowledge(to.node, acknowledged);
         for account in accounts {
-            self.visit(to.node, &account, |slot, here, disk| slot.wallet.acknowledged(acknowledged, here, disk));
+            self.visit(to.node, &account, |slot, here, disk| {
+                slot.wallet.acknowledged(acknowledged, here, disk)
+            });
         }
         self.flush(to.node);
         self.plan_report(to.node, 0);

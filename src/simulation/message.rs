@@ -50,14 +50,18 @@ pub struct Batch {
 
 #[derive(Clone, Debug)]
 pub enum Answers {
-    Attached { epoch: Epoch, acknowledged: u64, at: Timestamp },
+    Attached {
+        epoch: Epoch,
+        acknowledged: u64,
+        at: Timestamp,
+    },
     /// The watch's number.
     Watching(u64),
     /// `None`: nobody subscribed the account.
     Leased(Option<Box<Grant>>),
     Decided(Box<Result<RunReply, Fault>>),
     Reported(u64),
-    Refused(Refusal),
+    Refused(#[expect(dead_code, reason = "told by traces")] Refusal),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -70,11 +70,14 @@ impl World {
     }
 
     pub fn reported(&mut self, to: Address, through: u64) {
-        let Some(process) = self.nodes.get_mut(to.node).and_then(|node| node.process.as_mut()) else { return };
+        let Some(process) = self.nodes.get_mut(to.node).and_then(|node| node.process.as_mut()) else {
+            return;
+        };
         process.reporting = None;
         self.acknowledge(to.node, through);
         let node = self.nodes.get(to.node);
-        let more = node.is_some_and(|node| node.disk.pending.front().is_some_and(|first| *first <= node.disk.durable));
+        let more = node
+            .is_some_and(|node| node.disk.pending.front().is_some_and(|first| *first <= node.disk.durable));
         self.plan_report(to.node, if more { 0 } else { TOTALS_EVERY });
     }
 

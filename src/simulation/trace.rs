@@ -27,7 +27,9 @@ impl Trace {
         self.hasher.update(kind(event));
         if self.speaks {
             let said = match event {
-                Event::Written(life, through, then) if then.is_empty() => format!("Written({life}, {through})"),
+                Event::Written(life, through, then) if then.is_empty() => {
+                    format!("Written({life}, {through})")
+                }
                 event => format!("{event:?}"),
             };
             self.say(now, &said);

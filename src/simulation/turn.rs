@@ -2,13 +2,13 @@
 
 use super::disk::Disk;
 use super::node::Slot;
+use crate::credit::State;
 use crate::engine::Fault;
 use crate::engine::account::RunAsk;
 use crate::engine::answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
 use crate::engine::handle::Handle;
 use crate::engine::wallet::{Here, Link, Step};
-use crate::credit::State;
 use crate::lease::Ask;
 use crate::types::{Planted, ReservationId, SidecarId};
 
@@ -27,17 +27,20 @@ pub enum Wish {
 /// What a caller is answered.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    Authorize(AuthorizeAnswer, Option<Box<Handle>>),
-    Progress(ProgressAnswer),
-    Run(RunAnswer),
-    Fault(Fault),
+    Authorize(Box<AuthorizeAnswer>, Option<Box<Handle>>),
+    Progress(Box<ProgressAnswer>),
+    Run(Box<RunAnswer>),
+    Fault(#[expect(dead_code, reason = "told by traces")] Fault),
     /// Neither the ledger nor this sidecar can answer now.
     NotReady,
 }
 
 pub enum Turn {
     /// Answer it, once record `wait` is on disk.
-    Done { reply: Box<Reply>, wait: u64 },
+    Done {
+        reply: Box<Reply>,
+        wait: u64,
+    },
     Lease(Box<Ask>),
     Decide(Box<RunAsk>),
 }
@@ -109,7 +112,7 @@ pub fn look(
             match step {
                 Step::Done { answer, wait } => {
                     let handle = answer.reservation.and_then(|id| handle_of(slot, id, own)).map(Box::new);
-                    Ok(done(Reply::Authorize(answer, handle), wait, slot))
+                    Ok(done(Reply::Authorize(Box::new(answer), handle), wait, slot))
                 }
                 Step::Lease(ask) => Ok(Turn::Lease(ask)),
                 Step::Decide => decide(wish),
@@ -117,7 +120,7 @@ pub fn look(
         }
         Wish::Progress(call, _) => {
             match slot.wallet.progress(call, link, here, disk).map_err(Reply::Fault)? {
-                Step::Done { answer, wait } => Ok(done(Reply::Progress(answer), wait, slot)),
+                Step::Done { answer, wait } => Ok(done(Reply::Progress(Box::new(answer)), wait, slot)),
                 Step::Lease(ask) => Ok(Turn::Lease(ask)),
                 Step::Decide => decide(wish),
             }
@@ -162,7 +165,7 @@ fn look_at_end(
 
 fn run(wish: &Wish, step: Result<Step<RunAnswer>, Fault>, slot: &Slot) -> Result<Turn, Reply> {
     match step.map_err(Reply::Fault)? {
-        Step::Done { answer, wait } => Ok(done(Reply::Run(answer), wait, slot)),
+        Step::Done { answer, wait } => Ok(done(Reply::Run(Box::new(answer)), wait, slot)),
         Step::Lease(ask) => Ok(Turn::Lease(ask)),
         Step::Decide => decide(wish),
     }

@@ -27,8 +27,7 @@ impl World {
     ) -> Option<T> {
         let node = self.nodes.get_mut(place)?;
         let process = node.process.as_mut()?;
-        let here =
-            Here { playbooks: &self.playbooks, at: process.time.now(node.boottime.at(self.now)) };
+        let here = Here { playbooks: &self.playbooks, at: process.time.now(node.boottime.at(self.now)) };
         let learned = process.time.offset().is_some();
         let before = node.disk.last();
         let slot = process.slot(account);

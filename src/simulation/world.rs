@@ -80,7 +80,8 @@ impl World {
         let time = WallTime { boottime, wall: BEGIN, latest: 0 };
         let nodes: Vec<Node> = (0..nodes)
             .map(|place| {
-                let boottime = Boottime { drift: dice.between(-DRIFT, DRIFT), booted: -dice.between(0, WRONG) };
+                let boottime =
+                    Boottime { drift: dice.between(-DRIFT, DRIFT), booted: -dice.between(0, WRONG) };
                 Node::new(place, sidecar_id(numbers.next()), boottime, dice.between(-WRONG, WRONG))
             })
             .collect();
@@ -133,7 +134,9 @@ impl World {
         let place = match event {
             Event::Message(message) => match &**message {
                 super::message::Message::Question(_) => return None,
-                super::message::Message::Answer { to, .. } | super::message::Message::Told { to, .. } => to.node,
+                super::message::Message::Answer { to, .. } | super::message::Message::Told { to, .. } => {
+                    to.node
+                }
             },
             Event::Look(to)
             | Event::Flushed(to, _)

@@ -14,7 +14,9 @@ const WORLDS: u64 = 300;
 const STEPS: u64 = 2000;
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}: `{text}` is not a number")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name}: `{text}` is not a number")))
 }
 
 fn told(outcome: &Outcome) -> String {
@@ -53,7 +55,8 @@ fn nothing_is_wrong_in_any_world() {
         Some(seed) => worlds.push((seed, steps)),
         None => {
             for line in SEEDS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-                let mut words = line.split_whitespace().map(|word| word.parse().expect("a seed and its steps"));
+                let mut words =
+                    line.split_whitespace().map(|word| word.parse().expect("a seed and its steps"));
                 worlds.push((words.next().unwrap(), words.next().unwrap_or(STEPS)));
             }
             worlds.extend((1..=number("BURSAR_WORLDS").unwrap_or(WORLDS)).map(|seed| (seed, steps)));

@@ -147,6 +147,15 @@ impl Work<'_> {
         }
         run.flows = flows;
         self.absorb_caps(sidecar, &run, &mut effects);
+        // Settled from its handle meanwhile, it took what had been booked for its progress: the settler's word tells only
+        // what came since, and what is missing of its charge is drawn anew.
+        let before = self.account.book.finals.get(&run.id);
+        if let Change::Ended(ended) = &run.change
+            && before.is_some_and(|before| before.provisional == Some(sidecar))
+        {
+            let known = hold::total(&purse.spent) + booked.debt + effects.debt;
+            late = late.max(ended.charged().saturating_sub(known));
+        }
         if late.is_positive() {
             self.draw_late(late, &mut purse.spent, &mut effects);
         }

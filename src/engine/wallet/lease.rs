@@ -168,7 +168,9 @@ impl Wallet {
             .iter()
             .filter(|(key, counter)| ended(key, counter))
             // What an open run was charged so far may still come back to it.
-            .filter(|(key, _)| !self.book.runs.values().any(|run| run.caps.iter().any(|hold| hold.key == **key)))
+            .filter(|(key, _)| {
+                !self.book.runs.values().any(|run| run.caps.iter().any(|hold| hold.key == **key))
+            })
             .map(|(key, _)| key.clone())
             .collect();
         for key in gone {
