@@ -132,12 +132,12 @@ impl World {
         let open = self.recent();
         // A run that was extended is asked about where it was authorised.
         if let Some(open) =
-            open.as_ref().filter(|open| kind >= 80 && kind < 91 || self.auditor.progressed(open.handle.id))
+            open.as_ref().filter(|open| (80..91).contains(&kind) || self.auditor.progressed(open.handle.id))
         {
             let home = self.nodes.iter().position(|node| node.id == open.handle.settler);
             match home.filter(|home| running.contains(home)) {
                 Some(home) => place = home,
-                None if kind >= 46 && kind < 91 => return,
+                None if (46..91).contains(&kind) => return,
                 None => {}
             }
         }
