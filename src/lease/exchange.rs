@@ -70,6 +70,9 @@ pub struct Grant {
     /// The ledger's clock.
     #[n(9)]
     pub at: Timestamp,
+    /// The most that this sidecar should hold of each window's emergency credits; `None` where the plan has none.
+    #[cbor(n(10), default)]
+    pub emergency: Option<Credits>,
 }
 
 /// Room of one counter.

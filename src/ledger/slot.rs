@@ -344,7 +344,7 @@ impl State {
         self.account
             .leases
             .get(&sidecar)
-            .is_some_and(|lease| !lease.out.is_empty() || !lease.rooms.is_empty())
+            .is_some_and(|lease| self.account.lends(lease))
     }
 
     /// Sidecars with a live lease of something.

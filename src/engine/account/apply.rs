@@ -54,10 +54,10 @@ impl Account {
             }
             What::Leased(leased) => self.lease(leased, at),
             What::GrantLost { sidecar } => self.grant_lost(*sidecar),
-            What::Reclaimed { sidecar, .. } => {
-                if let Some(lease) = self.leases.remove(sidecar) {
-                    self.free(lease.out, lease.rooms, at);
-                }
+            What::Reclaimed { sidecar, .. } => self.reclaim(*sidecar, at),
+            What::Reconciled { block, amount } => {
+                *self.reconciled.entry(*block).or_default() += *amount;
+                self.owe(*amount, false);
             }
             What::Absorbed(absorbed) => self.absorb(absorbed, at),
             What::Run(event) => self.run(event),
@@ -132,7 +132,7 @@ impl Account {
                     *due = block.expires_at;
                 }
             }
-            Source::Administrator => {}
+            Source::Administrator | Source::Emergency => {}
         }
         self.book.insert(block.clone());
     }

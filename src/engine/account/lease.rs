@@ -86,6 +86,7 @@ impl Work<'_> {
         rooms: Vec<(CapKey, Credits)>,
         terms: AccountTerms,
     ) -> Grant {
+        let draws: Vec<Draw> = draws.into_iter().chain(self.emergency_for(sidecar)).collect();
         let slices: Vec<Block> = draws.iter().filter_map(|draw| self.slice(draw)).collect();
         let rooms: Vec<(CapKey, Credits)> =
             rooms.into_iter().filter(|(_, amount)| amount.is_positive()).collect();
@@ -94,6 +95,7 @@ impl Work<'_> {
             None => (LeaseId(self.account.next_lease), 0),
         };
         let lasts = self.lasts();
+        let emergency = self.emergency_share(sidecar);
         // A lease that brings nothing is no lease; a renewal of one in hand is.
         let keeps = self.account.leases.contains_key(&sidecar);
         let number = grants + 1;
@@ -126,6 +128,7 @@ impl Work<'_> {
             rest_caps: ask.caps.iter().map(|need| (need.key.clone(), self.room_left(need))).collect(),
             out_of_reach: self.out_of_reach(sidecar),
             at: self.at,
+            emergency,
         }
     }
 
@@ -199,7 +202,7 @@ impl Work<'_> {
             .leases
             .iter()
             .filter(|(id, lease)| **id != asking && lease.ends_at > self.at)
-            .filter(|(_, lease)| !lease.out.is_empty() || !lease.rooms.is_empty())
+            .filter(|(_, lease)| self.account.lends(lease))
             .map(|(id, _)| *id)
             .collect()
     }
@@ -222,14 +225,14 @@ impl Work<'_> {
         let silent =
             self.account.leases.iter().filter(|(id, lease)| **id != asking && lease.ends_at <= self.at).map(
                 |(_, lease)| {
-                    (lease.out.values().copied().sum::<Credits>(), lease.ends_at.plus_micros(reclaim))
+                    (self.account.usable(&lease.out), lease.ends_at.plus_micros(reclaim))
                 },
             );
         let sealed = self
             .account
             .seals
             .iter()
-            .map(|seal| (seal.slices.values().copied().sum::<Credits>(), seal.until));
+            .map(|seal| (self.account.usable(&seal.slices), seal.until));
         let parts: Vec<(Credits, Timestamp)> =
             silent.chain(sealed).filter(|(c, _)| c.is_positive()).collect();
         let until = parts.iter().map(|(_, until)| *until).max()?;
@@ -254,7 +257,7 @@ impl Work<'_> {
             .account
             .leases
             .iter()
-            .filter(|(_, lease)| lease.ends_at.plus_micros(after) <= self.at)
+            .filter(|(_, lease)| self.account.reclaimed_at(lease, after) <= self.at)
             .map(|(sidecar, lease)| (*sidecar, lease.id))
             .collect();
         for (sidecar, lease) in over {

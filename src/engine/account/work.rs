@@ -84,6 +84,7 @@ impl<'a> Work<'a> {
 
     /// The next credits granted to a pool, or coming back to it, pay its debt first.
     pub(super) fn repay(&mut self) {
+        self.reconcile();
         let repayment = debt::repay(&self.account.book, &PoolId::Account, self.at);
         if repayment.paid.is_positive() {
             self.emit(What::Repaid { pool: PoolId::Account, paid: repayment.paid, moves: repayment.moves });

@@ -8,7 +8,7 @@ use crate::engine::answer::{AuthorizeAnswer, Next, ProgressAnswer, RunAnswer};
 use crate::engine::authorize::{Short, Verdict, authorize};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
 use crate::engine::commit::{Outcome, commit, used};
-use crate::engine::frame::{Beyond, Frame};
+use crate::engine::frame::{Beyond, Cut, Frame};
 use crate::engine::handle::Handle;
 use crate::engine::progress::progress;
 use crate::engine::record;
@@ -49,6 +49,9 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> Result<Step<AuthorizeAnswer>, Fault> {
+        if link == Link::Unreachable {
+            self.cut_off.get_or_insert(here.at);
+        }
         if self.contract.is_none() {
             return Ok(self.unknown_account(link, here));
         }
@@ -62,7 +65,7 @@ impl Wallet {
                 Link::Asked | Link::Unreachable => {}
             }
         }
-        let Some(frame) = self.frame(here, self.beyond(link)) else {
+        let Some(frame) = self.frame(here, self.beyond(link, here)) else {
             return Ok(self.unknown_account(link, here));
         };
         match authorize(&frame, call, force)? {
@@ -71,14 +74,20 @@ impl Wallet {
                 if answer.decision == Decision::Denied {
                     answer.out_of_reach = self.out_of_reach.filter(|(_, until)| *until > here.at);
                 }
-                let wait = event.map(|event| self.reserve(event, here, log));
+                let wait = event.map(|event| self.reserve(event, answer.past_lease, here, log));
                 Ok(Step::Done { answer, wait: wait.flatten() })
             }
         }
     }
 
     /// Journals a reservation; answers the record to wait for, where one must.
-    fn reserve(&mut self, event: RunEvent, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+    fn reserve(
+        &mut self,
+        event: RunEvent,
+        past_lease: bool,
+        here: Here<'_>,
+        log: &mut dyn Log,
+    ) -> Option<u64> {
         let amount: Credits = event.flows.iter().map(|flow| flow.amount).sum();
         let long = match &event.change {
             Change::Reserved(run) => run.expires_at.micros_since(here.at) > LONG.approximate_micros(),
@@ -86,7 +95,7 @@ impl Wallet {
         };
         self.flushed(log.durable());
         let covered = self.mark().covers(self.unflushed_sum, self.unflushed.len(), amount);
-        let wait = long || !covered;
+        let wait = long || past_lease || !covered;
         let number = self.emit(WalletEvent::Run(event), wait, here, log);
         if !wait {
             self.unflushed.push_back((number, amount));
@@ -117,7 +126,7 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> Result<Step<RunAnswer>, Fault> {
-        let outcome = match self.frame(here, self.beyond(link)) {
+        let outcome = match self.frame(here, self.beyond(link, here)) {
             Some(frame) => commit(&frame, call)?,
             None => Outcome::Elsewhere,
         };
@@ -145,7 +154,7 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> Result<Step<RunAnswer>, Fault> {
-        let outcome = match self.frame(here, self.beyond(link)) {
+        let outcome = match self.frame(here, self.beyond(link, here)) {
             Some(frame) => release(&frame, call)?,
             None => Outcome::Elsewhere,
         };
@@ -164,7 +173,7 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> Result<Step<ProgressAnswer>, Fault> {
-        let outcome = match self.frame(here, self.beyond(link)) {
+        let outcome = match self.frame(here, self.beyond(link, here)) {
             Some(frame) => progress(&frame, call)?,
             None => Outcome::Elsewhere,
         };
@@ -197,7 +206,7 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> Result<Step<RunAnswer>, Fault> {
-        if let Some(frame) = self.frame(here, self.beyond(link)) {
+        if let Some(frame) = self.frame(here, self.beyond(link, here)) {
             if frame.book.finals.contains_key(&call.authorize.id) {
                 return self.commit(&call.commit, handle, link, here, log);
             }
@@ -325,11 +334,17 @@ impl Wallet {
         parent || retried || self.handed.contains_key(&call.id)
     }
 
-    fn beyond(&self, link: Link) -> Beyond<'_> {
+    fn beyond(&self, link: Link, here: Here<'_>) -> Beyond<'_> {
         match link {
             Link::Untried => Beyond::Ledger(&self.rest),
             Link::Asked => Beyond::Asked(&self.rest),
-            Link::Unreachable => Beyond::Unreachable(&self.rest),
+            Link::Unreachable => Beyond::Unreachable(
+                &self.rest,
+                Cut {
+                    since: self.cut_off.unwrap_or(here.at),
+                    lease_ends: self.lease.as_ref().map(|lease| lease.until),
+                },
+            ),
         }
     }
 
@@ -372,5 +387,6 @@ pub fn refusal(here: Here<'_>, reason: Reason) -> AuthorizeAnswer {
         retry_at: None,
         version: here.playbooks.latest().map_or(0, |playbook| playbook.version),
         out_of_reach: None,
+        past_lease: false,
     }
 }
