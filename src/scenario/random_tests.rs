@@ -37,6 +37,12 @@ plans:
     alerts: [{name: low, balance_below: 20%}, {name: near, cap: user, reaches: 80%}]
     offline: {mode: deny, lease: 60s, reclaim_after: 5m}
   large: {allowance: {credits: 100000, every: month}}
+  cautious:
+    allowance: {credits: 40, every: day}
+    caps: [{name: hourly, per: account, limit: 25, every: hour}, {name: two, per: user, concurrent: 2}]
+    offline: {mode: emergency, emergency: {credits: 9, every: 10m}, for: 40m, lease: 60s, reclaim_after: 5m}
+  easy: {allowance: {credits: 50, every: day}, offline: {mode: allow, for: 30m, lease: 60s, reclaim_after: 5m}}
+  simple: {allowance: {credits: 50, every: day}, offline: {mode: basic, lease: 30s, reclaim_after: 10m}}
 ";
 
     /// A small generator: the same seed gives the same world.
@@ -69,7 +75,7 @@ plans:
 
     fn step(case: &mut Case, number: usize) -> (String, &'static str) {
         let dice = &mut case.dice;
-        let account = dice.pick(&["a", "a", "a", "b"]);
+        let account = dice.pick(&["a", "a", "a", "b", "c", "c", "d", "e"]);
         let sidecar = SIDECARS[usize::try_from(dice.roll(3)).unwrap()];
         let run = if case.runs.is_empty() {
             None
@@ -234,8 +240,11 @@ plans:
             answered: BTreeMap::new(),
             charges: BTreeMap::new(),
         };
-        for account in ["subscribe: {account: a, plan: small}", "subscribe: {account: b, plan: large}"] {
-            carry_out(&mut world, &mut case, account, "s1", seed);
+        for (account, plan) in
+            [("a", "small"), ("b", "large"), ("c", "cautious"), ("d", "easy"), ("e", "simple")]
+        {
+            let text = format!("subscribe: {{account: {account}, plan: {plan}}}");
+            carry_out(&mut world, &mut case, &text, "s1", seed);
         }
         for number in 0..steps {
             let at = world.at.plus_micros(wait(&mut case.dice));
