@@ -6,6 +6,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::fmt::Write;
 
+    use crate::credit::State;
     use crate::playbook::load;
     use crate::scenario::file;
     use crate::scenario::operation::Unread;
@@ -182,10 +183,14 @@ plans:
         let scenario = read.pop().unwrap().unwrap_or_else(|wrong| panic!("{text}: {}", wrong.problem));
         let step = &scenario.steps[0];
         let done = operate(world, sidecar, step);
+        if std::env::var("BURSAR_SHOW").is_ok() {
+            eprintln!("    {done:?}");
+        }
         world.deliver();
         if text.starts_with("lose_disk") {
             // What only the lost disk knew is lost: the promise is for disks that survive.
-            case.answered.retain(|run, charged| at_ledger(world, run) == Some(*charged));
+            case.answered
+                .retain(|run, charged| is_settled(world, run) && at_ledger(world, run) == Some(*charged));
         }
         let verified = world.verify().and_then(|()| books_balance(world));
         if verified.is_err() && std::env::var("BURSAR_SHOW").is_ok() {
@@ -321,6 +326,13 @@ plans:
     fn at_ledger(world: &World, run: &str) -> Option<Credits> {
         let known = world.runs.get(run)?;
         world.accounts[&known.account].book.finals.get(&known.id).map(|ended| ended.charged())
+    }
+
+    /// Whether the ledger has the settler's word.
+    fn is_settled(world: &World, run: &str) -> bool {
+        let Some(known) = world.runs.get(run) else { return false };
+        let ended = world.accounts[&known.account].book.finals.get(&known.id);
+        ended.is_some_and(|ended| ended.provisional.is_none() && ended.state == State::Settled)
     }
 
     /// `BURSAR_WORLDS` says how many worlds, `BURSAR_SEED` which one alone.

@@ -19,7 +19,8 @@ impl Work<'_> {
     pub(super) fn emergency_share(&self, sidecar: SidecarId) -> Option<Credits> {
         let emergency = self.emergency()?;
         let contract = self.account.contract.as_ref()?;
-        let others = self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
+        let others =
+            self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
         let holders = rust_decimal::Decimal::from(1 + others.count());
         let scale = contract.playbook.credit.scale;
         Some(Credits::computed((emergency.credits.decimal() / holders).trunc_with_scale(scale)))
@@ -82,7 +83,9 @@ impl Work<'_> {
 
     fn emergency_window(&mut self, window: Stretch, credits: Credits) -> BlockId {
         let is_it = |block: &&Block| {
-            block.species == Species::Emergency && block.expires_at == Some(window.end) && !block.has_ended(self.at)
+            block.species == Species::Emergency
+                && block.expires_at == Some(window.end)
+                && !block.has_ended(self.at)
         };
         if let Some(block) = self.account.book.blocks().find(is_it) {
             return block.id;

@@ -19,6 +19,9 @@ const RENEW_PART: i64 = 3;
 const RETRY_PART: i64 = 4;
 const RETRY_MICROS_MIN: i64 = 100_000;
 
+/// How long the ledger's word that something is scarce is taken: then a lease is asked for again.
+const SCARCE_MICROS: i64 = 1_000_000;
+
 impl Wallet {
     /// What to ask for a need; `force` takes what there is, even where it is not enough.
     pub(super) fn ask(&mut self, short: &Short, force: bool) -> Ask {
@@ -32,6 +35,7 @@ impl Wallet {
             totals: self.totals(),
             // Given where it is sent.
             number: 0,
+            largest: self.largest,
         }
     }
 
@@ -64,13 +68,7 @@ impl Wallet {
         if self.terms.as_ref() != Some(&grant.terms) || self.contract.is_none() {
             self.emit(WalletEvent::Terms(Box::new(grant.terms.clone())), false, here, log);
         }
-        self.rest.balance = grant.rest.0;
-        self.rest.last_resort = grant.rest.1;
-        for (key, room) in &grant.rest_caps {
-            self.rest.caps.insert(key.clone(), *room);
-        }
-        self.out_of_reach = grant.out_of_reach;
-        self.cut_off = None;
+        self.hear(grant, here);
         let until = asked_at.plus_micros(grant.lasts - grant.lasts / MARGIN_PART);
         let new: Credits = grant.slices.iter().map(|slice| slice.granted).sum();
         let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
@@ -92,6 +90,18 @@ impl Wallet {
         self.keep_share(grant.emergency.unwrap_or_default(), here, log).unwrap_or(number)
     }
 
+    /// What the ledger said beside what it leased.
+    pub fn hear(&mut self, grant: &Grant, here: Here<'_>) {
+        self.rest.balance = grant.rest.0;
+        self.rest.last_resort = grant.rest.1;
+        for (key, room) in &grant.rest_caps {
+            self.rest.caps.insert(key.clone(), *room);
+        }
+        self.out_of_reach = grant.out_of_reach;
+        self.cut_off = None;
+        self.scarce_until = if grant.scarce { here.at.plus_micros(SCARCE_MICROS) } else { here.at };
+    }
+
     /// Emergency credits beyond this sidecar's share go back, for the other sidecars of the account.
     pub(super) fn keep_share(&mut self, share: Credits, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
         let slices: Vec<_> = self
@@ -111,6 +121,7 @@ impl Wallet {
     /// New terms came from the ledger: they hold at once, and idle credits go back, to be leased anew by them.
     pub fn changed(&mut self, terms: &crate::lease::AccountTerms, here: Here<'_>, log: &mut dyn Log) {
         self.cut_off = None;
+        self.scarce_until = here.at;
         if self.terms.as_ref() != Some(terms) || self.contract.is_none() {
             self.emit(WalletEvent::Terms(Box::new(terms.clone())), false, here, log);
         }

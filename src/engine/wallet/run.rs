@@ -65,10 +65,21 @@ impl Wallet {
                 Link::Asked | Link::Unreachable => {}
             }
         }
-        let Some(frame) = self.frame(here, self.beyond(link, here)) else {
+        // What is scarce is not leased: the ledger decides the run, unless its work is done already.
+        let scarce = self.scarce_until > here.at && link != Link::Unreachable && !force;
+        let beyond = if scarce { Beyond::Ledger(&self.rest) } else { self.beyond(link, here) };
+        let Some(frame) = self.frame(here, beyond) else {
             return Ok(self.unknown_account(link, here));
         };
         match authorize(&frame, call, force)? {
+            Verdict::Short(_) if scarce => {
+                self.used = true;
+                // Where the child is decided, its parent must be known.
+                if let Some(parent) = call.parent {
+                    self.promote(parent, here, log);
+                }
+                Ok(Step::Decide)
+            }
             Verdict::Short(short) => Ok(Step::Lease(Box::new(self.ask(&short, force)))),
             Verdict::Answer(mut answer, event) => {
                 if answer.decision == Decision::Denied {

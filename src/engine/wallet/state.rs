@@ -53,6 +53,8 @@ pub struct Wallet {
     pub(super) used: bool,
     /// Since when the ledger has not answered; `None` while it does.
     pub(super) cut_off: Option<Timestamp>,
+    /// Until when the ledger decides what this slice can't.
+    pub(super) scarce_until: Timestamp,
     /// A renewal failed: the next try is not before this instant.
     pub(super) renew_after: Timestamp,
     /// Reservations answered before they were on disk: record number and credits.
@@ -81,6 +83,7 @@ impl Wallet {
             burn: Credits::ZERO,
             used: false,
             cut_off: None,
+            scarce_until: Timestamp::default(),
             renew_after: Timestamp::default(),
             unflushed: VecDeque::new(),
             unflushed_sum: Credits::ZERO,
