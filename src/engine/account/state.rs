@@ -39,6 +39,8 @@ pub struct Account {
     pub owners: BTreeMap<ReservationId, SidecarId>,
     /// What was booked for runs that are open at a sidecar alone: the blocks that paid in fact.
     pub booked: BTreeMap<(SidecarId, ReservationId), Booked>,
+    /// What each block paid of debt, and was not given back since.
+    pub repaid: BTreeMap<BlockId, Credits>,
     /// What was spent of each emergency block and has become debt.
     pub reconciled: BTreeMap<BlockId, Credits>,
     /// What was raised so far, in order.
@@ -111,6 +113,7 @@ impl Account {
             raised: BTreeSet::new(),
             owners: BTreeMap::new(),
             booked: BTreeMap::new(),
+            repaid: BTreeMap::new(),
             reconciled: BTreeMap::new(),
             alerts: Vec::new(),
             next_block: 1,
