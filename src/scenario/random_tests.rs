@@ -221,8 +221,9 @@ plans:
         let charged = Credits::new(*charged).unwrap();
         let settled = reply.get("state") == Some(&Value::Text("SETTLED".to_owned()))
             && reply.get("provisional") != Some(&Value::Bool(true));
-        // An event is charged by its authorise.
-        if (settled || text.starts_with("authorize") && charged.is_positive())
+        // An event is charged by its authorise, and what was accepted may be what stands in the end.
+        let accepted = reply.get("state") == Some(&Value::Text("ACCEPTED".to_owned()));
+        if (settled || accepted || text.starts_with("authorize") && charged.is_positive())
             && let Some(run) = world.runs.get(&name)
         {
             case.charges.entry(run.id).or_default().insert(charged);
