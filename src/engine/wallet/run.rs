@@ -2,9 +2,10 @@
 //! goes there whole.
 
 use super::state::{FINALS_MAX, Here, Log, Wallet};
+use super::unknown::refusal;
 use crate::credit::{Change, Decision, Reason, RunEvent, State};
 use crate::engine::Fault;
-use crate::engine::answer::{AuthorizeAnswer, Next, ProgressAnswer, RunAnswer};
+use crate::engine::answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};
 use crate::engine::authorize::{Short, Verdict, authorize};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
 use crate::engine::commit::{Outcome, commit, used};
@@ -359,45 +360,12 @@ impl Wallet {
         }
     }
 
-    fn unknown_account(&self, link: Link, here: Here<'_>) -> Step<AuthorizeAnswer> {
-        match link {
-            Link::Untried => Step::Lease(Box::default()),
-            Link::Asked => done(refusal(here, Reason::AccountUnknown)),
-            Link::Unreachable => done(refusal(here, Reason::LedgerUnreachable)),
-        }
-    }
-
     /// A frame for questions that change nothing.
     pub fn view<'a>(&'a self, here: Here<'a>) -> Option<Frame<'a>> {
         self.frame(here, Beyond::Asked(&self.rest))
     }
 }
 
-fn done<A>(answer: A) -> Step<A> {
+pub(super) fn done<A>(answer: A) -> Step<A> {
     Step::Done { answer, wait: None }
-}
-
-/// A refusal for an account of which nothing is known here.
-pub fn refusal(here: Here<'_>, reason: Reason) -> AuthorizeAnswer {
-    AuthorizeAnswer {
-        decision: Decision::Denied,
-        reason: Some(reason),
-        cap: None,
-        reservation: None,
-        held: Credits::ZERO,
-        charged: Credits::ZERO,
-        paid_by: Vec::new(),
-        is_final: false,
-        next: Next::Deny,
-        remaining: Credits::ZERO,
-        as_of: here.at,
-        expires_at: None,
-        soft_caps_reached: Vec::new(),
-        enforced: true,
-        would_be: None,
-        retry_at: None,
-        version: here.playbooks.latest().map_or(0, |playbook| playbook.version),
-        out_of_reach: None,
-        past_lease: false,
-    }
 }
