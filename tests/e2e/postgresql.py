@@ -71,7 +71,7 @@ class Pair:
         """The leader's machine dies, the standby leads, and a new one comes up where the leader was."""
         # A leader that has just come back may know what its standby does not yet, and answers from it. Whoever fails over
         # makes sure of this, too.
-        self.leader.ask("SELECT pg_current_xact_id()")
+        self.leader.ask("SELECT pg_logical_emit_message(true, 'tests', 'here')")
         dead, self.leader = self.leader, self.standby
         script("kill", dead.directory)
         script("promote", self.leader.directory)

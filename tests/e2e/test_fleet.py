@@ -1,0 +1,187 @@
+"""The whole system under faults: nothing acknowledged is lost, nothing is charged twice, no limit is passed.
+
+`BURSAR_RUNS` says how many runs there are (2,000 unless told), `BURSAR_SEED` repeats a run's choices (not the timing).
+"""
+
+import concurrent.futures
+import contextlib
+import os
+import random
+import time
+from decimal import Decimal
+
+import faults
+import grpc
+import processes
+import pytest
+import wire
+from fleet import GRACE, LEASE_OVER_SECONDS, SMALL_CREDITS, Fleet
+from roaming import Run, one_line
+from wire import pb, pb_grpc
+from workload import insist
+
+RUNS = int(os.environ.get("BURSAR_RUNS", "2000"))
+SEED = os.environ.get("BURSAR_SEED") or f"{random.SystemRandom().getrandbits(32):08x}"
+
+CALM_SECONDS = 3
+# In between, everything is healed after so many harms.
+HARMS_PER_CALM = 48
+AUDITORS = 8
+
+
+@pytest.fixture
+def fleet(short_directory):
+    directory = short_directory / "fleet"
+    directory.mkdir()
+    print(f"\nBURSAR_SEED={SEED} BURSAR_RUNS={RUNS}")
+    with contextlib.ExitStack() as stack:
+        fleet = Fleet(directory, stack, SEED, RUNS)
+        try:
+            yield fleet
+        finally:
+            # Threads first: they must not meet channels that are closed.
+            fleet.stop.set()
+            for caller in fleet.callers:
+                if caller.is_alive():
+                    caller.join()
+
+
+def test_the_whole_is_exact_under_faults(fleet):
+    began = time.monotonic()
+    try:
+        share_to_the_last_credit(fleet, "small-before")
+        load(fleet)
+        print(f"{time.monotonic() - began:.0f} s: {fleet.shown()}")
+        drain(fleet)
+        charged = audit_runs(fleet)
+        audit_balances(fleet, charged)
+        audit_database(fleet, charged)
+        print(f"{time.monotonic() - began:.0f} s in all; charges {charged}")
+    except BaseException:
+        print(fleet.shown())
+        for book in fleet.books:
+            print(f"{book}, used at most {book.most}: {one_line(fleet.balance(fleet.addresses[0], book.name))}")
+        for server in fleet.servers():
+            print(f"{server}\n{server.tail()}")
+        raise
+
+
+def load(fleet: Fleet) -> None:
+    for caller in fleet.callers:
+        caller.start()
+    fleet.calm(CALM_SECONDS)
+    while fleet.made() < RUNS:
+        began = sum(fleet.harmed.values())
+        kinds = len(fleet.kinds())
+        fleet.harm(lambda: sum(fleet.harmed.values()) >= began + HARMS_PER_CALM or (fleet.made() >= RUNS and sum(fleet.harmed.values()) >= kinds))
+        fleet.heal()
+        # Leases that somebody lost must be over, or a refusal may be right for their sake.
+        time.sleep(LEASE_OVER_SECONDS)
+        fleet.calm(CALM_SECONDS)
+    fleet.end_load()
+
+
+def share_to_the_last_credit(fleet: Fleet, name: str) -> None:
+    """A small account, asked for one credit at a time at all sidecars at once: each gets what is left, wherever it lies."""
+    book = fleet.subscribe(name, "small", SMALL_CREDITS)
+
+    def take(place: int) -> int:
+        taken = 0
+        stub = pb_grpc.EntitlementServiceStub(channels[place])
+        while True:
+            request = pb.AuthorizeRequest(account=book.name, action="ping", quantity="0.5", request_id=f"{name}-{place}-{taken}")
+            answer = insist(stub.Authorize, request)
+            if answer.decision == pb.DECISION_DENIED:
+                assert answer.reason == pb.REASON_CREDITS_EXHAUSTED, one_line(answer)
+                return taken
+            taken += 1
+
+    with contextlib.ExitStack() as stack:
+        channels = [stack.enter_context(wire.uds(socket)) for socket in fleet.sockets]
+        with concurrent.futures.ThreadPoolExecutor(len(channels)) as takers:
+            taken = list(takers.map(take, range(len(channels))))
+    assert sum(taken) == SMALL_CREDITS, f"{taken} of {SMALL_CREDITS}"
+
+
+def drain(fleet: Fleet) -> None:
+    """What is still at the sidecars goes to the ledger; one starts with nothing left behind, and shares to the last."""
+    share_to_the_last_credit(fleet, "small-after")
+    for sidecar in fleet.sidecars:
+        assert sidecar.stop() == 0, sidecar.tail()
+
+
+def at_ledger(stub, run: Run) -> tuple[int, str, bool]:
+    if run.answer is not None and run.answer.reservation:
+        request = pb.GetReservationRequest(reservation=run.answer.reservation)
+    else:
+        request = pb.GetReservationRequest(account=run.book.name, request_id=run.request.request_id)
+    try:
+        found = insist(stub.GetReservation, request).run
+    except grpc.RpcError as error:
+        fault = faults.read(error)
+        assert fault.reason == "RESERVATION_UNKNOWN", f"{fault}\n{run}"
+        return 0, "UNKNOWN", False
+    return int(Decimal(found.charged or 0)), pb.State.Name(found.state).removeprefix("STATE_"), found.provisional
+
+
+def audit_runs(fleet: Fleet) -> dict[str, int]:
+    """Every run at the ledger, asked through a sidecar that has never seen it; gives the charges added up per account."""
+    charged = {book.name: 0 for book in fleet.books}
+    runs = [run for caller in fleet.callers for run in caller.runs]
+    wrong = []
+    with processes.sidecar(fleet.directory, fleet.addresses[0], "auditor", GRACE) as auditor:
+        with wire.uds(auditor.ready()["socket"]) as channel, concurrent.futures.ThreadPoolExecutor(AUDITORS) as auditors:
+            stub = pb_grpc.EntitlementServiceStub(channel)
+            for run, found in zip(runs, auditors.map(lambda run: at_ledger(stub, run), runs), strict=True):
+                charged[run.book.name] += found[0]
+                why = run.judge(*found)
+                if why is not None:
+                    wrong.append(why)
+        assert auditor.stop() == 0, auditor.tail()
+    assert not wrong, f"{len(wrong)} of {len(runs)} runs are wrong\n" + "\n\n".join(wrong[:10])
+    return charged
+
+
+def audit_balances(fleet: Fleet, charged: dict[str, int]) -> None:
+    """Both ledgers, and one that reads the journals for the first time, show exactly these charges, and no limit was
+    passed. A journal whose chain of hashes is broken is not read at all."""
+    with processes.shared_ledger(fleet.directory, fleet.database.url, "late") as late:
+        addresses = [*fleet.addresses, late.ready()["address"]]
+        for book in fleet.books:
+            balances = [fleet.balance(address, book.name) for address in addresses]
+            for balance in balances:
+                spent, held, debt = (Decimal(amount or 0) for amount in (balance.spent, balance.held, balance.debt))
+                shown = f"{book}, charged {charged[book.name]}: {one_line(balance)}"
+                assert debt == 0, f"debt, though no run used more than it held: {shown}"
+                assert spent == charged[book.name], f"not what its runs were charged: {shown}"
+                assert spent + held <= book.limit, f"past its limit: {shown}"
+                assert Decimal(balance.available or 0) >= 0, f"less than nothing is available: {shown}"
+                for cap in balance.caps:
+                    assert Decimal(cap.used) <= Decimal(cap.limit), f"past a cap: {shown}"
+
+
+def audit_database(fleet: Fleet, charged: dict[str, int]) -> None:
+    """The rows agree with the journals, and are the same at the standby's next life."""
+
+    def rows():
+        return fleet.database.ask(
+            "SELECT b.account, sum(granted - available - held - spent - lapsed - withdrawn), sum(spent), max(a.debt),"
+            " min(least(available, held, spent, lapsed, withdrawn))"
+            " FROM bursar.blocks b JOIN bursar.accounts a USING (account) GROUP BY b.account"
+        )
+
+    found = {account: [Decimal(figure) for figure in figures] for account, *figures in rows()}
+    for account, credits in charged.items():
+        off, spent, debt, least = found[account]
+        assert (off, spent, debt) == (0, credits, 0) and least >= 0, f"{account}: {found[account]}, charged {credits}"
+    gaps = fleet.database.ask(
+        "SELECT account FROM (SELECT account, first, lag(last, 1, 0::bigint) OVER (PARTITION BY account ORDER BY first) AS"
+        " before, last FROM bursar.entries) e WHERE first <> before + 1"
+        " UNION SELECT account FROM bursar.accounts a WHERE number <> (SELECT max(last) FROM bursar.entries e WHERE"
+        " e.account = a.account)"
+    )
+    assert not gaps, f"journals with gaps: {gaps}"
+    assert not fleet.database.ask("SELECT account, number FROM bursar.unapplied"), "records that nobody could apply"
+    before = rows()
+    fleet.database.fail_over()
+    assert sorted(rows()) == sorted(before)
