@@ -155,16 +155,19 @@ impl Work<'_> {
             hold::remove(&mut own, draw);
             hold::remove(&mut fresh, draw);
         }
-        let (twice, _) = hold::last(&own, hold::total(&fresh));
-        let mut known = Final { debt: before.debt + (now.debt - booked.debt), ..before.clone() };
+        let more = now.debt - booked.debt;
+        let again = hold::total(&fresh) + more;
+        let owed = again.min(before.debt - booked.debt);
+        let (twice, _) = hold::last(&own, again - owed);
+        let mut known = Final { debt: before.debt + more - owed, ..before.clone() };
         for draw in &twice {
             hold::remove(&mut known.spent, draw);
         }
         for draw in fresh {
             hold::add(&mut known.spent, draw);
         }
-        self.give_back_charge(&twice, Credits::ZERO, effects);
-        self.uncount(before, hold::total(&twice), effects);
+        self.give_back_charge(&twice, owed, effects);
+        self.uncount(before, hold::total(&twice) + owed, effects);
         effects.ended = Some((id, Box::new(known)));
     }
 
