@@ -1,7 +1,6 @@
 """Eight sidecars, two ledgers, a PostgreSQL with a synchronous standby, the network between them, and what befalls them."""
 
 import contextlib
-import itertools
 import os
 import random
 import signal
@@ -131,6 +130,9 @@ class Fleet:
     def made(self) -> int:
         return sum(len(caller.runs) for caller in self.callers)
 
+    def harms(self) -> int:
+        return sum(self.harmed.values())
+
     def check(self) -> None:
         for failure in [self.failure, *(caller.failure for caller in self.callers)]:
             if failure is not None:
@@ -232,13 +234,13 @@ class Fleet:
 
     def kinds(self) -> list[tuple[str, int]]:
         """Each kind of harm, and how many there are of what it befalls. A ledger needs its database to start: harms of
-        these do not meet."""
-        sidecars = [
-            "cut", "deafen", "mute", "slow", "tear", "lead_elsewhere", "kill_sidecar", "kill_sidecar", "restart_sidecar", "pause_sidecar"
-        ]  # fmt: skip
+        these two do not meet."""
+        links = ["cut", "deafen", "mute", "slow", "tear", "lead_elsewhere"]
+        sidecars = ["kill_sidecar", "kill_sidecar", "restart_sidecar", "pause_sidecar"]
         ledgers = ["kill_ledger", "restart_ledger", "pause_ledger"]
         databases = ["restart_database", "crash_database", "fail_over"]
-        return [(name, SIDECARS) for name in sidecars] + [(name, LEDGERS) for name in ledgers] + [(name, 1) for name in databases]
+        befallen = [(links + sidecars, SIDECARS), (ledgers, LEDGERS), (databases, 1)]
+        return [(name, places) for names, places in befallen for name in names]
 
     def harm_next(self) -> None:
         """Begins one more harm, of those that are not at work; each kind comes once before one comes again."""
@@ -283,7 +285,7 @@ class Fleet:
             thread.join()
         self.check()
         give_up = time.monotonic() + HEAL_SECONDS
-        for place in itertools.chain(range(SIDECARS)):
+        for place in range(SIDECARS):
             while not self.in_touch(place):
                 self.check()
                 assert time.monotonic() < give_up, f"sidecar {place} is out of touch\n{self.sidecars[place].tail()}"

@@ -357,7 +357,7 @@ class Caller(threading.Thread):
 
             def tried(at: int, place=run.place) -> None:
                 if at != place:
-                    # Booked there; its settler goes on holding it until its time ends.
+                    # Booked there; its settler goes on holding it until the account itself does.
                     run.book.may_hold(run.full)
 
             with contextlib.suppress(Unanswered):

@@ -16,7 +16,7 @@ import processes
 import pytest
 import wire
 from fleet import GRACE, LEASE_OVER_SECONDS, SMALL_CREDITS, Fleet
-from roaming import Run, one_line
+from roaming import SCARCE, Run, one_line
 from wire import pb, pb_grpc
 from workload import insist
 
@@ -53,8 +53,10 @@ def test_the_whole_is_exact_under_faults(fleet):
         load(fleet)
         print(f"{time.monotonic() - began:.0f} s: {fleet.shown()}")
         drain(fleet)
-        charged = audit_runs(fleet)
-        audit_balances(fleet, charged)
+        with auditor(fleet) as stub:
+            charged = audit_runs(fleet, stub)
+            audit_balances(fleet, charged)
+            find_what_is_left(fleet, stub)
         audit_database(fleet, charged)
         print(f"{time.monotonic() - began:.0f} s in all; charges {charged}")
     except BaseException:
@@ -71,9 +73,14 @@ def load(fleet: Fleet) -> None:
         caller.start()
     fleet.calm(CALM_SECONDS)
     while fleet.made() < RUNS:
-        began = sum(fleet.harmed.values())
-        kinds = len(fleet.kinds())
-        fleet.harm(lambda: sum(fleet.harmed.values()) >= began + HARMS_PER_CALM or (fleet.made() >= RUNS and sum(fleet.harmed.values()) >= kinds))
+        before = fleet.harms()
+
+        def enough(before=before) -> bool:
+            # Each kind of harm comes at least once.
+            over = fleet.made() >= RUNS and fleet.harms() >= len(fleet.kinds())
+            return over or fleet.harms() >= before + HARMS_PER_CALM
+
+        fleet.harm(enough)
         fleet.heal()
         # Leases that somebody lost must be over, or a refusal may be right for their sake.
         time.sleep(LEASE_OVER_SECONDS)
@@ -89,8 +96,8 @@ def share_to_the_last_credit(fleet: Fleet, name: str) -> None:
         taken = 0
         stub = pb_grpc.EntitlementServiceStub(channels[place])
         while True:
-            request = pb.AuthorizeRequest(account=book.name, action="ping", quantity="0.5", request_id=f"{name}-{place}-{taken}")
-            answer = insist(stub.Authorize, request)
+            fields = {"account": book.name, "action": "ping", "quantity": "0.5", "request_id": f"{name}-{place}-{taken}"}
+            answer = insist(stub.Authorize, pb.AuthorizeRequest(**fields))
             if answer.decision == pb.DECISION_DENIED:
                 assert answer.reason == pb.REASON_CREDITS_EXHAUSTED, one_line(answer)
                 return taken
@@ -104,7 +111,7 @@ def share_to_the_last_credit(fleet: Fleet, name: str) -> None:
 
 
 def drain(fleet: Fleet) -> None:
-    """What is still at the sidecars goes to the ledger; one starts with nothing left behind, and shares to the last."""
+    """After all that, the last credit is still shared; then what is still at the sidecars goes to the ledger."""
     share_to_the_last_credit(fleet, "small-after")
     for sidecar in fleet.sidecars:
         assert sidecar.stop() == 0, sidecar.tail()
@@ -124,22 +131,50 @@ def at_ledger(stub, run: Run) -> tuple[int, str, bool]:
     return int(Decimal(found.charged or 0)), pb.State.Name(found.state).removeprefix("STATE_"), found.provisional
 
 
-def audit_runs(fleet: Fleet) -> dict[str, int]:
-    """Every run at the ledger, asked through a sidecar that has never seen it; gives the charges added up per account."""
+@contextlib.contextmanager
+def auditor(fleet: Fleet):
+    """A sidecar that has never seen any run."""
+    with processes.sidecar(fleet.directory, fleet.addresses[0], "auditor", GRACE) as sidecar:
+        with wire.uds(sidecar.ready()["socket"]) as channel:
+            yield pb_grpc.EntitlementServiceStub(channel)
+        assert sidecar.stop() == 0, sidecar.tail()
+
+
+def audit_runs(fleet: Fleet, stub) -> dict[str, int]:
+    """Every run as the ledger knows it; gives the charges added up per account."""
     charged = {book.name: 0 for book in fleet.books}
     runs = [run for caller in fleet.callers for run in caller.runs]
     wrong = []
-    with processes.sidecar(fleet.directory, fleet.addresses[0], "auditor", GRACE) as auditor:
-        with wire.uds(auditor.ready()["socket"]) as channel, concurrent.futures.ThreadPoolExecutor(AUDITORS) as auditors:
-            stub = pb_grpc.EntitlementServiceStub(channel)
-            for run, found in zip(runs, auditors.map(lambda run: at_ledger(stub, run), runs), strict=True):
-                charged[run.book.name] += found[0]
-                why = run.judge(*found)
-                if why is not None:
-                    wrong.append(why)
-        assert auditor.stop() == 0, auditor.tail()
+    with concurrent.futures.ThreadPoolExecutor(AUDITORS) as auditors:
+        for run, found in zip(runs, auditors.map(lambda run: at_ledger(stub, run), runs), strict=True):
+            charged[run.book.name] += found[0]
+            why = run.judge(*found)
+            if why is not None:
+                wrong.append(why)
     assert not wrong, f"{len(wrong)} of {len(runs)} runs are wrong\n" + "\n\n".join(wrong[:10])
     return charged
+
+
+def find_what_is_left(fleet: Fleet, stub) -> None:
+    """Credits that nobody has spent, holds or has sealed are there for the next run, to the last."""
+    for book in fleet.books:
+        balance = fleet.balance(fleet.addresses[1], book.name)
+        left = min([Decimal(balance.available), *(Decimal(cap.left) for cap in balance.caps)])
+
+        def ask(what: str, credits, account=book.name):
+            fields = {"account": account, "action": "draft", "quantity": str(credits), "request_id": f"{what}-{account}"}
+            return insist(stub.Authorize, pb.AuthorizeRequest(**fields))
+
+        refused = ask("too-much", left + 1)
+        assert refused.decision == pb.DECISION_DENIED and refused.reason in SCARCE, one_line(refused)
+        if refused.reason == pb.REASON_CREDITS_EXHAUSTED:
+            used = sum(Decimal(amount or 0) for amount in (balance.spent, balance.held))
+            away = Decimal(refused.out_of_reach.credits or 0)
+            assert used + left + away == book.limit, f"{book}: {used} used, {left} left, {away} out of reach"
+        if left > 0:
+            allowed = ask("all-of-it", left)
+            assert allowed.decision == pb.DECISION_ALLOWED, f"{book}: {left} left\n{one_line(allowed)}"
+            insist(stub.Release, pb.ReleaseRequest(reservation=allowed.reservation))
 
 
 def audit_balances(fleet: Fleet, charged: dict[str, int]) -> None:
@@ -161,7 +196,7 @@ def audit_balances(fleet: Fleet, charged: dict[str, int]) -> None:
 
 
 def audit_database(fleet: Fleet, charged: dict[str, int]) -> None:
-    """The rows agree with the journals, and are the same at the standby's next life."""
+    """The rows agree with the runs, add up, have no gaps, and are the same at the standby."""
 
     def rows():
         return fleet.database.ask(

@@ -220,7 +220,7 @@ def test_tls_trusts_the_named_authority_alone(directory):
         processes.succeed(*migrate, *trusting)
         with processes.shared_ledger(directory, database.url, "tls", options=trusting) as ledger:
             address = ledger.ready()["address"]
-            used = database.ask("SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'bursar'")
-            assert used == [["t"]]
+            sessions = "FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'bursar'"
+            assert database.ask(f"SELECT DISTINCT ssl {sessions}") == [["t"]]
             processes.succeed("playbook", "publish", str(PLAYBOOK), "--ledger", processes.url(address))
             assert ledger.stop() == 0
