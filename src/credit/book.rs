@@ -11,7 +11,7 @@ use super::pool::{Pool, PoolId, Sorting};
 use super::reservation::{Final, Reservation, State};
 use super::retry::Chain;
 use crate::playbook::charge::Quantities;
-use crate::types::{BlockId, ById, Credits, ReservationId, SidecarId, Timestamp};
+use crate::types::{BlockId, ById, Credits, ReservationId, Timestamp};
 
 #[derive(Clone, Debug, Default)]
 pub struct Book {
@@ -226,13 +226,6 @@ impl Book {
         let known = self.finals.insert(id, ended).is_some();
         if self.remembered.insert((keep, id)) && known {
             *self.again.entry(id).or_default() += 1;
-        }
-    }
-
-    /// A run's settler has no word against how it was settled meanwhile.
-    pub fn confirm(&mut self, id: ReservationId, settler: SidecarId) {
-        if let Some(ended) = self.finals.get_mut(&id).filter(|ended| ended.provisional == Some(settler)) {
-            ended.provisional = None;
         }
     }
 

@@ -101,7 +101,8 @@ impl Work<'_> {
         let known = effects.ended.take();
         let late = matches!(before.state, State::Lapsed | State::Released) && ended.state == State::Settled;
         // An event's commit only records its result.
-        let recorded = run.flows.is_empty() && run.debt.is_zero() && before.asked.is_none();
+        let nothing = known.as_ref().is_none_or(|(_, charged)| charged.charged().is_zero());
+        let recorded = nothing && run.flows.is_empty() && run.debt.is_zero() && before.asked.is_none();
         if late {
             self.give_back_charge(&before.spent, before.debt, effects);
             effects.ended = known;

@@ -45,7 +45,6 @@ impl Account {
         }
         for id in &effects.superseded {
             self.booked.remove(&(*sidecar, *id));
-            self.book.confirm(*id, *sidecar);
         }
         if let WalletEvent::Promoted(runs) = event {
             for run in runs {

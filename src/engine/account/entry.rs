@@ -225,7 +225,7 @@ pub struct Effects {
     /// What the account booked so far for a run that only its sidecar knows: the blocks that paid in fact.
     #[n(6)]
     pub booked: Option<(ReservationId, Booked)>,
-    /// Second holds under the id of a run that the account knows: they are over, and nothing more is booked for them.
+    /// Second runs under the id of one that the account knows: what was booked for them is given back.
     #[n(7)]
     pub superseded: Vec<ReservationId>,
 }
