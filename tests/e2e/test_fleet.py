@@ -1,6 +1,6 @@
 """The whole system under faults: nothing acknowledged is lost, nothing is charged twice, no limit is passed.
 
-`BURSAR_RUNS` says how many runs there are (2,000 unless told), `BURSAR_SEED` repeats a run's choices (not the timing).
+`BURSAR_RUNS` says how many runs there are (1,500 at least unless told), `BURSAR_SEED` repeats a run's choices (not the timing).
 """
 
 import concurrent.futures
@@ -20,7 +20,7 @@ from roaming import SCARCE, Run, one_line
 from wire import pb, pb_grpc
 from workload import insist
 
-RUNS = int(os.environ.get("BURSAR_RUNS", "2000"))
+RUNS = int(os.environ.get("BURSAR_RUNS", "1500"))
 SEED = os.environ.get("BURSAR_SEED") or f"{random.SystemRandom().getrandbits(32):08x}"
 
 CALM_SECONDS = 3
