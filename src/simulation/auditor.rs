@@ -65,7 +65,6 @@ pub struct Seen {
     pub holding: usize,
     /// A lapse of it is charged.
     lapses: bool,
-    progressed: bool,
 }
 
 #[derive(Debug)]
@@ -132,7 +131,6 @@ impl Auditor {
             at: BTreeSet::new(),
             holding: 0,
             lapses: false,
-            progressed: false,
         })
     }
 
@@ -170,16 +168,10 @@ impl Auditor {
         let Some(run) = wish.id().and_then(|id| self.runs.get_mut(&id)) else { return };
         run.most = run.most.max(most);
         run.open_questions += 1;
-        run.progressed |= matches!(wish, Wish::Progress(..));
         if authorized.is_none() {
             run.late |= run.touched || at.plus_micros(SLACK) >= run.until;
             run.touched = true;
         }
-    }
-
-    /// Whether anybody asked to extend a run.
-    pub fn progressed(&self, id: ReservationId) -> bool {
-        self.runs.get(&id).is_some_and(|run| run.progressed)
     }
 
     /// The sidecar died before it answered.

@@ -128,19 +128,8 @@ impl World {
                 node.is_some_and(|node| node.process.is_some() && node.paused_until <= self.now)
             })
             .collect();
-        let Some(mut place) = self.dice.pick(&running).copied() else { return };
+        let Some(place) = self.dice.pick(&running).copied() else { return };
         let open = self.recent();
-        // A run that was extended is asked about where it was authorised.
-        if let Some(open) =
-            open.as_ref().filter(|open| (80..91).contains(&kind) || self.auditor.progressed(open.handle.id))
-        {
-            let home = self.nodes.iter().position(|node| node.id == open.handle.settler);
-            match home.filter(|home| running.contains(home)) {
-                Some(home) => place = home,
-                None if (46..91).contains(&kind) => return,
-                None => {}
-            }
-        }
         let (account, wish) = match (kind, open) {
             (0..46, open) => {
                 let call = self.authorization(&account, open.as_ref(), place);

@@ -7,7 +7,7 @@ use super::world::{World, hash};
 use crate::credit::{Decision, State};
 use crate::engine::call::{Authorize, Release};
 use crate::playbook::charge::Quantities;
-use crate::types::{AccountId, Credits, Name, Quantity, ReservationId};
+use crate::types::{AccountId, Credits, Name, Quantity, ReservationId, SidecarId};
 
 /// So long after everything is mended, in microseconds, every lease and seal is over: a seal lasts an hour.
 const OVER: i64 = 2 * 3_600_000_000;
@@ -85,8 +85,12 @@ impl World {
         let Some(slot) = self.ledger.slots.get(account) else { return Ok(()) };
         let balance = slot.account.balance(slot.account.clock, &Default::default());
         let charged: Credits = slot.account.book.finals.values().map(|ended| ended.charged()).sum();
-        let booked: Credits =
-            slot.account.booked.values().map(|b| crate::credit::hold::total(&b.spent) + b.debt).sum();
+        // What a settler reported of a run that was settled in its silence is part of that charge until its word comes.
+        let settled = |run: &ReservationId, sidecar: SidecarId| {
+            slot.account.book.finals.get(run).is_some_and(|ended| ended.provisional == Some(sidecar))
+        };
+        let alone = slot.account.booked.iter().filter(|((sidecar, run), _)| !settled(run, *sidecar));
+        let booked: Credits = alone.map(|(_, b)| crate::credit::hold::total(&b.spent) + b.debt).sum();
         if balance.spent + balance.debt != charged + booked {
             return Err(format!(
                 "spent {}, owed {}, and runs were charged {charged} + {booked}",

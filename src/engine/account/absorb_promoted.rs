@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::absorb::{moved, take};
 use super::entry::Effects;
 use super::work::Work;
-use crate::credit::draw::{self, Limits};
+use crate::credit::draw::{self, Emergency, Limits};
 use crate::credit::hold::{self, Draw};
 use crate::credit::settle::PATH;
 use crate::credit::{CapKey, Column, Move, Reservation, ScopeKey};
@@ -76,7 +76,7 @@ impl Work<'_> {
             return Vec::new();
         }
         let already: Credits = taken.values().copied().sum();
-        let limits = Limits { at: self.at, basic: true, overage: None };
+        let limits = Limits { at: self.at, basic: true, overage: None, emergency: Emergency::Never };
         let all = draw::draw(&self.account.book.pools, PATH, amount + already, limits).draws;
         let (before, _) = hold::first(&all, already);
         let mut rest = all;
@@ -97,7 +97,10 @@ impl Work<'_> {
         (left, rooms): (&mut BTreeMap<BlockId, Credits>, &mut BTreeMap<CapKey, Credits>),
         effects: &mut Effects,
     ) {
-        if let Some(booked) = self.account.booked.get(&(sidecar, run.id)) {
+        // What a settler had reported is part of what was settled in its silence; it may still have its word.
+        let ended = self.account.book.finals.get(&run.id);
+        let own = ended.is_some_and(|ended| ended.provisional == Some(sidecar));
+        if let Some(booked) = self.account.booked.get(&(sidecar, run.id)).filter(|_| !own) {
             self.give_back_charge(&booked.spent, booked.debt, effects);
             effects.superseded.push(run.id);
         }
