@@ -51,7 +51,12 @@ impl World {
     pub fn watch_lost(&mut self, to: Address, watch: u64) {
         let Some(node) = self.nodes.get_mut(to.node).filter(|node| node.is_at(to)) else { return };
         let Some(process) = node.process.as_mut() else { return };
-        if process.watch != watch || process.linking.is_some() {
+        if process.linking.is_some() {
+            // The answer that begins this watch may still be on its way.
+            self.agenda.plan(self.now + ATTACH_WITHIN, Event::WatchLost(to, watch));
+            return;
+        }
+        if process.watch != watch {
             return;
         }
         process.link = Standing::Trying;
