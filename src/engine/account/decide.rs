@@ -114,10 +114,11 @@ impl Work<'_> {
         let provisional = (handle.settler != asking).then_some(handle.settler);
         let known = Final { provisional, ..self.known(handle) };
         let frame = self.frame().ok_or_else(unsubscribed)?;
-        let Outcome::Done(estimate, _) = late(&frame, call, &known)? else {
+        let Outcome::Done(estimate, counted) = late(&frame, call, &known)? else {
             return Err(Fault::ReservationUnknown(call.id));
         };
-        self.unseal_for(handle.settler, estimate.charged);
+        let counted = counted.map(|event| event.caps).unwrap_or_default();
+        self.unseal_for(handle.settler, estimate.charged, &counted);
         let frame = self.frame().ok_or_else(unsubscribed)?;
         match late(&frame, call, &known)? {
             Outcome::Done(answer, event) => {
