@@ -10,7 +10,6 @@ use super::node::Slot;
 use super::turn::{self, Reply, Turn, Wish};
 use super::world::{Rpc, World};
 use crate::engine::account::RunReply;
-use crate::engine::frame::Rest;
 use crate::engine::wallet::{Here, Link};
 use crate::lease::Grant;
 use crate::types::{AccountId, ReservationId, Timestamp};
@@ -157,7 +156,7 @@ impl World {
                 };
                 (Reply::Run(answer), until)
             }
-            (RunReply::Authorize(_), _) => (Reply::NotReady, None),
+            (RunReply::Authorize(_) | RunReply::Balance(_), _) => (Reply::NotReady, None),
         };
         let until =
             until.or_else(|| matches!(*wish, Wish::Record(_)).then(|| self.in_an_hour(place)).flatten());
@@ -197,12 +196,7 @@ fn take_in(slot: &mut Slot, grant: &Grant, asked_at: Timestamp, here: Here<'_>, 
     if wallet.lease.is_none() && grant.slices.is_empty() && grant.rooms.is_empty() {
         // Nothing was leased: terms and figures came alone.
         wallet.changed(&grant.terms, here, disk);
-        wallet.rest = Rest {
-            balance: grant.rest.0,
-            last_resort: grant.rest.1,
-            caps: grant.rest_caps.iter().cloned().collect(),
-        };
-        wallet.out_of_reach = grant.out_of_reach;
+        wallet.hear(grant, here);
         return;
     }
     slot.barrier = wallet.leased(grant, asked_at, here, disk);

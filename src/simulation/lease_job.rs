@@ -257,7 +257,7 @@ fn lacks(answer: &Result<RunReply, Fault>) -> bool {
     let (decision, reason) = match answer {
         Ok(RunReply::Authorize(answer)) => (answer.decision, answer.reason),
         Ok(RunReply::Progress(answer)) => (answer.decision, answer.reason),
-        Ok(RunReply::Run(_)) | Err(_) => return false,
+        Ok(RunReply::Run(_) | RunReply::Balance(_)) | Err(_) => return false,
     };
     let short = [Reason::CreditsExhausted, Reason::BasicOnly, Reason::CapReached];
     decision == Decision::Denied && reason.is_some_and(|reason| short.contains(&reason))
