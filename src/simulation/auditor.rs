@@ -47,6 +47,8 @@ pub struct Seen {
     degraded: bool,
     /// Until when it may hold anything.
     until: Timestamp,
+    /// Until when it certainly does, where nothing more is asked about it.
+    certain: Timestamp,
     /// Something was asked that may have ended or changed it.
     touched: bool,
     late: bool,
@@ -57,6 +59,8 @@ pub struct Seen {
     pub lost_questions: usize,
     /// Charges that its settler answered, in order, and where.
     pub settled: Vec<(Credits, SidecarId)>,
+    /// Charges that were answered as provisional: where it was held twice, one of them may be the first, which stands.
+    pub provisional: Vec<Credits>,
     /// A commit was accepted: it must reach the ledger.
     pub accepted: Vec<SidecarId>,
     /// Sidecars that held it.
@@ -121,12 +125,14 @@ impl Auditor {
             held: None,
             degraded: false,
             until: Timestamp::default(),
+            certain: Timestamp::default(),
             touched: false,
             late: false,
             direct: call.action.as_str() == "ping",
             open_questions: 0,
             lost_questions: 0,
             settled: Vec::new(),
+            provisional: Vec::new(),
             accepted: Vec::new(),
             at: BTreeSet::new(),
             holding: 0,
@@ -199,6 +205,11 @@ impl Auditor {
                 if answer.decision == Decision::Denied {
                     let calm = calm_since.is_some_and(|since| asked.now - since >= CALM) && now > asked.now;
                     let reason = answer.reason?;
+                    // The ledger may have decided it, and its word was lost on the way.
+                    if reason == Reason::LedgerUnreachable {
+                        run.lost_questions += 1;
+                        return None;
+                    }
                     let out = answer.out_of_reach.map_or(Credits::ZERO, |(credits, _)| credits);
                     return if calm {
                         self.false_refusal(&asked, reason, answer.cap.as_ref(), out)
@@ -216,7 +227,7 @@ impl Auditor {
                     run.held = Some(answer.held);
                     run.degraded |= answer.decision == Decision::AllowedDegraded;
                     if let Some(until) = answer.expires_at.filter(|_| !again) {
-                        run.until = until;
+                        (run.until, run.certain) = (until, until);
                     }
                 }
                 let account = asked.account;
@@ -228,6 +239,7 @@ impl Auditor {
                     (State::Accepted, _) if matches!(asked.wish, Wish::Commit(..) | Wish::Record(_)) => {
                         run.accepted.push(asked.sidecar);
                     }
+                    (State::Settled, true) => run.provisional.push(answer.charged),
                     _ => {}
                 }
                 None
@@ -334,7 +346,7 @@ impl Seen {
     }
 
     fn is_open(&self, at: Timestamp) -> bool {
-        self.held.is_some() && !self.direct && !self.touched && at.plus_micros(SLACK) < self.until
+        self.held.is_some() && !self.direct && !self.touched && at.plus_micros(SLACK) < self.certain
     }
 
     fn may_be_open(&self, at: Timestamp) -> bool {

@@ -69,7 +69,7 @@ pub struct Open {
 pub struct Callers {
     pub runs: Vec<Open>,
     pub ended: bool,
-    /// What was answered last.
+    /// What a run was answered last.
     pub last: Option<Reply>,
 }
 
@@ -301,7 +301,9 @@ impl World {
         if let Some(problem) = self.auditor.answered(id, (self.now, at), self.calm_since, &reply) {
             self.fail(problem);
         }
-        self.callers.last = Some(reply.clone());
+        if matches!(reply, Reply::Authorize(..)) {
+            self.callers.last = Some(reply.clone());
+        }
         if let Reply::Authorize(answer, Some(handle)) = reply
             && answer.reservation.is_some()
         {

@@ -122,7 +122,11 @@ impl World {
             if let Some((last, _)) = run.settled.last() {
                 // Held twice, at two sidecars or after it was forgotten, it is settled twice: one of the answers stands.
                 let stands = if run.at.len() > 1 || run.holding > 1 || run.direct {
-                    run.settled.iter().any(|(one, _)| Some(*one) == charged)
+                    let mut told = run.settled.iter().map(|(one, _)| one).chain(&run.provisional);
+                    // A commit whose answer was lost, or that was only accepted, may have been the first.
+                    told.any(|one| Some(*one) == charged)
+                        || !run.accepted.is_empty()
+                        || run.lost_questions > 0
                 } else {
                     Some(*last) == charged
                 };
