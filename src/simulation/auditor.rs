@@ -37,7 +37,10 @@ pub struct Money {
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub account: AccountId,
+    /// Whose it is, as it was allowed.
     user: Option<Name>,
+    /// Whose it may be: an id may be asked for again, for another user.
+    users: BTreeSet<Name>,
     pub is_child: bool,
     /// The most that anything asked about it could hold or charge.
     most: Credits,
@@ -119,7 +122,8 @@ impl Auditor {
     fn seen(&mut self, account: &AccountId, call: &Authorize) -> &mut Seen {
         self.runs.entry(call.id).or_insert_with(|| Seen {
             account: account.clone(),
-            user: call.subject.user.clone(),
+            user: None,
+            users: BTreeSet::new(),
             is_child: call.parent.is_some(),
             most: Credits::ZERO,
             held: None,
@@ -165,7 +169,7 @@ impl Auditor {
         if let Some(call) = authorized {
             let user = call.subject.user.clone();
             let run = self.seen(account, call);
-            run.user = run.user.take().or(user);
+            run.users.extend(user);
             run.until = run.until.max(at.plus_micros(LONGEST));
             run.direct |= matches!(wish, Wish::Record(_)) || call.action.as_str() == "ping";
             run.lapses |= call.action.as_str() == "lead";
@@ -218,6 +222,9 @@ impl Auditor {
                     };
                 }
                 run.at.insert(asked.sidecar);
+                if let (Wish::Authorize(call), None) = (&asked.wish, run.held) {
+                    run.user.clone_from(&call.subject.user);
+                }
                 if matches!(&asked.wish, Wish::Authorize(call) if call.action.as_str() == "ping") {
                     run.settled.push((answer.charged, asked.sidecar));
                     run.held = Some(answer.charged);
@@ -308,7 +315,8 @@ impl Auditor {
                 out.is_zero() && open < PARALLEL
             }
             (Reason::CapReached, Some("user")) => {
-                let of_user = runs().filter(|(_, run)| run.user == call.subject.user);
+                let user = call.subject.user.as_ref();
+                let of_user = runs().filter(|(_, run)| user.is_some_and(|user| run.users.contains(user)));
                 let used: Credits = of_user.map(|(_, run)| run.most(asked.at)).sum();
                 out.is_zero() && used + wanted <= Credits::whole(USER)
             }

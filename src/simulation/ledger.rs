@@ -8,8 +8,9 @@ use super::clock::WallTime;
 use super::lease_job::Job;
 use super::message::{Address, Answers, Sender, Told};
 use super::world::World;
+use crate::credit::hold::total;
 use crate::engine::account::{Account, Entry, Work};
-use crate::types::{AccountId, Epoch, SidecarId, Timestamp};
+use crate::types::{AccountId, Credits, Epoch, ReservationId, SidecarId, Timestamp};
 
 /// A transaction takes so long, in microseconds.
 const WRITE: (i64, i64) = (500, 6_000);
@@ -86,6 +87,28 @@ impl LedgerSlot {
             turn: None,
             waiting: VecDeque::new(),
         }
+    }
+
+    /// What blocks spent, and what is owed, is at every step what runs were charged, whose charge is final, so far, or
+    /// reported by a sidecar that alone knows the run.
+    fn charges_are_paid(&self) -> Result<(), String> {
+        let account = &self.account;
+        let ended: Credits = account.book.finals.values().map(|ended| ended.charged()).sum();
+        // What a settler reported of a run that was settled in its silence is part of that charge until its word comes.
+        let settled = |run: &ReservationId, sidecar: SidecarId| {
+            account.book.finals.get(run).is_some_and(|ended| ended.provisional == Some(sidecar))
+        };
+        let alone = account.booked.iter().filter(|((sidecar, run), _)| !settled(run, *sidecar));
+        let booked: Credits = alone.map(|(_, booked)| total(&booked.spent) + booked.debt).sum();
+        let open: Credits = account.book.runs.values().map(|run| total(&run.spent) + run.debt).sum();
+        let balance = account.balance(account.clock, &Default::default());
+        if balance.spent + balance.debt == ended + booked + open {
+            return Ok(());
+        }
+        Err(format!(
+            "spent {}, owed {}, and runs were charged {ended} at their end, {booked} by reports and {open} so far",
+            balance.spent, balance.debt
+        ))
     }
 
     /// Whether a sidecar holds anything of the account.
@@ -202,7 +225,7 @@ impl World {
         let mut work = Work::begin(&mut slot.account, &self.playbooks, at);
         let answer = command(&mut work);
         let (entries, refresh) = work.finish();
-        let sound = slot.account.verify();
+        let sound = slot.account.verify().and_then(|()| slot.charges_are_paid());
         for entry in entries {
             self.trace.link(&entry.link);
             self.ledger.journal.push(Stored::Entry(account.clone(), Box::new(entry)));

@@ -2,8 +2,9 @@
 //! bad times some are lost, and some come twice. A watch alone keeps its order, as a stream does, or ends.
 
 use super::agenda::Event;
-use super::message::{Address, Answers, Message, Question, Refusal, Told};
+use super::message::{Address, Answers, Asks, Message, Question, Refusal, Told};
 use super::world::World;
+use crate::engine::account::RunAsk;
 
 /// The way of a message, in microseconds: mostly this, seldom more.
 const USUAL: (i64, i64) = (100, 3_000);
@@ -63,7 +64,7 @@ impl World {
         if self.network.is_bad && self.dice.one_in(LOST) {
             return;
         }
-        if self.network.is_bad && self.dice.one_in(TWICE) {
+        if self.network.is_bad && self.dice.one_in(TWICE) && may_come_twice(&message) {
             let at = self.now + self.way();
             self.agenda.plan(at, Event::Message(Box::new(message.clone())));
         }
@@ -124,4 +125,11 @@ impl World {
             }
         }
     }
+}
+
+/// Nobody puts the question again whether a run may begin: where it came a second time, when there is more than at the
+/// first, it would begin a run that was refused. Late and lost it may be.
+fn may_come_twice(message: &Message) -> bool {
+    let Message::Question(question) = message else { return true };
+    !matches!(&question.what, Asks::Decide(_, ask, _) if matches!(**ask, RunAsk::Authorize(_)))
 }

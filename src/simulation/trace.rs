@@ -6,10 +6,10 @@ use super::agenda::Event;
 use super::message::Message;
 
 /// Words kept: enough to see what led to a problem.
-const LINES_MAX: usize = 12000;
+const LINES_MAX: usize = 120;
 
 /// Characters of a line.
-const LINE_MAX: usize = 2500;
+const LINE_MAX: usize = 1500;
 
 #[derive(Debug, Default)]
 pub struct Trace {

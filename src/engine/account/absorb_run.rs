@@ -30,6 +30,8 @@ struct Purse {
     runs: BTreeMap<ReservationId, Vec<Draw>>,
     /// What the run was charged so far, by the blocks that paid in fact.
     spent: Vec<Draw>,
+    /// What its settler reported as charged, and a commit from the handle alone gave back since.
+    lowered: Vec<Draw>,
 }
 
 impl Purse {
@@ -115,65 +117,8 @@ impl Work<'_> {
         }
     }
 
-    /// What was settled from its handle alone, while its settler was silent: the settler's word replaces it, but for a
-    /// release or a lapse, after which a commit counts.
-    fn settlers_word(&self, sidecar: SidecarId, id: ReservationId, before: &Final, effects: &mut Effects) {
-        let Some((_, mut ended)) = effects.ended.take() else { return };
-        let booked = self.booked(sidecar, id);
-        let (stands, goes) = if before.state == State::Settled && ended.state != State::Settled {
-            (before, &*ended)
-        } else {
-            (&*ended, before)
-        };
-        // What its settler had reported so far is part of both.
-        let mut more = goes.spent.clone();
-        let missing: Credits = booked.spent.iter().map(|draw| hold::remove(&mut more, draw)).sum();
-        let owed = goes.debt - booked.debt;
-        self.give_back_charge(&more, owed, effects);
-        self.uncount(goes, hold::total(&more) + owed, effects);
-        let mut stands = stands.clone();
-        if missing.is_positive() {
-            // It was charged less than that meanwhile.
-            let (lowered, _) = hold::last(&stands.spent, missing);
-            for draw in &lowered {
-                hold::remove(&mut stands.spent, draw);
-            }
-            let debt = effects.debt;
-            self.draw_late(missing, &mut stands.spent, effects);
-            stands.debt += effects.debt - debt;
-        }
-        stands.provisional = None;
-        *ended = stands;
-        effects.ended = Some((id, ended));
-    }
-
-    /// Progress that was acknowledged before the run was settled elsewhere, and is heard after: part of that charge.
-    fn late_progress(&self, sidecar: SidecarId, id: ReservationId, before: &Final, effects: &mut Effects) {
-        let Some((_, now)) = &effects.booked else { return };
-        let booked = self.booked(sidecar, id);
-        let (mut own, mut fresh) = (before.spent.clone(), now.spent.clone());
-        for draw in &booked.spent {
-            hold::remove(&mut own, draw);
-            hold::remove(&mut fresh, draw);
-        }
-        let more = now.debt - booked.debt;
-        let again = hold::total(&fresh) + more;
-        let owed = again.min(before.debt - booked.debt);
-        let (twice, _) = hold::last(&own, again - owed);
-        let mut known = Final { debt: before.debt + more - owed, ..before.clone() };
-        for draw in &twice {
-            hold::remove(&mut known.spent, draw);
-        }
-        for draw in fresh {
-            hold::add(&mut known.spent, draw);
-        }
-        self.give_back_charge(&twice, owed, effects);
-        self.uncount(before, hold::total(&twice) + owed, effects);
-        effects.ended = Some((id, Box::new(known)));
-    }
-
     /// Takes `amount` of a charge that is given back out of the caps that it was counted in.
-    fn uncount(&self, ended: &Final, amount: Credits, effects: &mut Effects) {
+    pub(super) fn uncount(&self, ended: &Final, amount: Credits, effects: &mut Effects) {
         let Some(frame) = self.frame().filter(|_| amount.is_positive()) else { return };
         for flow in late_caps(&frame, ended, amount) {
             effects.counters.push((flow.key, Credits::ZERO, -flow.amount));
@@ -188,8 +133,10 @@ impl Work<'_> {
 
     fn absorb_flows(&self, sidecar: SidecarId, mut run: RunEvent) -> (WalletEvent, Effects) {
         let mut effects = Effects { debt: run.debt, ..Effects::default() };
-        let booked = self.booked(sidecar, run.id);
-        let mut purse = Purse { lease: self.out(sidecar), runs: BTreeMap::new(), spent: booked.spent };
+        let (booked, lowered) = self.split_booked(sidecar, run.id);
+        let known = !booked.spent.is_empty() || !lowered.is_empty();
+        let mut purse =
+            Purse { lease: self.out(sidecar), runs: BTreeMap::new(), spent: booked.spent, lowered };
         let others = run.flows.iter().flat_map(|flow| [flow.from, flow.to]).filter_map(|place| match place {
             Place::Other(id) => Some(id),
             _ => None,
@@ -206,7 +153,13 @@ impl Work<'_> {
             if from == to {
                 continue;
             }
-            let parts = purse.take(from, flow);
+            let rest = if from == Holder::Spent {
+                let given = self.give_again(flow, &mut purse, to, leased, &mut effects);
+                Flow { amount: flow.amount - given, ..*flow }
+            } else {
+                *flow
+            };
+            let parts = purse.take(from, &rest);
             if to == Holder::Spent {
                 late += flow.amount - hold::total(&parts);
             }
@@ -230,16 +183,21 @@ impl Work<'_> {
         }
         run.flows = flows;
         self.absorb_caps(sidecar, &run, &mut effects);
+        if matches!(run.change, Change::Ended(_)) {
+            // Its settler's word charges it again.
+            late += hold::total(&purse.lowered);
+        }
         if late.is_positive() {
             self.draw_late(late, &mut purse.spent, &mut effects);
         }
         let own = self.account.owners.get(&run.id) == Some(&sidecar);
         if matches!(run.change, Change::Progressed { .. })
             && !own
-            && (!purse.spent.is_empty() || !effects.debt.is_zero())
+            && (known || !purse.spent.is_empty() || !effects.debt.is_zero())
         {
-            effects.booked =
-                Some((run.id, Booked { spent: purse.spent.clone(), debt: booked.debt + effects.debt }));
+            let mut spent = purse.spent.clone();
+            purse.lowered.iter().for_each(|draw| hold::add(&mut spent, *draw));
+            effects.booked = Some((run.id, Booked { spent, debt: booked.debt + effects.debt }));
         }
         if let Change::Ended(ended) = &mut run.change {
             // The account's books say which blocks paid in fact.
@@ -254,10 +212,46 @@ impl Work<'_> {
         (WalletEvent::Run(run), effects)
     }
 
+    /// What its settler takes back of a charge that was given back here already: free it is, and where its block still has
+    /// it, it is the lease's, as the settler believes. Answers how much of the flow that is.
+    fn give_again(
+        &self,
+        flow: &Flow,
+        purse: &mut Purse,
+        to: Holder,
+        leased: bool,
+        effects: &mut Effects,
+    ) -> Credits {
+        let whole = Draw { block: flow.block, species: flow.species, amount: flow.amount };
+        let given = whole.amount - hold::remove(&mut purse.lowered, &whole);
+        if to == Holder::Lease && leased {
+            let block = self.account.book.block(flow.block);
+            let used = effects.moves.iter().filter(|step| step.block == flow.block);
+            let used: Credits =
+                used.filter(|step| step.from == Column::Available).map(|step| step.amount).sum();
+            let free = block.map_or(Credits::ZERO, |block| block.available.saturating_sub(used));
+            let part = Draw { amount: given.min(free), ..whole };
+            if part.amount.is_positive() {
+                effects.lease.push((part.block, part.amount));
+                effects.moves.push(moved(&part, Column::Available, Column::Held));
+                purse.give(to, part);
+            }
+        }
+        given
+    }
+
     /// Use reported after its lease was reclaimed: drawn like a new reservation, as debt where it must be.
-    fn draw_late(&self, late: Credits, spent: &mut Vec<Draw>, effects: &mut Effects) {
+    pub(super) fn draw_late(&self, late: Credits, spent: &mut Vec<Draw>, effects: &mut Effects) {
         let limits = Limits { at: self.at, basic: true, overage: None, emergency: Emergency::Never };
-        let drawn = draw::draw(&self.account.book.pools, PATH, late, limits);
+        // What the same record took is not there any more.
+        let mut pools = self.account.book.pools.clone();
+        for step in effects.moves.iter().filter(|step| step.from == Column::Available) {
+            let block = pools.iter_mut().find_map(|pool| pool.block_mut(step.block));
+            if let Some(block) = block {
+                block.available = block.available.saturating_sub(step.amount);
+            }
+        }
+        let drawn = draw::draw(&pools, PATH, late, limits);
         effects.debt += drawn.missing;
         for part in drawn.draws {
             effects.moves.push(moved(&part, Column::Available, Column::Spent));
@@ -266,7 +260,7 @@ impl Work<'_> {
     }
 
     /// What a run that this sidecar settles was charged so far.
-    fn booked(&self, sidecar: SidecarId, id: ReservationId) -> Booked {
+    pub(super) fn booked(&self, sidecar: SidecarId, id: ReservationId) -> Booked {
         if self.account.owners.get(&id) == Some(&sidecar) {
             let run = self.account.book.runs.get(&id);
             return run

@@ -12,6 +12,7 @@
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
 //! | `absorb_run` | a record of a run |
+//! | `absorb_word` | a settler's word on what was settled in its silence |
 //! | `absorb_promoted` | runs that the account itself holds from now on |
 //! | `decide` | runs that the account itself settles |
 //! | `tick` | what time does |
@@ -22,6 +23,7 @@
 mod absorb;
 mod absorb_promoted;
 mod absorb_run;
+mod absorb_word;
 mod administer;
 mod alert;
 mod apply;

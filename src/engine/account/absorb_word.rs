@@ -1,0 +1,112 @@
+//! A settler's word on a run that was settled from its handle alone while the settler was silent. At every step what the
+//! blocks spent for the run is the charge that the account remembers of it.
+
+use super::entry::{Booked, Effects};
+use super::work::Work;
+use crate::credit::hold::{self, Draw};
+use crate::credit::{Column, Final, State};
+use crate::types::{Credits, ReservationId, SidecarId};
+
+impl Work<'_> {
+    /// What was settled from its handle alone, while its settler was silent: the settler's word replaces it, but for a
+    /// release or a lapse, after which a commit counts.
+    pub(super) fn settlers_word(
+        &self,
+        sidecar: SidecarId,
+        id: ReservationId,
+        before: &Final,
+        effects: &mut Effects,
+    ) {
+        let Some((_, mut ended)) = effects.ended.take() else { return };
+        let (kept, _) = self.split_booked(sidecar, id);
+        let (stands, goes) = if before.state == State::Settled && ended.state != State::Settled {
+            (before, &*ended)
+        } else {
+            (&*ended, before)
+        };
+        // What its settler had reported so far is part of both.
+        let mut more = goes.spent.clone();
+        let missing: Credits = kept.spent.iter().map(|draw| hold::remove(&mut more, draw)).sum();
+        let owed = goes.debt - kept.debt;
+        self.give_back_charge(&more, owed, effects);
+        self.uncount(goes, hold::total(&more) + owed, effects);
+        let mut stands = stands.clone();
+        if missing.is_positive() {
+            // It was charged less than that meanwhile.
+            let (lowered, _) = hold::last(&stands.spent, missing);
+            for draw in &lowered {
+                hold::remove(&mut stands.spent, draw);
+            }
+            let debt = effects.debt;
+            self.draw_late(missing, &mut stands.spent, effects);
+            stands.debt += effects.debt - debt;
+        }
+        stands.provisional = None;
+        *ended = stands;
+        effects.ended = Some((id, ended));
+    }
+
+    /// Progress that was acknowledged before the run was settled elsewhere, and is heard after: part of that charge, which
+    /// it neither raises nor lowers where it fits in.
+    pub(super) fn late_progress(
+        &self,
+        sidecar: SidecarId,
+        id: ReservationId,
+        before: &Final,
+        effects: &mut Effects,
+    ) {
+        let (kept, _) = self.split_booked(sidecar, id);
+        let (mut own, mut known) = (before.spent.clone(), before.clone());
+        for draw in &kept.spent {
+            hold::remove(&mut own, draw);
+        }
+        let (mut more, mut less) = (effects.debt, Credits::ZERO);
+        known.debt += effects.debt;
+        for step in &effects.moves {
+            let Some(block) = self.account.book.block(step.block) else { continue };
+            let draw = Draw { block: step.block, species: block.species, amount: step.amount };
+            if step.from == Column::Spent {
+                hold::remove(&mut known.spent, &draw);
+                less += step.amount;
+            } else if step.to == Column::Spent {
+                hold::add(&mut known.spent, draw);
+                more += step.amount;
+            }
+        }
+        if less > more {
+            let debt = effects.debt;
+            self.draw_late(less - more, &mut known.spent, effects);
+            known.debt += effects.debt - debt;
+        } else {
+            let again = more - less;
+            let owed = again.min(before.debt - kept.debt);
+            let (twice, _) = hold::last(&own, again - owed);
+            for draw in &twice {
+                hold::remove(&mut known.spent, draw);
+            }
+            known.debt -= owed;
+            self.give_back_charge(&twice, owed, effects);
+            self.uncount(before, hold::total(&twice) + owed, effects);
+        }
+        effects.ended = Some((id, Box::new(known)));
+    }
+
+    /// What a sidecar reported as charged for a run that was settled in its settler's silence or not at all: what of it is still part of that charge, and what was
+    /// given back since.
+    pub(super) fn split_booked(&self, sidecar: SidecarId, id: ReservationId) -> (Booked, Vec<Draw>) {
+        let booked = self.booked(sidecar, id);
+        let before = self.account.book.finals.get(&id).filter(|ended| ended.provisional == Some(sidecar));
+        let Some(before) = before else { return (booked, Vec::new()) };
+        let (mut charged, mut kept, mut lowered) = (before.spent.clone(), Vec::new(), Vec::new());
+        for draw in booked.spent {
+            let missing = hold::remove(&mut charged, &draw);
+            if draw.amount > missing {
+                kept.push(Draw { amount: draw.amount - missing, ..draw });
+            }
+            if missing.is_positive() {
+                lowered.push(Draw { amount: missing, ..draw });
+            }
+        }
+        (Booked { spent: kept, debt: booked.debt }, lowered)
+    }
+}
