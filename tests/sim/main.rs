@@ -3,6 +3,16 @@
 //!
 //! `BURSAR_SEED` plays one world alone, `BURSAR_STEPS` says how long worlds are.
 
+#![cfg_attr(
+    test,
+    expect(
+        clippy::panic,
+        clippy::unwrap_used,
+        clippy::disallowed_methods,
+        reason = "helpers of tests fail as tests do, and a test tells how long it took"
+    )
+)]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bursar::simulation::{Outcome, simulate, simulate_briefly};

@@ -209,6 +209,9 @@ impl Work<'_> {
             }
             effects.ended = Some((run.id, ended.clone()));
         }
+        if own && matches!(run.change, Change::Ended(_)) {
+            self.give_back_room(&run, &mut effects);
+        }
         (WalletEvent::Run(run), effects)
     }
 
@@ -238,6 +241,21 @@ impl Work<'_> {
             }
         }
         given
+    }
+
+    /// Room that the account holds for a run that ends here, beyond what its sidecar knew.
+    fn give_back_room(&self, run: &RunEvent, effects: &mut Effects) {
+        let Some(open) = self.account.book.runs.get(&run.id) else { return };
+        for hold in &open.caps {
+            let flows = || run.caps.iter().filter(|flow| flow.key == hold.key);
+            let given: Credits =
+                flows().filter(|flow| flow.from == Place::Held).map(|flow| flow.amount).sum();
+            let taken: Credits = flows().filter(|flow| flow.to == Place::Held).map(|flow| flow.amount).sum();
+            let left = (hold.held + taken).saturating_sub(given);
+            if left.is_positive() {
+                effects.counters.push((hold.key.clone(), -left, Credits::ZERO));
+            }
+        }
     }
 
     /// Use reported after its lease was reclaimed: drawn like a new reservation, as debt where it must be.
