@@ -1,5 +1,7 @@
 //! Issuing slices, and taking back those that nobody answers for.
 
+use std::collections::BTreeMap;
+
 use super::entry::{LeaseEntry, What};
 use super::work::Work;
 use crate::credit::cap::Need;
@@ -64,8 +66,13 @@ impl Work<'_> {
         let drawn = self.credits_for(ask);
         let rooms = self.rooms_for(&ask.caps);
         let lacking = drawn.missing.is_positive() || rooms.is_none();
-        if lacking && !recalled {
-            let holders = self.idle_holders(sidecar);
+        // A last resort is none while credits lie idle elsewhere: the decision would differ by who was asked.
+        let last_resort = drawn.draws.iter().any(|draw| draw.species.is_last_resort());
+        if (lacking || last_resort) && !recalled {
+            let mut holders = self.idle_holders(sidecar);
+            if !lacking {
+                holders.retain(|holder| self.holds_idle_balance(*holder));
+            }
             if !holders.is_empty() {
                 return Leasing::Recall(holders);
             }
@@ -202,6 +209,20 @@ impl Work<'_> {
             .filter(|(_, lease)| !lease.out.is_empty() || !lease.rooms.is_empty())
             .map(|(id, _)| *id)
             .collect()
+    }
+
+    /// Whether something of blocks that count as balance is idle at this sidecar, as far as its totals tell.
+    fn holds_idle_balance(&self, sidecar: SidecarId) -> bool {
+        let Some(lease) = self.account.leases.get(&sidecar) else { return false };
+        let held: BTreeMap<_, _> = lease.totals.held.iter().copied().collect();
+        lease.out.iter().any(|(id, out)| {
+            let counts = self
+                .account
+                .book
+                .block(*id)
+                .is_some_and(|block| !block.species.is_last_resort() && block.pays(self.at));
+            counts && *out > held.get(id).copied().unwrap_or_default()
+        })
     }
 
     /// What is left unleased: credits that count as balance, and last resorts but `basic`.

@@ -1,12 +1,14 @@
 //! Asking for credits and room, and giving idle ones back.
 
+use std::collections::BTreeMap;
+
 use super::state::{Here, Log, Wallet};
 use crate::credit::{CapKey, ScopeKey};
 use crate::engine::authorize::Short;
 use crate::lease::event::Leased;
 use crate::lease::exchange::{CapTotal, LeaseTotals};
 use crate::lease::{Ask, Grant, Mark, Returned, WalletEvent};
-use crate::types::{Credits, Timestamp};
+use crate::types::{BlockId, Credits, Timestamp};
 
 /// The holder stops this part of a lease before the ledger does: it covers the drift of two clocks many times over.
 const MARGIN_PART: i64 = 20;
@@ -40,21 +42,28 @@ impl Wallet {
         self.ask(&Short::default(), false)
     }
 
-    /// What runs hold of the lease right now.
+    /// What runs hold of the lease right now. Runs that are reported for promotion are the account's from that record on:
+    /// told here too, they would count twice until the acknowledgement is back.
     pub fn totals(&self) -> LeaseTotals {
-        let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
-        LeaseTotals {
-            held: blocks
-                .filter(|block| block.held.is_positive())
-                .map(|block| (block.id, block.held))
-                .collect(),
-            caps: self
-                .book
-                .counters
-                .iter()
-                .map(|(key, c)| (key.clone(), CapTotal { held: c.held, spent: c.spent }))
-                .collect(),
+        let mut held: BTreeMap<BlockId, Credits> = BTreeMap::new();
+        let mut caps: BTreeMap<CapKey, CapTotal> = BTreeMap::new();
+        for block in self.book.blocks().filter(|block| block.held.is_positive()) {
+            held.insert(block.id, block.held);
         }
+        for (key, counter) in &self.book.counters {
+            caps.insert(key.clone(), CapTotal { held: counter.held, spent: counter.spent });
+        }
+        let families = self.handing_roots.iter().flat_map(|root| self.book.family(*root));
+        for run in families.filter_map(|id| self.book.runs.get(&id)) {
+            for draw in &run.held {
+                held.entry(draw.block).and_modify(|held| *held -= draw.amount);
+            }
+            for hold in &run.caps {
+                caps.entry(hold.key.clone()).and_modify(|total| total.held -= hold.held);
+            }
+        }
+        held.retain(|_, held| held.is_positive());
+        LeaseTotals { held: held.into_iter().collect(), caps: caps.into_iter().collect() }
     }
 
     /// Takes a grant in; answers the record that must be on disk before the lease is used. `asked_at` is when the request
