@@ -14,9 +14,11 @@
 //! | `runs` | operations about runs |
 //! | `administration` | operations about accounts |
 //! | `random_tests` | random worlds, whose books must balance |
+//! | `deal` | runs dealt over several sidecars |
 //! | `runner` | steps, one after the other, and what is checked after each |
 
 mod administration;
+mod deal;
 mod exchange;
 mod faults;
 mod file;
@@ -29,4 +31,5 @@ mod runs;
 mod value;
 mod world;
 
-pub use runner::{Failure, Outcome, run_source};
+pub use deal::Dealing;
+pub use runner::{Failure, Outcome, run_dealt, run_source};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::deal::{Dealing, dealt};
 use super::file::{self, At, Malformed, Scenario, Step};
 use super::operation::{Keys, Unread};
 use super::value::{self, Reply, Value};
@@ -46,6 +47,19 @@ impl fmt::Display for Failure {
 /// Runs every scenario of a file. `other` reads a playbook that a scenario names by its path relative to this file.
 pub fn run_source(file: &str, source: &str, other: &dyn Fn(&str) -> Result<String, String>) -> Vec<Outcome> {
     file::read(source, other).into_iter().map(|read| outcome(file, read)).collect()
+}
+
+/// The same with the runs of each scenario dealt over several sidecars: `paid_by` and `final`, which may then differ, are not
+/// compared. A scenario that says itself which sidecar does what is left out.
+pub fn run_dealt(
+    file: &str,
+    source: &str,
+    dealing: Dealing,
+    other: &dyn Fn(&str) -> Result<String, String>,
+) -> Vec<Outcome> {
+    let read = file::read(source, other).into_iter();
+    let dealt = read.filter_map(|read| read.map(|scenario| dealt(scenario, dealing)).transpose());
+    dealt.map(|read| outcome(file, read)).collect()
 }
 
 fn outcome(file: &str, read: Result<Scenario, Malformed>) -> Outcome {
