@@ -79,7 +79,12 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
         self.sidecars.current(who, &self.store).await?;
         let leased = self.store.leased_to(who.sidecar).await.map_err(store_error)?;
         let (sender, receiver) = self.watchers.begin(who).ok_or(LedgerError::Overloaded)?;
-        tokio::spawn(begin_watch(self.clone(), who, playbook, leased, sender));
+        let beginning = self.watchers.beginning();
+        let ledger = self.clone();
+        tokio::spawn(async move {
+            begin_watch(ledger, who, playbook, leased, sender).await;
+            drop(beginning);
+        });
         Ok(receiver)
     }
 
@@ -214,6 +219,7 @@ async fn begin_watch<S: LedgerStore>(
         if channel.send(Change::Playbook { version, source }).await.is_err() {
             return;
         }
+        ledger.watchers.sent(who.sidecar);
     }
     for account in leased {
         let slot = ledger.slot_of(&account);

@@ -5,6 +5,7 @@
 //! | `process` | start order and stop order |
 //! | `service` | the ledger as one value: accounts under their locks, and what they share |
 //! | `api` | the ledger as its servers call it |
+//! | `settle` | the ledger under a test's clock, in debug builds |
 //! | `slot` | one account in memory; a bug breaks it alone |
 //! | `lane` | the account's turns: commands that wait become one write of the store |
 //! | `job` | a command that waits |
@@ -36,6 +37,8 @@ mod process;
 pub mod record;
 mod reporting;
 mod service;
+#[cfg(debug_assertions)]
+mod settle;
 mod shelf;
 mod sidecars;
 mod slot;

@@ -2,6 +2,7 @@
 //!
 //! Nothing rests on news: an account's entries say what holds, and a lease's renewal brings the terms. They make haste.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
@@ -82,6 +83,7 @@ impl<S: LedgerStore> Ledger<S> {
     /// Tells all processes, this one too, as soon as can be.
     pub(super) fn tell(&self, news: News) {
         if S::SHARED {
+            self.tellings.fetch_add(1, Ordering::Relaxed);
             // The queue ends only with the process.
             let _gone = self.telling.send((news, None));
         } else {
@@ -96,6 +98,7 @@ impl<S: LedgerStore> Ledger<S> {
             self.hear(number, news);
             return Some(number);
         }
+        self.tellings.fetch_add(1, Ordering::Relaxed);
         let (said, told) = oneshot::channel();
         self.telling.send((news, Some(said))).ok()?;
         told.await.ok()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -60,6 +60,8 @@ pub struct Inner<S> {
     pub(super) waiting: AtomicUsize,
     /// News on their way to other processes.
     pub(super) telling: mpsc::UnboundedSender<Telling>,
+    /// How many there were.
+    pub(super) tellings: AtomicU64,
 }
 
 /// What `keep_up` goes on from.
@@ -120,7 +122,7 @@ impl<S: LedgerStore> Ledger<S> {
         }
         let asked = clock.boottime();
         let heard = store.news(None).await.context("the ledger's store can't be read")?;
-        let clock = if S::SHARED {
+        let clock = if S::SHARED && !clock.is_manual() {
             LedgerTime::shared(clock, asked, heard.at)
         } else {
             LedgerTime::own(clock, latest)
@@ -140,6 +142,7 @@ impl<S: LedgerStore> Ledger<S> {
             timers,
             waiting: AtomicUsize::new(0),
             telling,
+            tellings: AtomicU64::new(0),
         }));
         Ok((ledger, Background { told, from: heard.last }))
     }
@@ -151,6 +154,9 @@ impl<S: LedgerStore> Ledger<S> {
     }
 
     async fn keep_time(self, shutdown: Shutdown) {
+        if self.clock.clock().is_manual() {
+            return shutdown.requested().await;
+        }
         let mut looked = self.clock.clock().boottime();
         while !shutdown.is_requested() {
             let mut due = self.timers.take(self.clock.now(), DUE_AT_ONCE);
@@ -181,7 +187,7 @@ impl<S: LedgerStore> Ledger<S> {
         }
     }
 
-    async fn pass_time(&self, account: &AccountId) {
+    pub(super) async fn pass_time(&self, account: &AccountId) {
         let slot = self.slot_of(account);
         let Err(error) = self.work(&slot, |_| ()).await else { return };
         // It was said when the account broke, or the store failed; both end only with a restart.

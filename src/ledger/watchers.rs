@@ -1,6 +1,7 @@
 //! The sidecars that listen: a bounded channel each, so that a slow one costs nobody else anything.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -21,6 +22,8 @@ const WATCHERS_MAX: usize = 10_000;
 pub struct Watchers {
     watching: Mutex<HashMap<SidecarId, Watcher>>,
     numbers: AtomicU64,
+    /// Held by each watch that has not been told yet what it may have missed.
+    beginning: Arc<()>,
 }
 
 #[derive(Debug)]
@@ -29,12 +32,14 @@ struct Watcher {
     channel: mpsc::Sender<Change>,
     /// Which entry the terms of each account were told of: nobody hears older terms last.
     told: HashMap<AccountId, u64>,
+    /// Changes put on their way over this watch.
+    sent: u64,
 }
 
 impl Watchers {
     /// `numbers`: where those of news begin; above all that an earlier process of this ledger gave.
     pub fn new(numbers: u64) -> Self {
-        Self { watching: Mutex::default(), numbers: AtomicU64::new(numbers) }
+        Self { watching: Mutex::default(), numbers: AtomicU64::new(numbers), beginning: Arc::default() }
     }
 
     /// Begins a watch; an earlier one of the same sidecar ends. `None` where too many watch.
@@ -45,7 +50,7 @@ impl Watchers {
             return None;
         }
         let (sender, receiver) = mpsc::channel(CHANGES_MAX);
-        let watcher = Watcher { who, channel: sender.clone(), told: HashMap::new() };
+        let watcher = Watcher { who, channel: sender.clone(), told: HashMap::new(), sent: 0 };
         watching.insert(who.sidecar, watcher);
         Some((sender, receiver))
     }
@@ -76,12 +81,38 @@ impl Watchers {
     fn tell_if(&self, sidecar: SidecarId, change: Change, due: impl FnOnce(&mut Watcher) -> bool) -> bool {
         let mut watching = self.watching.lock();
         let Some(watcher) = watching.get_mut(&sidecar) else { return false };
-        if !due(watcher) || watcher.channel.try_send(change).is_ok() {
+        if !due(watcher) {
+            return true;
+        }
+        if watcher.channel.try_send(change).is_ok() {
+            watcher.sent += 1;
             return true;
         }
         tracing::warn!(%sidecar, "a sidecar reads its watch too slowly, or is gone: the watch is ended");
         watching.remove(&sidecar);
         false
+    }
+
+    /// A change was put on its way past `tell`.
+    pub fn sent(&self, sidecar: SidecarId) {
+        if let Some(watcher) = self.watching.lock().get_mut(&sidecar) {
+            watcher.sent += 1;
+        }
+    }
+
+    /// Whoever tells a watch what it may have missed keeps this until that is done.
+    pub fn beginning(&self) -> Arc<()> {
+        Arc::clone(&self.beginning)
+    }
+
+    /// Whether a watch is still to be told what it may have missed.
+    pub fn is_beginning(&self) -> bool {
+        Arc::strong_count(&self.beginning) > 1
+    }
+
+    /// How many changes each watch was given.
+    pub fn counts(&self) -> Vec<(SidecarId, u64)> {
+        self.watching.lock().iter().map(|(sidecar, watcher)| (*sidecar, watcher.sent)).collect()
     }
 
     /// Whether a sidecar listens here.

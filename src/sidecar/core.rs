@@ -39,6 +39,18 @@ pub struct Core<U> {
     pub recalled: Mutex<Vec<AccountId>>,
     /// The record that must be in the next report: what a recall gave back.
     pub report_from: Mutex<u64>,
+    pub pulse: Pulse,
+}
+
+/// How often what goes on in the background has come round: what a test's clock settles by.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    /// Looks at whether there is anything to report.
+    pub looks: AtomicU64,
+    /// Reports that the ledger took.
+    pub reports: AtomicU64,
+    /// Changes heard over the present watch.
+    pub heard: AtomicU64,
 }
 
 /// How long records are kept after the ledger has them.

@@ -1,6 +1,7 @@
 //! Staying in touch with the ledger: attach, watch, and again after each loss.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_stream::StreamExt;
@@ -75,6 +76,7 @@ impl<U: Upstream> Core<U> {
             self.publish(source);
         }
         let who = Sender { sidecar: self.id, epoch: attached.epoch };
+        self.pulse.heard.store(0, Ordering::Relaxed);
         let mut told = self.upstream.watch(who).await?;
         self.attached(&attached);
         self.link.set(Standing::Up(who));
@@ -92,7 +94,10 @@ impl<U: Upstream> Core<U> {
                 }
             };
             match next {
-                Some(Ok(change)) => self.told(change),
+                Some(Ok(change)) => {
+                    self.told(change);
+                    self.pulse.heard.fetch_add(1, Ordering::Relaxed);
+                }
                 Some(Err(why)) => {
                     tracing::warn!(%why, "the ledger is out of reach");
                     return Ok(End::Lost);

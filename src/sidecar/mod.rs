@@ -15,6 +15,7 @@
 //! | `link` | staying in touch with the ledger |
 //! | `reports` | what the ledger is told |
 //! | `timers` | what time does: lapses, promotions, renewals |
+//! | `settle` | the same under a test's clock, in debug builds |
 //! | `trim` | keeping the journal short |
 //! | `recover`, `salvage` | opening the journal; what a damaged one still held |
 //! | `upstream` | the ledger as the sidecar needs it |
@@ -33,6 +34,8 @@ mod recover;
 mod reports;
 mod runs;
 mod salvage;
+#[cfg(debug_assertions)]
+mod settle;
 mod shard;
 mod slot;
 mod tape;

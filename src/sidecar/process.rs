@@ -17,6 +17,8 @@ use crate::grpc::LeaseClient;
 use crate::grpc::entitlement::{ENTITLEMENT_SERVICE, services};
 use crate::grpc::health::{Health, UPSTREAM};
 use crate::grpc::listen::{Addresses, Listeners, Listening, Services};
+#[cfg(debug_assertions)]
+use crate::runtime::test_clock::TestClock;
 use crate::runtime::{Backoff, BootId, Clock, LedgerClock, Shutdown, Stopper};
 use crate::storage::{Engine, Limits};
 use crate::telemetry::{Decisions, Export, Exporter};
@@ -56,12 +58,22 @@ pub async fn run_with<U: Upstream>(
     ready: impl FnOnce(Listening),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
+    #[cfg(debug_assertions)]
+    let test = TestClock::of_environment().await.context("can't reach the test's clock")?;
+    #[cfg(debug_assertions)]
+    let clock = test.as_ref().map_or_else(Clock::system, TestClock::clock);
+    #[cfg(not(debug_assertions))]
     let clock = Clock::system();
     let opening = opening(config, engine, clock.clone());
     let socket = config.socket.as_ref().map(|path| (path.clone(), config.socket_mode));
     let listeners = Listeners::bind(&Addresses { socket, tcp: config.listen })?;
     let listening = listeners.listening().clone();
     let opened = open(&opening, &upstream, None).await?;
+    #[cfg(debug_assertions)]
+    if let Some(test) = test {
+        let core = Arc::clone(&opened.core);
+        tokio::spawn(async move { test.obey(&core).await });
+    }
     let exporter = exporter(config, &opened)?;
     let tracer = exporter.as_ref().map(Exporter::tracer);
     let decisions = Arc::new(Decisions::new(tracer, config.trace_ratio));

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use super::core::{Core, Keeping, Link};
+use super::core::{Core, Keeping, Link, Pulse};
 use super::entry::{self, Attachment, Elsewhere, EntryError, Found, Kept, SnapshotPart};
 use super::ids::Ids;
 use super::outbox::{Outbox, Pending};
@@ -110,6 +110,7 @@ pub fn open<U: Upstream>(
         published: tokio::sync::Notify::new(),
         recalled: Mutex::default(),
         report_from: Mutex::default(),
+        pulse: Pulse::default(),
     };
     let salvage = opened.set_aside.and_then(Salvage::of);
     tracing::info!(

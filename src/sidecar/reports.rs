@@ -1,6 +1,7 @@
 //! What the ledger is told: records in order, each until it is acknowledged, and running totals.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::core::Core;
@@ -33,7 +34,9 @@ impl<U: Upstream> Core<U> {
         let mut backoff = Backoff::new(AGAIN_FIRST, AGAIN_MOST);
         loop {
             let Some(who) = self.link.up().await else { return };
-            match self.report(who).await {
+            let reported = self.report(who).await;
+            self.pulse.looks.fetch_add(1, Ordering::Relaxed);
+            match reported {
                 Ok(true) => {
                     backoff.reset();
                     continue;
@@ -82,6 +85,7 @@ impl<U: Upstream> Core<U> {
             .collect();
         let more = !batch.records.is_empty();
         let acknowledged = self.upstream.report(who, batch.records, totals).await?;
+        self.pulse.reports.fetch_add(1, Ordering::Relaxed);
         self.acknowledge(acknowledged);
         Ok(more)
     }

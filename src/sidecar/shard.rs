@@ -195,6 +195,13 @@ impl Shards {
         due
     }
 
+    /// When time next does something to any account.
+    #[cfg(debug_assertions)]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let next = |shard: &Mutex<Shard>| shard.lock().accounts.values().map(|slot| slot.due).min();
+        self.shards.iter().filter_map(next).min().filter(|due| *due < NEVER)
+    }
+
     /// Leases to be renewed, each once.
     pub fn renewals(&self) -> Vec<AccountId> {
         self.shards.iter().flat_map(|shard| std::mem::take(&mut shard.lock().renewals)).collect()
