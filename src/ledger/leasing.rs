@@ -8,9 +8,9 @@ use super::service::Ledger;
 use super::slot::{Slot, State};
 use super::store::LedgerStore;
 use crate::credit::{Decision, Reason};
+use crate::engine::account::{Leasing, RunAsk, RunReply};
 use crate::engine::handle::Handle;
 use crate::engine::{Authorize, Fault};
-use crate::engine::account::{Leasing, RunAsk, RunReply};
 use crate::grpc::ledger_api::{Leased, LedgerError, Sender};
 use crate::lease::Ask;
 use crate::types::{AccountId, ReservationId, SidecarId};
@@ -197,7 +197,12 @@ impl<S: LedgerStore> Ledger<S> {
     }
 
     /// What a call names that another sidecar may hold open: the run, and those who may.
-    fn wanted(&self, slot: &Slot, ask: &RunAsk, asking: SidecarId) -> Option<(ReservationId, Vec<SidecarId>)> {
+    fn wanted(
+        &self,
+        slot: &Slot,
+        ask: &RunAsk,
+        asking: SidecarId,
+    ) -> Option<(ReservationId, Vec<SidecarId>)> {
         let of_handle = |handle: &Option<Box<Handle>>| {
             // A sidecar that does not know its own run has lost sight of it.
             let handle = handle.as_ref().filter(|handle| handle.settler != asking)?;

@@ -138,10 +138,7 @@ impl World {
         let mut link = Link::Untried;
         for _ in 0..ASKS_MAX {
             let step = self.with_wallet(node, account, |wallet, here, disk| act(wallet, link, here, disk));
-            match step
-                .ok_or_else(|| format!("no sidecar `{node}`"))?
-                .map_err(|f| Unread::of(f.reason()))?
-            {
+            match step.ok_or_else(|| format!("no sidecar `{node}`"))?.map_err(|f| Unread::of(f.reason()))? {
                 Step::Done { answer, wait } => {
                     if let Some(node) = self.nodes.get_mut(node) {
                         node.flush(wait);

@@ -206,6 +206,9 @@ impl<U: Upstream> Core<U> {
     ) -> Result<Option<(Box<Grant>, Timestamp)>, Away> {
         // What was given back or charged so far is known to the ledger before it is asked.
         self.shards.outbox.flushed().await;
+        if let Some(Ok(totals)) = self.shards.visit(account, |desk| desk.slot.wallet.totals()) {
+            ask.totals = totals;
+        }
         let who = self.link.sender().ok_or(Away::Unreachable)?;
         ask.number = self.asks.fetch_add(1, Ordering::Relaxed);
         let (asked_at, asked) = (self.shards.clock.now(), self.shards.clock.clock().boottime());

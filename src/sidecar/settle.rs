@@ -24,7 +24,8 @@ impl<U: Upstream> Settles for Arc<Core<U>> {
             }
             Ok::<(), String>(())
         };
-        let late = |_| format!("it has not come to rest in {REST_WITHIN:?} (online: {online}, is: {:?})", self.link);
+        let late =
+            |_| format!("it has not come to rest in {REST_WITHIN:?} (online: {online}, is: {:?})", self.link);
         tokio::time::timeout(REST_WITHIN, rest).await.map_err(late)??;
         let (reports, heard) =
             (self.pulse.reports.load(Ordering::Relaxed), self.pulse.heard.load(Ordering::Relaxed));

@@ -135,7 +135,8 @@ impl Shards {
             }
             f(&mut Desk { slot, here, tape: &mut tape })
         }));
-        let (written, failed) = (tape.written, tape.failed);
+        let (written, told, failed) = (tape.written, tape.told, tape.failed);
+        slot.told = told.unwrap_or(slot.told);
         if let Some((first, last)) = written {
             slot.needed_from = slot.needed_from.or(Some(first));
             slot.last = last;

@@ -28,6 +28,8 @@ pub struct Slot {
     pub needed_from: Option<u64>,
     /// The newest record of this account.
     pub last: u64,
+    /// The newest record of this account that the ledger is told.
+    pub told: u64,
     /// When time next does something here.
     pub due: Timestamp,
     /// The earliest timer that is set for it.
@@ -64,6 +66,7 @@ impl Slot {
             barrier: 0,
             needed_from: None,
             last: 0,
+            told: 0,
             due: NEVER,
             scheduled: NEVER,
             renewing: false,

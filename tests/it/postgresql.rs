@@ -89,7 +89,11 @@ impl Database {
     pub async fn like(template: &Self) -> Self {
         let cluster = Arc::clone(&template.cluster);
         let (name, of) = (format!("t{}", DATABASES.fetch_add(1, Ordering::Relaxed)), template.name());
-        session(&cluster.url).await.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {of}")).await.unwrap();
+        session(&cluster.url)
+            .await
+            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {of}"))
+            .await
+            .unwrap();
         let (server, _) = cluster.url.rsplit_once('/').unwrap();
         let url = format!("{server}/{name}");
         Self { cluster, url }
@@ -98,7 +102,11 @@ impl Database {
     /// Removes it, whoever may be using it.
     pub async fn dropped(self) {
         let name = self.name();
-        session(&self.cluster.url).await.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
+        session(&self.cluster.url)
+            .await
+            .batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
+            .await
+            .unwrap();
     }
 
     fn name(&self) -> &str {

@@ -1,5 +1,6 @@
 //! Every scenario once more with each sidecar and the ledger as a process of its own, over PostgreSQL, under the test's
-//! clock. `BURSAR_SCENARIO=words` runs only those whose names contain the words.
+//! clock. `BURSAR_SCENARIO=words` runs only those whose names contain the words, `BURSAR_DEALT=3` deals their runs over three
+//! sidecars.
 
 #[path = "../it/postgresql.rs"]
 mod postgresql;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use bursar::scenario::file::{self, Scenario};
-use bursar::scenario::play;
+use bursar::scenario::{Dealing, dealt, play};
 use tokio::runtime::Runtime;
 
 use postgresql::{Cluster, Database};
@@ -39,6 +40,7 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
 fn scenarios() -> VecDeque<(String, Scenario)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let only = std::env::var("BURSAR_SCENARIO").unwrap_or_default();
+    let over = std::env::var("BURSAR_DEALT").ok().map(|over| over.parse().expect("a number of sidecars"));
     let mut paths = Vec::new();
     files(&root, &mut paths);
     let mut found = VecDeque::new();
@@ -49,8 +51,13 @@ fn scenarios() -> VecDeque<(String, Scenario)> {
             fs::read_to_string(path.with_file_name(other)).map_err(|error| format!("`{other}`: {error}"))
         };
         for scenario in file::read(&source, &beside) {
-            let scenario = scenario.unwrap_or_else(|wrong| panic!("{name}: line {}: {}", wrong.line, wrong.problem));
-            if scenario.name.contains(&only) {
+            let scenario =
+                scenario.unwrap_or_else(|wrong| panic!("{name}: line {}: {}", wrong.line, wrong.problem));
+            let scenario = match over {
+                Some(over) => dealt(scenario, Dealing { over, skip: 0, each_step: true }),
+                None => Some(scenario),
+            };
+            if let Some(scenario) = scenario.filter(|scenario| scenario.name.contains(&only)) {
                 found.push_back((name.clone(), scenario));
             }
         }
@@ -64,14 +71,19 @@ fn left_out(scenario: &Scenario) -> Option<&'static str> {
         let keys = file::map(&step.body).unwrap_or_default();
         step.operation == "crash" && file::get(keys, "unflushed").is_some()
     };
-    scenario.steps.iter().any(loses).then_some("nobody can say what of a process's memory a crash finds on the disk")
+    scenario
+        .steps
+        .iter()
+        .any(loses)
+        .then_some("nobody can say what of a process's memory a crash finds on the disk")
 }
 
 fn run(runtime: &Runtime, template: &Database, scenario: &Scenario) -> Result<(), String> {
     let database = runtime.block_on(Database::like(template));
     let mut processes = Processes::start(runtime, &database.url, scenario);
     let published = processes.publish(&scenario.playbook).map_err(|error| format!("publish: {error:?}"));
-    let played = published.and_then(|_| play(scenario, &mut processes).map_err(|failure| failure.to_string()));
+    let played =
+        published.and_then(|_| play(scenario, &mut processes).map_err(|failure| failure.to_string()));
     let played = played.map_err(|why| format!("{why}\n{}", processes.logs()));
     drop(processes);
     runtime.block_on(database.dropped());
@@ -87,7 +99,10 @@ fn every_scenario_passes_over_processes() {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some((file, scenario)) = { waiting.lock().unwrap().pop_front() } {
-                    let outcome = left_out(&scenario).map_or_else(|| run(&runtime, &template, &scenario).map(|()| None), |why| Ok(Some(why)));
+                    let outcome = left_out(&scenario).map_or_else(
+                        || run(&runtime, &template, &scenario).map(|()| None),
+                        |why| Ok(Some(why)),
+                    );
                     let (passed, failed, left) = &mut *done.lock().unwrap();
                     match outcome {
                         Ok(None) => *passed += 1,

@@ -23,7 +23,9 @@ impl Processes<'_> {
         let text = file::text(&step.body).unwrap_or_default();
         let none = |()| Reply::new();
         let reply = match step.operation.as_str() {
-            "subscribe" | "suspend" | "resume" | "set_overage_limit" => self.administer(&step.operation, keys)?,
+            "subscribe" | "suspend" | "resume" | "set_overage_limit" => {
+                self.administer(&step.operation, keys)?
+            }
             "grant" => self.grant(keys)?,
             "void" => self.void(keys)?,
             "publish" => self.publish(text)?,
@@ -60,7 +62,8 @@ impl Processes<'_> {
             Ok::<_, Status>(match operation {
                 "subscribe" => {
                     let plan = keys.text("plan").unwrap_or_default().to_owned();
-                    let request = ledger_v1::SubscribeRequest { account, plan, request_id, ..Default::default() };
+                    let request =
+                        ledger_v1::SubscribeRequest { account, plan, request_id, ..Default::default() };
                     accounts.subscribe(request).await?.into_inner().account
                 }
                 "suspend" => {
@@ -73,8 +76,12 @@ impl Processes<'_> {
                 }
                 _ => {
                     let credits = keys.text("credits").map(str::to_owned);
-                    let request =
-                        ledger_v1::SetOverageLimitRequest { account, credits, request_id, ..Default::default() };
+                    let request = ledger_v1::SetOverageLimitRequest {
+                        account,
+                        credits,
+                        request_id,
+                        ..Default::default()
+                    };
                     accounts.set_overage_limit(request).await?.into_inner().account
                 }
             })
@@ -231,8 +238,7 @@ impl Processes<'_> {
     }
 
     fn state(&mut self, sidecar: &str, keys: &Keys<'_>) -> Done {
-        let request =
-            v1::GetReservationRequest { reservation: self.run(keys)?.handle, ..Default::default() };
+        let request = v1::GetReservationRequest { reservation: self.run(keys)?.handle, ..Default::default() };
         let mut client = self.client(sidecar)?;
         let run = answered(self.runtime.block_on(client.get_reservation(request)))?.run.unwrap_or_default();
         Ok(settled(run.state(), &run.held, &run.charged, &run.debt, &run.paid_by))

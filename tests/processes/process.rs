@@ -50,7 +50,8 @@ impl Process {
         process.set(at);
         let mut line = String::new();
         BufReader::new(process.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{name}: {error}: {line}"));
+        let said: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{name}: {error}: {line}"));
         process.address = said["address"].as_str().unwrap().parse().unwrap();
         process
     }

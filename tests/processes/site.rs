@@ -83,7 +83,8 @@ impl<'a> Processes<'a> {
 
     fn start_sidecar(&self, name: &str, wire: &Wire) -> (Process, EntitlementServiceClient<Channel>) {
         let (ledger, data) = (format!("http://{}", wire.address), self.data(name).display().to_string());
-        let places = ["--ledger", &ledger, "--data-dir", &data, "--listen", "127.0.0.1:0", "--socket", "none"];
+        let places =
+            ["--ledger", &ledger, "--data-dir", &data, "--listen", "127.0.0.1:0", "--socket", "none"];
         let arguments = [&["sidecar", "--threads", "1", "--log", "warn"], &places[..]].concat();
         let process = Process::start(self.dir.path(), name, self.at, &arguments);
         let channel = self.runtime.block_on(async { connect(process.address) });
