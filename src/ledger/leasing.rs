@@ -7,8 +7,7 @@ use super::news::News;
 use super::service::Ledger;
 use super::slot::{Slot, State};
 use super::store::LedgerStore;
-use crate::credit::{Decision, Reason};
-use crate::engine::account::{Leasing, RunAsk, RunReply};
+use crate::engine::account::{Leasing, RunAsk, RunReply, Work};
 use crate::engine::handle::Handle;
 use crate::engine::{Authorize, Fault};
 use crate::grpc::ledger_api::{Leased, LedgerError, Sender};
@@ -87,18 +86,25 @@ impl<S: LedgerStore> Ledger<S> {
             self.fetch(&slot, run, &holders, patience).await;
         }
         let ask = Arc::new(ask.clone());
-        let asks = Arc::clone(&ask);
-        let mut worked = self.work(&slot, move |work| work.decide(&asks, who.sidecar)).await?;
-        if lacks(&worked.answer) {
-            let holders = slot.with(|state| state.holders(self.clock.now()));
-            if self.recall(&slot, &holders, patience).await {
-                worked = self.work(&slot, move |work| work.decide(&ask, who.sidecar)).await?;
+        let mut recalled = false;
+        let (answer, ticket) = loop {
+            let asks = Arc::clone(&ask);
+            let deciding = move |work: &mut Work<'_>| {
+                let recalls = !recalled && work.lacks(&asks, who.sidecar);
+                (!recalls).then(|| work.decide(&asks, who.sidecar))
+            };
+            let worked = self.work(&slot, deciding).await?;
+            if let Some(answer) = worked.answer {
+                break (answer, worked.ticket);
             }
-        }
+            recalled = true;
+            let holders = slot.with(|state| state.holders(self.clock.now()));
+            self.recall(&slot, &holders, patience).await;
+        };
         drop(turn);
         // A fault, too, may tell of what is not durable yet.
-        self.durable(worked.ticket).await?;
-        Ok(worked.answer?)
+        self.durable(ticket).await?;
+        Ok(answer?)
     }
 
     /// How long a recall of this account may take.
@@ -221,15 +227,4 @@ impl<S: LedgerStore> Ledger<S> {
             | RunAsk::State(_, handle) => of_handle(handle),
         }
     }
-}
-
-/// Whether more credits or room might have changed the answer.
-fn lacks(answer: &Result<RunReply, Fault>) -> bool {
-    let (decision, reason) = match answer {
-        Ok(RunReply::Authorize(answer)) => (answer.decision, answer.reason),
-        Ok(RunReply::Progress(answer)) => (answer.decision, answer.reason),
-        Ok(RunReply::Run(_)) | Err(_) => return false,
-    };
-    let short = [Reason::CreditsExhausted, Reason::BasicOnly, Reason::CapReached];
-    decision == Decision::Denied && reason.is_some_and(|reason| short.contains(&reason))
 }

@@ -201,7 +201,7 @@ impl Work<'_> {
     }
 
     /// Sidecars other than `asking` that hold something idle of a live lease, as far as is known.
-    fn idle_holders(&self, asking: SidecarId) -> Vec<SidecarId> {
+    pub(super) fn idle_holders(&self, asking: SidecarId) -> Vec<SidecarId> {
         self.account
             .leases
             .iter()
@@ -212,7 +212,7 @@ impl Work<'_> {
     }
 
     /// Whether something of blocks that count as balance is idle at this sidecar, as far as its totals tell.
-    fn holds_idle_balance(&self, sidecar: SidecarId) -> bool {
+    pub(super) fn holds_idle_balance(&self, sidecar: SidecarId) -> bool {
         let Some(lease) = self.account.leases.get(&sidecar) else { return false };
         let held: BTreeMap<_, _> = lease.totals.held.iter().copied().collect();
         lease.out.iter().any(|(id, out)| {

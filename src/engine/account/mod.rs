@@ -12,6 +12,7 @@
 //! | `absorb` | what sidecars report, each record once |
 //! | `absorb_run` | a record of a run |
 //! | `absorb_promoted` | runs that the account itself holds from now on |
+//! | `lacking` | whether idle credits elsewhere might change a decision |
 //! | `decide` | runs that the account itself settles |
 //! | `tick` | what time does |
 //! | `balance` | the truth over ledger and sidecars together |
@@ -28,6 +29,7 @@ mod apply_absorbed;
 mod apply_lease;
 pub mod balance;
 mod decide;
+mod lacking;
 pub mod entry;
 mod lease;
 mod state;
