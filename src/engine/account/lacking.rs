@@ -56,7 +56,8 @@ impl Work<'_> {
     }
 
     fn lack_of_authorize(&self, call: &Authorize, force: bool) -> Lack {
-        let Some(Ok(Verdict::Answer(answer, event))) = self.frame().map(|frame| authorize(&frame, call, force))
+        let Some(Ok(Verdict::Answer(answer, event))) =
+            self.frame().map(|frame| authorize(&frame, call, force))
         else {
             return Lack::Nothing;
         };
