@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::state::{Here, Log, Wallet};
-use crate::credit::{CapKey, ScopeKey};
+use crate::credit::{Block, CapKey, ScopeKey};
 use crate::engine::authorize::Short;
 use crate::lease::event::Leased;
 use crate::lease::exchange::{CapTotal, LeaseTotals};
 use crate::lease::{Ask, Grant, Mark, Returned, WalletEvent};
+use crate::playbook::draw_order::Species;
 use crate::types::{BlockId, Credits, Timestamp};
 
 /// The holder stops this part of a lease before the ledger does: it covers the drift of two clocks many times over.
@@ -19,6 +20,9 @@ const RENEW_PART: i64 = 3;
 /// A renewal that failed is tried again after this part of the time left, and no sooner than a tenth of a second.
 const RETRY_PART: i64 = 4;
 const RETRY_MICROS_MIN: i64 = 100_000;
+
+/// How long the ledger's word that something is scarce is taken: then a lease is asked for again.
+const SCARCE_MICROS: i64 = 1_000_000;
 
 impl Wallet {
     /// What to ask for a need; `force` takes what there is, even where it is not enough.
@@ -33,6 +37,7 @@ impl Wallet {
             totals: self.totals(),
             // Given where it is sent.
             number: 0,
+            largest: self.largest,
         }
     }
 
@@ -72,12 +77,7 @@ impl Wallet {
         if self.terms.as_ref() != Some(&grant.terms) || self.contract.is_none() {
             self.emit(WalletEvent::Terms(Box::new(grant.terms.clone())), false, here, log);
         }
-        self.rest.balance = grant.rest.0;
-        self.rest.last_resort = grant.rest.1;
-        for (key, room) in &grant.rest_caps {
-            self.rest.caps.insert(key.clone(), *room);
-        }
-        self.out_of_reach = grant.out_of_reach;
+        self.hear(grant, here);
         let until = asked_at.plus_micros(grant.lasts - grant.lasts / MARGIN_PART);
         let new: Credits = grant.slices.iter().map(|slice| slice.granted).sum();
         let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
@@ -95,11 +95,42 @@ impl Wallet {
             mark,
             at: here.at,
         };
-        self.emit(WalletEvent::Leased(Box::new(leased)), true, here, log)
+        let number = self.emit(WalletEvent::Leased(Box::new(leased)), true, here, log);
+        self.keep_share(grant.emergency.unwrap_or_default(), here, log).unwrap_or(number)
+    }
+
+    /// What the ledger said beside what it leased.
+    pub fn hear(&mut self, grant: &Grant, here: Here<'_>) {
+        self.rest.balance = grant.rest.0;
+        self.rest.last_resort = grant.rest.1;
+        for (key, room) in &grant.rest_caps {
+            self.rest.caps.insert(key.clone(), *room);
+        }
+        self.out_of_reach = grant.out_of_reach;
+        self.cut_off = None;
+        self.scarce_until = if grant.scarce { here.at.plus_micros(SCARCE_MICROS) } else { here.at };
+    }
+
+    /// Emergency credits beyond this sidecar's share go back, for the other sidecars of the account.
+    pub(super) fn keep_share(&mut self, share: Credits, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+        let slices: Vec<_> = self
+            .emergency()
+            .map(|block| (block.id, block.available.saturating_sub(share)))
+            .filter(|(_, excess)| excess.is_positive())
+            .collect();
+        let returned = Returned { slices, rooms: Vec::new() };
+        (!returned.is_empty()).then(|| self.emit(WalletEvent::Returned(returned), true, here, log))
+    }
+
+    fn emergency(&self) -> impl Iterator<Item = &Block> {
+        let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
+        blocks.filter(|block| block.species == Species::Emergency)
     }
 
     /// New terms came from the ledger: they hold at once, and idle credits go back, to be leased anew by them.
     pub fn changed(&mut self, terms: &crate::lease::AccountTerms, here: Here<'_>, log: &mut dyn Log) {
+        self.cut_off = None;
+        self.scarce_until = here.at;
         if self.terms.as_ref() != Some(terms) || self.contract.is_none() {
             self.emit(WalletEvent::Terms(Box::new(terms.clone())), false, here, log);
         }
@@ -108,6 +139,7 @@ impl Wallet {
 
     /// The account is not known to the ledger.
     pub fn closed(&mut self) {
+        self.cut_off = None;
         self.contract = None;
         self.terms = None;
     }
@@ -153,6 +185,7 @@ impl Wallet {
     pub fn renewal_failed(&mut self, at: Timestamp) {
         if let Some(lease) = &self.lease {
             self.used = true;
+            self.cut_off.get_or_insert(at);
             self.renew_after = at.plus_micros(lease.until.micros_since(at) / RETRY_PART + RETRY_MICROS_MIN);
         }
     }

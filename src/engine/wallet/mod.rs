@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `state` | the wallet as a value, and its single write path |
 //! | `run` | calls about runs, decided on the slice |
+//! | `unknown` | what is answered for an account of which nothing is known here |
 //! | `lease` | asking for credits and room, and giving idle ones back |
 //! | `tick` | what time does |
 //! | `recover` | what is done after a restart |
@@ -13,6 +14,7 @@ mod recover;
 mod run;
 mod state;
 mod tick;
+mod unknown;
 
 pub use run::{Link, Step};
 pub use state::{Here, Log, Wallet};
