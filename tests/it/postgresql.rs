@@ -12,7 +12,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgresql");
 /// One server, shared by tests that run at the same time, or of one test alone.
 pub struct Cluster {
     dir: String,
-    url: String,
+    pub url: String,
 }
 
 /// A database of one test.
@@ -85,34 +85,6 @@ impl Database {
         database
     }
 
-    /// One that begins as another one is, which nobody may be using.
-    pub async fn like(template: &Self) -> Self {
-        let cluster = Arc::clone(&template.cluster);
-        let (name, of) = (format!("t{}", DATABASES.fetch_add(1, Ordering::Relaxed)), template.name());
-        session(&cluster.url)
-            .await
-            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {of}"))
-            .await
-            .unwrap();
-        let (server, _) = cluster.url.rsplit_once('/').unwrap();
-        let url = format!("{server}/{name}");
-        Self { cluster, url }
-    }
-
-    /// Removes it, whoever may be using it.
-    pub async fn dropped(self) {
-        let name = self.name();
-        session(&self.cluster.url)
-            .await
-            .batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
-            .await
-            .unwrap();
-    }
-
-    fn name(&self) -> &str {
-        self.url.rsplit_once('/').unwrap().1
-    }
-
     pub fn address(&self) -> Address {
         Address::read(&self.url, None, None).unwrap()
     }
@@ -122,7 +94,7 @@ impl Database {
     }
 }
 
-async fn session(url: &str) -> Client {
+pub async fn session(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
