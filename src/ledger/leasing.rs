@@ -225,6 +225,7 @@ impl<S: LedgerStore> Ledger<S> {
             | RunAsk::Commit(_, handle)
             | RunAsk::Release(_, handle)
             | RunAsk::State(_, handle) => of_handle(handle),
+            RunAsk::Balance(_) => None,
         }
     }
 }

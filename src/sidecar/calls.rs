@@ -227,7 +227,7 @@ impl<U: Upstream> Core<U> {
     }
 
     /// The ledger decides the whole call.
-    async fn pass(&self, account: &AccountId, wait: Duration, ask: &RunAsk) -> Result<RunReply, Away> {
+    pub async fn pass(&self, account: &AccountId, wait: Duration, ask: &RunAsk) -> Result<RunReply, Away> {
         let who = self.link.sender().ok_or(Away::Unreachable)?;
         if may_draw(ask) {
             // What lies idle here is free for the ledger's decision.
@@ -289,6 +289,6 @@ fn may_draw(ask: &RunAsk) -> bool {
     match ask {
         RunAsk::Authorize(call) => !call.validate_only,
         RunAsk::Progress(..) | RunAsk::Commit(..) | RunAsk::Record(_) => true,
-        RunAsk::Release(..) | RunAsk::State(..) => false,
+        RunAsk::Release(..) | RunAsk::State(..) | RunAsk::Balance(_) => false,
     }
 }
