@@ -19,7 +19,7 @@ use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::lease_service_client::LeaseServiceClient;
 use crate::engine::account::{RunAsk, RunReply};
 use crate::lease::{AccountTerms, Ask, LeaseTotals};
-use crate::types::{AccountId, Epoch, ReservationId, SidecarId};
+use crate::types::{AccountId, Epoch, SidecarId};
 
 /// A connection that is not there after this long is not coming.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -231,13 +231,6 @@ impl Watching {
             Some(Change::Recall(recall)) => {
                 let told = Told::Recall(account(&recall.account)?);
                 self.heard.recall.fetch_max(recall.number, Ordering::AcqRel);
-                told
-            }
-            Some(Change::HandOver(wanted)) => {
-                let run = wanted.reservation.as_ref().try_into().map(ReservationId);
-                let run = run.map_err(|_| unreadable("a reservation's id has 16 bytes".to_owned()))?;
-                let told = Told::HandOver(account(&wanted.account)?, run);
-                self.heard.recall.fetch_max(wanted.number, Ordering::AcqRel);
                 told
             }
         }))

@@ -126,10 +126,6 @@ pub(super) fn wire_change(change: Change) -> wire::WatchResponse {
         Change::Recall { number, account } => {
             Wire::Recall(wire::Recall { number, account: account.to_string() })
         }
-        Change::HandOver { number, account, run } => {
-            let reservation = bytes::Bytes::copy_from_slice(&run.0);
-            Wire::HandOver(wire::HandOver { number, account: account.to_string(), reservation })
-        }
     };
     wire::WatchResponse { change: Some(change) }
 }

@@ -15,7 +15,7 @@ use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals};
 use crate::playbook::cap::Scope;
 use crate::playbook::{Finding, Report};
 use crate::types::calendar::Stretch;
-use crate::types::{AccountId, Credits, Epoch, Money, Name, RequestId, ReservationId, SidecarId, Timestamp};
+use crate::types::{AccountId, Credits, Epoch, Money, Name, RequestId, SidecarId, Timestamp};
 
 /// Which process speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +65,6 @@ pub enum Told {
     /// Idle slices are wanted elsewhere. It is answered by a report: of what was idle or, where nothing was, of the
     /// account's totals alone.
     Recall(AccountId),
-    /// A run that is open here is wanted at the ledger: it is promoted. Answered as a recall is.
-    HandOver(AccountId, ReservationId),
 }
 
 /// A report as it came in.
@@ -85,7 +83,6 @@ pub enum Change {
     Terms(AccountId, Box<AccountTerms>),
     Unknown(AccountId),
     Recall { number: u64, account: AccountId },
-    HandOver { number: u64, account: AccountId, run: ReservationId },
 }
 
 /// One account, for people.

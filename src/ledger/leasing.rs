@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use super::news::News;
 use super::service::Ledger;
-use super::slot::{Slot, State};
+use super::slot::Slot;
 use super::store::LedgerStore;
+use crate::engine::Fault;
 use crate::engine::account::{Leasing, RunAsk, RunReply, Work};
-use crate::engine::handle::Handle;
-use crate::engine::{Authorize, Fault};
 use crate::grpc::ledger_api::{Leased, LedgerError, Sender};
 use crate::lease::Ask;
-use crate::types::{AccountId, ReservationId, SidecarId};
+use crate::types::{AccountId, SidecarId};
 
 /// A recall waits for its answers at most so long, whatever the plan says.
 const RECALL_WITHIN: Duration = Duration::from_secs(1);
@@ -82,9 +81,6 @@ impl<S: LedgerStore> Ledger<S> {
             }
             _ => None,
         };
-        if let Some((run, holders)) = self.wanted(&slot, ask, who.sidecar) {
-            self.fetch(&slot, run, &holders, patience).await;
-        }
         let ask = Arc::new(ask.clone());
         let mut recalled = false;
         let (answer, ticket) = loop {
@@ -118,39 +114,6 @@ impl<S: LedgerStore> Ledger<S> {
     /// Asks sidecars for what they hold idle, and waits until each has answered or `patience` is over. Whether anybody
     /// was asked.
     pub(super) async fn recall(&self, slot: &Slot, holders: &[SidecarId], patience: Duration) -> bool {
-        let asked = self.listening(slot, holders);
-        if asked.is_empty() {
-            return false;
-        }
-        let news = News::Recall { account: slot.id.clone(), sidecars: asked.clone() };
-        // Whoever holds nothing any more has answered.
-        self.answered(slot, news, &asked, patience, |state, sidecar| state.holds(sidecar)).await
-    }
-
-    /// Asks the sidecars that may hold a run open to hand it over, where it is not the account's already: the account
-    /// settles it then. Where none does, it is settled by what is known of it.
-    pub(super) async fn fetch(
-        &self,
-        slot: &Slot,
-        run: ReservationId,
-        holders: &[SidecarId],
-        patience: Duration,
-    ) {
-        let known = |state: &mut State| {
-            state.account.book.runs.contains_key(&run) || state.account.book.finals.contains_key(&run)
-        };
-        if slot.with(known) {
-            return;
-        }
-        let asked = self.listening(slot, holders);
-        if !asked.is_empty() {
-            let news = News::HandOver { account: slot.id.clone(), sidecars: asked.clone(), run };
-            self.answered(slot, news, &asked, patience, |_, _| true).await;
-        }
-    }
-
-    /// Those of the sidecars that are worth asking.
-    fn listening(&self, slot: &Slot, sidecars: &[SidecarId]) -> Vec<SidecarId> {
         let at = self.clock.now();
         let heard_lately = |sidecar: &SidecarId| {
             slot.with(|state| {
@@ -160,72 +123,39 @@ impl<S: LedgerStore> Ledger<S> {
         // Whether it listens at another process is not known here.
         let listening =
             |sidecar: &SidecarId| heard_lately(sidecar) && (S::SHARED || self.watchers.is_watching(*sidecar));
-        sidecars.iter().copied().filter(listening).collect()
-    }
-
-    /// Tells the news and waits until each of the asked has answered, unless it need not. Whether it was told.
-    async fn answered(
-        &self,
-        slot: &Slot,
-        news: News,
-        asked: &[SidecarId],
-        patience: Duration,
-        must: fn(&State, SidecarId) -> bool,
-    ) -> bool {
-        let at = self.clock.now();
+        let asked: Vec<SidecarId> = holders.iter().copied().filter(listening).collect();
+        if asked.is_empty() {
+            return false;
+        }
+        let news = News::Recall { account: slot.id.clone(), sidecars: asked.clone() };
         let told = tokio::time::timeout(patience, self.tell_numbered(news)).await;
         let Ok(Some(number)) = told else { return false };
-        let unanswered = || {
-            slot.with(|state| {
-                let last = |sidecar: &SidecarId| state.answered.get(sidecar).copied().unwrap_or_default();
-                let waits = |sidecar: &SidecarId| last(sidecar) < number && must(state, *sidecar);
-                asked.iter().copied().filter(waits).collect::<Vec<_>>()
-            })
-        };
         let answers = async {
             loop {
                 let rung = slot.bell.notified();
                 tokio::pin!(rung);
                 rung.as_mut().enable();
-                if unanswered().is_empty() {
+                if self.unanswered(slot, &asked, number).is_empty() {
                     return;
                 }
                 rung.await;
             }
         };
         if tokio::time::timeout(patience, answers).await.is_err() {
-            for sidecar in unanswered() {
-                tracing::debug!(account = %slot.id, %sidecar, "the ledger was not answered in time");
+            for sidecar in self.unanswered(slot, &asked, number) {
+                tracing::debug!(account = %slot.id, %sidecar, "a recall was not answered in time");
                 slot.with(|state| state.silent.insert(sidecar, at));
             }
         }
         true
     }
 
-    /// What a call names that another sidecar may hold open: the run, and those who may.
-    fn wanted(
-        &self,
-        slot: &Slot,
-        ask: &RunAsk,
-        asking: SidecarId,
-    ) -> Option<(ReservationId, Vec<SidecarId>)> {
-        let of_handle = |handle: &Option<Box<Handle>>| {
-            // A sidecar that does not know its own run has lost sight of it.
-            let handle = handle.as_ref().filter(|handle| handle.settler != asking)?;
-            Some((handle.id, vec![handle.settler]))
-        };
-        let of_parent = |call: &Authorize| {
-            let leased = slot.with(|state| state.account.leases.keys().copied().collect::<Vec<_>>());
-            Some((call.parent?, leased.into_iter().filter(|sidecar| *sidecar != asking).collect()))
-        };
-        match ask {
-            RunAsk::Authorize(call) => of_parent(call),
-            RunAsk::Record(call) => of_parent(&call.authorize),
-            RunAsk::Progress(_, handle)
-            | RunAsk::Commit(_, handle)
-            | RunAsk::Release(_, handle)
-            | RunAsk::State(_, handle) => of_handle(handle),
-            RunAsk::Balance(_) => None,
-        }
+    fn unanswered(&self, slot: &Slot, asked: &[SidecarId], number: u64) -> Vec<SidecarId> {
+        slot.with(|state| {
+            let answered =
+                |sidecar: &SidecarId| state.answered.get(sidecar).is_some_and(|last| *last >= number);
+            let waits = |sidecar: &SidecarId| !answered(sidecar) && state.holds(*sidecar);
+            asked.iter().copied().filter(waits).collect()
+        })
     }
 }

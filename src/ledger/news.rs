@@ -16,7 +16,7 @@ use super::store::{LedgerStore, StoreError};
 use crate::grpc::ledger_api::{Change, Sender};
 use crate::lease::AccountTerms;
 use crate::runtime::Backoff;
-use crate::types::{AccountId, Epoch, ReservationId, SidecarId};
+use crate::types::{AccountId, Epoch, SidecarId};
 
 /// A shared store is asked for news this often: what a recall waits at most, besides the way to the store.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -74,16 +74,6 @@ pub enum News {
     /// A playbook was published.
     #[n(4)]
     Published(#[n(0)] u32),
-    /// A run is wanted that one of these sidecars holds open. Its number counts on with those of recalls.
-    #[n(5)]
-    HandOver {
-        #[n(0)]
-        account: AccountId,
-        #[n(1)]
-        sidecars: Vec<SidecarId>,
-        #[n(2)]
-        run: ReservationId,
-    },
 }
 
 /// News on their way to the store.
@@ -146,11 +136,13 @@ impl<S: LedgerStore> Ledger<S> {
             }
             News::Recall { account, sidecars } => {
                 let change = Change::Recall { number, account: account.clone() };
-                self.ask_back((number, &account), &sidecars, &change);
-            }
-            News::HandOver { account, sidecars, run } => {
-                let change = Change::HandOver { number, account: account.clone(), run };
-                self.ask_back((number, &account), &sidecars, &change);
+                let mut told = false;
+                for sidecar in sidecars {
+                    told |= self.watchers.tell(sidecar, change.clone());
+                }
+                if S::SHARED && told {
+                    self.slot_of(&account).with(|state| state.recalled = Some(number));
+                }
             }
             News::Answered { account, sidecar, recall } => {
                 let Some(slot) = self.resident(&account) else { return };
@@ -173,17 +165,6 @@ impl<S: LedgerStore> Ledger<S> {
                     });
                 }
             }
-        }
-    }
-
-    /// Asks those of the sidecars that listen here for something that their next report brings.
-    fn ask_back(&self, (number, account): (u64, &AccountId), sidecars: &[SidecarId], change: &Change) {
-        let mut told = false;
-        for sidecar in sidecars {
-            told |= self.watchers.tell(*sidecar, change.clone());
-        }
-        if S::SHARED && told {
-            self.slot_of(account).with(|state| state.recalled = Some(number));
         }
     }
 

@@ -10,7 +10,6 @@ use super::store::{LedgerStore, Ticket};
 use super::writes::store_error;
 use crate::engine::Fault;
 use crate::engine::account::{Report, Work};
-use crate::engine::handle::Handle;
 use crate::grpc::ledger_api::{Batch, LedgerError, Reported, Sender};
 use crate::lease::{LeaseTotals, SidecarRecord, WalletEvent};
 use crate::types::AccountId;
@@ -50,9 +49,6 @@ impl<S: LedgerStore> Ledger<S> {
                     if matches!(event, WalletEvent::Returned(_)) {
                         answering.insert(account.clone());
                     }
-                    if let WalletEvent::PassedOn(passed) = &event {
-                        self.fetch_passed(who, &account, &passed.handle).await;
-                    }
                     let report = Report { epoch: record.epoch, number: record.number, event };
                     shares.entry(account).or_default().records.push((report, record));
                 }
@@ -89,13 +85,6 @@ impl<S: LedgerStore> Ledger<S> {
             standing.ticket = standing.ticket.max(ticket);
             standing.taken
         }))
-    }
-
-    /// A call that was passed on is for a run that its settler may hold open still: that one's word comes first.
-    async fn fetch_passed(&self, who: Sender, account: &AccountId, handle: &str) {
-        let handle = Handle::peek(handle).ok().filter(|handle| handle.settler != who.sidecar);
-        let (Some(handle), Ok(Some(slot))) = (handle, self.slot(account).await) else { return };
-        self.fetch(&slot, handle.id, &[handle.settler], self.patience(&slot)).await;
     }
 
     /// Applies what a report says of one account. Answers what makes it durable, and records that can't be applied.

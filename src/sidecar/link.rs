@@ -158,12 +158,6 @@ impl<U: Upstream> Core<U> {
             Told::Unknown(account) => {
                 let _known = self.shards.visit(&account, |desk| desk.slot.wallet.closed());
             }
-            Told::HandOver(account, run) => {
-                let _known = self.shards.visit(&account, |desk| {
-                    desk.slot.wallet.promote(run, desk.here, desk.tape);
-                });
-                self.answer_recall(account);
-            }
             Told::Recall(account) => {
                 let _known = self.shards.visit(&account, |desk| {
                     desk.slot.wallet.give_back(desk.here, desk.tape);
