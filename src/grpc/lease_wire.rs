@@ -5,7 +5,7 @@ use std::time::Duration;
 use prost::bytes::Bytes;
 use tonic::Status;
 
-use super::ledger_api::{Attached, Batch, Change, Reported, Sender};
+use super::ledger_api::{Attached, Batch, Change, Hello, Reported, Sender};
 use super::ledger_status::invalid;
 use super::proto::ledger_v1 as wire;
 use crate::types::{AccountId, Epoch, SidecarId, Timestamp};
@@ -32,6 +32,11 @@ pub(super) fn sidecar(bytes: &[u8]) -> Result<SidecarId, Status> {
     <[u8; 16]>::try_from(bytes)
         .map(SidecarId)
         .map_err(|_| invalid("INVALID_SIDECAR", "sidecar", "a sidecar's id has 16 bytes".to_owned()))
+}
+
+pub(super) fn hello(request: &wire::AttachRequest) -> Result<Hello, Status> {
+    let &wire::AttachRequest { start, generation, acknowledged, .. } = request;
+    Ok(Hello { sidecar: sidecar(&request.sidecar)?, start, generation, acknowledged })
 }
 
 pub(super) fn account(text: &str) -> Result<AccountId, Status> {
@@ -105,11 +110,20 @@ pub(super) fn batch(request: wire::ReportRequest) -> Result<Batch, Status> {
     }
     let mut totals = Vec::with_capacity(request.totals.len());
     for total in request.totals {
-        let read = decoded(&total.totals)
-            .map_err(|what| invalid("INVALID_TOTALS", "totals", format!("`totals`: {what}")))?;
+        let read = decoded(&total.totals).map_err(|what| bad_totals("totals", &what))?;
         totals.push((account(&total.account)?, read));
     }
-    Ok(Batch { records, totals, recalls_seen: request.recalls_seen })
+    let mut recounts = Vec::with_capacity(request.recounts.len());
+    for recount in request.recounts {
+        let read = decoded(&recount.recount).map_err(|what| bad_totals("recounts", &what))?;
+        recounts.push((account(&recount.account)?, read));
+    }
+    let wire::ReportRequest { acknowledged, recalls_seen, .. } = request;
+    Ok(Batch { records, totals, recounts, acknowledged, recalls_seen })
+}
+
+fn bad_totals(field: &str, what: &str) -> Status {
+    invalid("INVALID_TOTALS", field, format!("`{field}`: {what}"))
 }
 
 pub(super) fn wire_change(change: Change) -> wire::WatchResponse {

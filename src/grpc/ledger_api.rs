@@ -11,7 +11,7 @@ use crate::credit::CapKey;
 use crate::engine::Fault;
 use crate::engine::account::{AdminRefusal, Balance, Command, Reply, RunAsk, RunReply};
 use crate::engine::answer::Next;
-use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals};
+use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals, Recount};
 use crate::playbook::cap::Scope;
 use crate::playbook::{Finding, Report};
 use crate::types::calendar::Stretch;
@@ -22,6 +22,18 @@ use crate::types::{AccountId, Credits, Epoch, Money, Name, RequestId, SidecarId,
 pub struct Sender {
     pub sidecar: SidecarId,
     pub epoch: Epoch,
+}
+
+/// A sidecar that has started, or lost its connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hello {
+    pub sidecar: SidecarId,
+    /// The number of this start in its journal.
+    pub start: u64,
+    /// The generation of the ledger that it is done with; 0 = it has known none.
+    pub generation: u32,
+    /// The highest record that it saw acknowledged in that generation; 0 = none.
+    pub acknowledged: u64,
 }
 
 /// A sidecar that may work.
@@ -72,6 +84,10 @@ pub enum Told {
 pub struct Batch {
     pub records: Vec<Reported>,
     pub totals: Vec<(AccountId, LeaseTotals)>,
+    /// Slices counted anew for a ledger that was restored from a backup.
+    pub recounts: Vec<(AccountId, Recount)>,
+    /// The highest record that the sidecar saw acknowledged in its epoch's generation; 0 = none.
+    pub acknowledged: u64,
     /// The highest recall that the sidecar had seen when it made the report.
     pub recalls_seen: u64,
 }
@@ -180,6 +196,11 @@ pub enum LedgerError {
     Fenced,
     #[error("this sidecar is not attached; attach first")]
     NotAttached,
+    /// A retry helps once it has learned.
+    #[error(
+        "the ledger was restored from a backup and leases nothing new before {until}, when every lease has ended"
+    )]
+    Learning { until: Timestamp },
     /// What came in is not right: its field, the reason's word, and what would be right.
     #[error("{what}")]
     Invalid { field: &'static str, reason: &'static str, what: String },
@@ -209,11 +230,7 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
     /// The ledger's clock.
     fn now(&self) -> Timestamp;
 
-    fn attach(
-        &self,
-        sidecar: SidecarId,
-        start: u64,
-    ) -> impl Future<Output = Result<Attached, LedgerError>> + Send;
+    fn attach(&self, hello: Hello) -> impl Future<Output = Result<Attached, LedgerError>> + Send;
 
     /// `wait`: how long the answer may take; recalls use part of it.
     fn lease(

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::news::News;
 use super::service::Ledger;
+use super::sidecars::Standing;
 use super::slot::Slot;
 use super::store::LedgerStore;
 use super::view;
@@ -16,8 +17,8 @@ use crate::engine::Fault;
 use crate::engine::account::{Account, AdminRefusal, Command, RunAsk, RunReply};
 use crate::grpc::LedgerApi;
 use crate::grpc::ledger_api::{
-    AccountView, Administered, Alert, Attached, BalanceView, Batch, Change, InvoiceLine, Leased, LedgerError,
-    Sender, Version,
+    AccountView, Administered, Alert, Attached, BalanceView, Batch, Change, Hello, InvoiceLine, Leased,
+    LedgerError, Sender, Version,
 };
 use crate::lease::Ask;
 use crate::playbook::Finding;
@@ -31,20 +32,24 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
         self.clock.now()
     }
 
-    async fn attach(&self, sidecar: SidecarId, start: u64) -> Result<Attached, LedgerError> {
-        let epoch = Epoch { generation: self.identity.generation, start };
-        let standing = self.sidecars.attach(sidecar, epoch, self.clock.now(), &self.store).await?;
-        self.watchers.end_earlier(Sender { sidecar, epoch });
-        self.durable(standing.ticket).await?;
+    async fn attach(&self, hello: Hello) -> Result<Attached, LedgerError> {
+        let Hello { sidecar, start, .. } = hello;
         // What was published at another process a moment ago is part of what the sidecar is given.
         self.renew_shelf().await.map_err(store_error)?;
+        let (mut epoch, mut standing) = self.stands(sidecar, start).await?;
+        if self.is_behind(&hello, standing.taken) {
+            self.renew(epoch.generation, hello.generation).await?;
+            (epoch, standing) = self.stands(sidecar, start).await?;
+        }
+        self.watchers.end_earlier(Sender { sidecar, epoch });
+        self.durable(standing.ticket).await?;
         if S::SHARED {
             self.tell(News::Attached { sidecar, epoch });
         }
         tracing::info!(%sidecar, start, acknowledged = standing.taken, "a sidecar has attached");
         Ok(Attached {
             epoch,
-            generation: self.identity.generation,
+            generation: epoch.generation,
             now: self.clock.now(),
             playbooks: self.shelf().after(0).into_iter().map(|(_, source)| source).collect(),
             acknowledged: standing.taken,
@@ -166,6 +171,13 @@ impl<S: LedgerStore> Ledger<S> {
             Err(error) => return Err(error),
         };
         seen.ok_or_else(|| AdminRefusal::AccountUnknown.into())
+    }
+
+    /// A start becomes its sidecar's current one, in the ledger's present generation.
+    async fn stands(&self, sidecar: SidecarId, start: u64) -> Result<(Epoch, Standing), LedgerError> {
+        let epoch = Epoch { generation: self.life().generation, start };
+        let standing = self.sidecars.attach(sidecar, epoch, self.clock.now(), &self.store).await?;
+        Ok((epoch, standing))
     }
 
     /// Accounts after this one that are in memory, in order; those alone of which the sidecar knows the terms.

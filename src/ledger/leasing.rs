@@ -9,7 +9,7 @@ use super::slot::Slot;
 use super::store::LedgerStore;
 use crate::credit::{Decision, Reason};
 use crate::engine::Fault;
-use crate::engine::account::{Leasing, RunAsk, RunReply};
+use crate::engine::account::{Leasing, RunAsk, RunReply, Work};
 use crate::grpc::ledger_api::{Leased, LedgerError, Sender};
 use crate::lease::Ask;
 use crate::types::{AccountId, SidecarId};
@@ -32,8 +32,14 @@ impl<S: LedgerStore> Ledger<S> {
         ask: &Ask,
         wait: Duration,
     ) -> Result<Leased, LedgerError> {
-        self.sidecars.current(who, &self.store).await?;
+        self.acts(who).await?;
         let Some(slot) = self.slot(account).await? else { return Ok(Leased::Unknown) };
+        let learned = self.has_learned();
+        // Terms take nothing from the account, and whoever knows them decides by its plan.
+        let introduction = ask.is_introduction() && !slot.with(|state| state.holds(who.sidecar));
+        if !introduction {
+            learned?;
+        }
         // Remembered before it is told, so that no change of terms falls in between.
         slot.with(|state| state.tells(who.sidecar, self.clock.now()));
         // What a recall brings goes to the ask that waits for it, in order of arrival; mere renewals need not queue.
@@ -45,14 +51,18 @@ impl<S: LedgerStore> Ledger<S> {
         let ask = Arc::new(ask.clone());
         let (leasing, ticket) = loop {
             let asks = Arc::clone(&ask);
-            let worked =
-                self.work(&slot, move |work| work.lease(who.sidecar, who.epoch, &asks, recalled)).await?;
+            let leasing = move |work: &mut Work<'_>| {
+                let less = work.knows_less(who.sidecar, &asks);
+                (!less).then(|| work.lease(who.sidecar, who.epoch, &asks, recalled))
+            };
+            let worked = self.work(&slot, leasing).await?;
             match worked.answer {
-                Leasing::Recall(holders) if !recalled => {
+                None => return Err(self.renewed_by(who).await),
+                Some(Leasing::Recall(holders)) if !recalled => {
                     recalled = true;
                     self.recall(&slot, &holders, patience).await;
                 }
-                other => break (other, worked.ticket),
+                Some(other) => break (other, worked.ticket),
             }
         };
         drop(turn);
@@ -73,8 +83,11 @@ impl<S: LedgerStore> Ledger<S> {
         ask: &RunAsk,
         wait: Duration,
     ) -> Result<RunReply, LedgerError> {
-        self.sidecars.current(who, &self.store).await?;
+        self.acts(who).await?;
         let slot = self.slot(account).await?.ok_or(Fault::AccountUnknown)?;
+        if takes_credits(ask) {
+            self.has_learned()?;
+        }
         let patience = self.patience(&slot).min(wait * RECALL_PART.0 / RECALL_PART.1);
         let turn = match ask {
             RunAsk::Authorize(_) | RunAsk::Record(_) => {
@@ -95,6 +108,13 @@ impl<S: LedgerStore> Ledger<S> {
         // A fault, too, may tell of what is not durable yet.
         self.durable(worked.ticket).await?;
         Ok(worked.answer?)
+    }
+
+    /// Errors: `Fenced`, `NotAttached`: only the current epoch acts, of the ledger's present generation.
+    async fn acts(&self, who: Sender) -> Result<(), LedgerError> {
+        self.sidecars.current(who, &self.store).await?;
+        let current = who.epoch.generation == self.life().generation;
+        if current { Ok(()) } else { Err(LedgerError::NotAttached) }
     }
 
     /// How long a recall of this account may take.
@@ -151,6 +171,15 @@ impl<S: LedgerStore> Ledger<S> {
             let waits = |sidecar: &SidecarId| !answered(sidecar) && state.holds(*sidecar);
             asked.iter().copied().filter(waits).collect()
         })
+    }
+}
+
+/// Whether a call may take credits that a restored ledger believes to be free. Work that is done is booked in any case.
+fn takes_credits(ask: &RunAsk) -> bool {
+    match ask {
+        RunAsk::Authorize(call) => !call.validate_only,
+        RunAsk::Progress(..) => true,
+        RunAsk::Commit(..) | RunAsk::Release(..) | RunAsk::Record(_) | RunAsk::State(..) => false,
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `figures` | an account in figures, for the store's own checks |
 //! | `news` | what processes of one ledger tell each other |
 //! | `time` | the ledger's clock |
+//! | `learning` | a ledger that was restored from a backup |
 //! | `leasing` | leases, decisions, recalls |
 //! | `reporting` | records of sidecars, each applied once |
 //! | `writes` | what administrators and pricing teams write |
@@ -29,6 +30,7 @@ pub mod embedded;
 mod figures;
 mod job;
 mod lane;
+mod learning;
 mod leasing;
 pub mod news;
 pub mod postgres;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 use tokio::sync::{mpsc, oneshot};
 
+use super::learning::Life;
 use super::record::Known;
 use super::service::Ledger;
 use super::shelf::Shelf;
@@ -15,7 +16,7 @@ use super::store::{LedgerStore, StoreError};
 use crate::grpc::ledger_api::{Change, Sender};
 use crate::lease::AccountTerms;
 use crate::runtime::Backoff;
-use crate::types::{AccountId, Epoch, SidecarId};
+use crate::types::{AccountId, Epoch, SidecarId, Timestamp};
 
 /// A shared store is asked for news this often: what a recall waits at most, besides the way to the store.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -73,6 +74,14 @@ pub enum News {
     /// A playbook was published.
     #[n(4)]
     Published(#[n(0)] u32),
+    /// The ledger was restored from a backup: a new generation of it learns until then.
+    #[n(5)]
+    Renewed {
+        #[n(0)]
+        generation: u32,
+        #[n(1)]
+        learning_until: Option<Timestamp>,
+    },
 }
 
 /// News on their way to the store.
@@ -152,6 +161,9 @@ impl<S: LedgerStore> Ledger<S> {
                 self.sidecars.found(Known { sidecar, epoch, at: self.clock.now(), acknowledged: None });
                 self.watchers.end_earlier(Sender { sidecar, epoch });
             }
+            News::Renewed { generation, learning_until } => {
+                self.take_life(Life { generation, learning_until })
+            }
             News::Published(version) => {
                 if version > self.shelf().newest() {
                     let ledger = self.clone();
@@ -171,6 +183,9 @@ impl<S: LedgerStore> Ledger<S> {
             return Ok(());
         }
         let foundation = self.store.foundation().await?;
+        if let Some(identity) = foundation.identity {
+            self.take_life(Life::of(identity));
+        }
         let newest = foundation.playbooks.last().map_or(0, |published| published.version);
         if newest <= self.shelf().newest() {
             return Ok(());
@@ -266,9 +281,9 @@ impl<S: LedgerStore> Ledger<S> {
         own: &mut std::collections::BTreeMap<u64, oneshot::Sender<u64>>,
     ) -> u64 {
         if heard.last < last {
-            tracing::warn!(from = last, to = heard.last, "the database was set back: sidecars attach again");
-            self.watchers.end_all();
+            tracing::error!(from = last, to = heard.last, "the database was set back while this process ran");
             own.clear();
+            self.was_set_back();
             return heard.last;
         }
         let first = heard.news.first().map_or(last + 1, |(number, _)| *number);

@@ -32,6 +32,9 @@ pub struct Identity {
     /// Which life of the store this is; epochs of sidecars begin with it.
     #[n(1)]
     pub generation: u32,
+    /// Until then the ledger learns what it lost: nothing new is leased. `None` in a ledger that was never restored.
+    #[n(2)]
+    pub learning_until: Option<Timestamp>,
 }
 
 /// A version of the playbook.

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::news::News;
 use super::record::{Known, Unapplied};
 use super::service::Ledger;
+use super::sidecars::Sidecar;
 use super::slot::Part;
 use super::store::{LedgerStore, Ticket};
 use super::writes::store_error;
 use crate::engine::Fault;
 use crate::engine::account::{Report, Work};
 use crate::grpc::ledger_api::{Batch, LedgerError, Reported, Sender};
-use crate::lease::{LeaseTotals, SidecarRecord, WalletEvent};
+use crate::lease::{LeaseTotals, Recount, SidecarRecord, WalletEvent};
 use crate::types::AccountId;
 
 /// Bytes of a kept record that its log line shows.
@@ -38,6 +39,7 @@ impl<S: LedgerStore> Ledger<S> {
         // A later start may have attached while this one waited for its turn.
         self.sidecars.current(who, &self.store).await?;
         rising(who, &batch.records)?;
+        self.knows_as_much(who, &sidecar, batch.acknowledged).await?;
         let before = sidecar.with(|standing| *standing);
         let last = batch.records.last().map_or(before.taken, |record| record.number).max(before.taken);
         let mut answering: BTreeSet<AccountId> = batch.totals.iter().map(|(id, _)| id.clone()).collect();
@@ -73,6 +75,9 @@ impl<S: LedgerStore> Ledger<S> {
         if !unapplied.is_empty() {
             self.store.keep(unapplied).await.map_err(store_error)?;
         }
+        for (account, recount) in batch.recounts {
+            ticket = ticket.max(self.recounted(who, &account, recount).await?);
+        }
         self.heard(who, batch.recalls_seen, &answering);
         if last > before.taken {
             let now = self.clock.now();
@@ -85,6 +90,47 @@ impl<S: LedgerStore> Ledger<S> {
             standing.ticket = standing.ticket.max(ticket);
             standing.taken
         }))
+    }
+
+    /// Errors: `NotAttached`: the sidecar saw more acknowledged than is known here; its attach shows what that means.
+    async fn knows_as_much(
+        &self,
+        who: Sender,
+        sidecar: &Sidecar,
+        acknowledged: u64,
+    ) -> Result<(), LedgerError> {
+        let knows = || sidecar.with(|standing| standing.taken) >= acknowledged;
+        if who.epoch.generation != self.life().generation || knows() {
+            return Ok(());
+        }
+        // It may have reported to another process.
+        if let Some(known) = self.store.standing(who.sidecar).await.map_err(store_error)? {
+            self.sidecars.found(known);
+        }
+        if knows() { Ok(()) } else { Err(LedgerError::NotAttached) }
+    }
+
+    /// Takes a slice as its sidecar counts it, after this ledger was restored from a backup.
+    async fn recounted(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        recount: Recount,
+    ) -> Result<Ticket, LedgerError> {
+        let Some(slot) = self.slot(account).await? else { return Ok(Ticket::default()) };
+        let worked = match self.work(&slot, move |work| work.recount(who.sidecar, &recount)).await {
+            Ok(worked) => worked,
+            // It breaks nothing else, and was said when the account broke.
+            Err(LedgerError::Fault(Fault::Broken(_))) => return Ok(Ticket::default()),
+            Err(error) => return Err(error),
+        };
+        if worked.answer.is_positive() {
+            tracing::error!(
+                %account, sidecar = %who.sidecar, credits = %worked.answer,
+                "a sidecar charged what no record explains: it is booked as one unexplained charge"
+            );
+        }
+        Ok(worked.ticket)
     }
 
     /// Applies what a report says of one account. Answers what makes it durable, and records that can't be applied.

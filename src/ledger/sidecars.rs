@@ -45,6 +45,11 @@ impl Sidecars {
         self.entry(sidecar).with(|standing| standing.taken = standing.taken.max(number));
     }
 
+    /// Nothing that was known holds any more.
+    pub fn forget(&self) {
+        self.0.lock().clear();
+    }
+
     /// Sidecars of which the store does not say how far their reports are whole.
     pub fn unsaid(&self, at: Timestamp) -> Vec<Known> {
         let mut unsaid = Vec::new();
@@ -75,7 +80,9 @@ impl Sidecars {
             return Err(LedgerError::Fenced);
         }
         if S::SHARED || epoch > before.epoch {
-            let known = Known { sidecar, epoch, at, acknowledged: Some(before.taken) };
+            // A shared store knows best how far reports are whole; it may have been set back.
+            let acknowledged = Some(if S::SHARED { 0 } else { before.taken });
+            let known = Known { sidecar, epoch, at, acknowledged };
             let stands = store.stand(known).await.map_err(store_error)?.ok_or(LedgerError::Fenced)?;
             entry.with(|standing| standing.learns(stands));
         }

@@ -11,7 +11,7 @@ use crate::engine::account::{RunAsk, RunReply};
 use crate::engine::frame::Rest;
 use crate::engine::wallet::Link;
 use crate::grpc::entitlement_api::Refused;
-use crate::grpc::lease_client::{DecideError, Leased};
+use crate::grpc::lease_client::{DecideError, Leased, LinkError};
 use crate::lease::{Ask, Grant};
 use crate::types::{AccountId, Timestamp};
 
@@ -61,7 +61,7 @@ enum Asked<L> {
 pub enum Away {
     /// The ledger did not answer.
     Unreachable,
-    /// It was known to be out of reach, and was not asked.
+    /// It was known to be out of reach, and was not asked; or it answers and leases nothing yet.
     Known,
     Refused(Refused),
 }
@@ -219,7 +219,8 @@ impl<U: Upstream> Core<U> {
             Err(why) => {
                 tracing::debug!(%account, %why, "no lease");
                 let _known = self.shards.visit(account, |desk| desk.slot.burn += ask.burn);
-                Err(Away::Unreachable)
+                let learning = matches!(why, LinkError::Learning(_));
+                Err(if learning { Away::Known } else { Away::Unreachable })
             }
         }
     }
@@ -236,6 +237,7 @@ impl<U: Upstream> Core<U> {
         self.shards.outbox.flushed().await;
         match self.upstream.decide(who, account, ask, wait).await {
             Ok(reply) => Ok(reply),
+            Err(DecideError::Learning(_)) => Err(Away::Known),
             Err(why @ DecideError::Fault(_)) => Err(Away::Refused(Refused::Passed(Box::new(why)))),
             Err(why) => {
                 tracing::debug!(%account, %why, "no decision");

@@ -306,6 +306,10 @@ async fn farewell<U: Upstream>(core: Arc<Core<U>>, tasks: Tasks, within: Duratio
     if tokio::time::timeout(within, told(&core)).await.is_err() {
         tracing::warn!("not every record is at the ledger yet; the next start reports the rest");
     }
+    if let Some(who) = core.link.sender() {
+        // A ledger that is restored before the next start is known by what it has acknowledged till now.
+        core.note_attached(who.epoch);
+    }
     tasks.stop().await;
     close(core).await.context("the journal did not close; the next start finds an unclean stop")
 }

@@ -13,6 +13,7 @@ use super::core::{Core, Keeping, Link};
 use super::entry::{self, Attachment, Elsewhere, EntryError, Found, Kept, SnapshotPart};
 use super::ids::Ids;
 use super::outbox::{Outbox, Pending};
+use super::past::Past;
 use super::salvage::Salvage;
 use super::shard::Shards;
 use super::slot::Slot;
@@ -91,6 +92,7 @@ pub fn open<U: Upstream>(
         (None, None) => Arc::new(LedgerClock::new(opening.clock.clone())),
     };
     let slots = replay(&mut read);
+    let past = read.attached.as_ref().map(Past::of).unwrap_or_default();
     let Read { playbooks, pending, facts_from, .. } = read;
     let outbox = Outbox::new(opening.outbox_bytes_max, pending);
     let shards = Shards::new(opened.journal, outbox, playbooks, clock, opened.start);
@@ -106,6 +108,8 @@ pub fn open<U: Upstream>(
         asks: AtomicU64::new(1),
         boot: opening.boot,
         keeping: opening.keeping,
+        past: Mutex::new(past),
+        recounting: Mutex::default(),
         facts_from: Mutex::new(facts_from.unwrap_or(u64::MAX)),
         published: tokio::sync::Notify::new(),
         recalled: Mutex::default(),

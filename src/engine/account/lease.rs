@@ -236,7 +236,7 @@ impl Work<'_> {
         Some((parts.iter().map(|(credits, _)| *credits).sum(), until))
     }
 
-    fn lasts(&self) -> i64 {
+    pub(super) fn lasts(&self) -> i64 {
         self.account.contract.as_ref().map_or(60_000_000, |c| c.plan.offline.lease.approximate_micros())
     }
 

@@ -12,6 +12,7 @@
 //! | `absorb` | what sidecars report, each record once |
 //! | `absorb_run` | a record of a run |
 //! | `absorb_promoted` | runs that the account itself holds from now on |
+//! | `recount` | what a ledger that was restored from a backup is told by sidecars |
 //! | `decide` | runs that the account itself settles |
 //! | `tick` | what time does |
 //! | `balance` | the truth over ledger and sidecars together |
@@ -30,6 +31,7 @@ pub mod balance;
 mod decide;
 pub mod entry;
 mod lease;
+mod recount;
 mod state;
 mod tick;
 mod verify;

@@ -5,10 +5,12 @@
 //! | `state` | the wallet as a value, and its single write path |
 //! | `run` | calls about runs, decided on the slice |
 //! | `lease` | asking for credits and room, and giving idle ones back |
+//! | `recount` | what is told to a ledger that was restored from a backup |
 //! | `tick` | what time does |
 //! | `recover` | what is done after a restart |
 
 mod lease;
+mod recount;
 mod recover;
 mod run;
 mod state;

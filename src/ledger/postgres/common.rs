@@ -25,9 +25,11 @@ const NEWS_KEPT: i64 = 10_000;
 /// News that one look brings at most.
 const NEWS_AT_ONCE: i64 = 1000;
 
-const IDENTITY: &str = "SELECT secret, generation FROM bursar.ledgers WHERE account = '/'";
+const IDENTITY: &str = "SELECT secret, generation, learning_until FROM bursar.ledgers WHERE account = '/'";
 const FOUND: &str = "INSERT INTO bursar.ledgers (account, secret, generation) VALUES ('/', $1, $2)
     ON CONFLICT (account) DO NOTHING";
+const RENEW: &str = "UPDATE bursar.ledgers SET generation = $1, learning_until = $2
+    WHERE account = '/' AND generation = $3";
 const PLAYBOOKS: &str =
     "SELECT version, source, at, request FROM bursar.playbooks WHERE account = '/' ORDER BY version";
 const PUBLISHING: &str = "SELECT generation FROM bursar.ledgers WHERE account = '/' FOR UPDATE";
@@ -95,6 +97,14 @@ impl Common {
     pub async fn found(&self, identity: Identity) -> Result<Identity, StoreError> {
         let secret: &[u8] = &identity.secret;
         self.query(FOUND, &[&secret, &i64::from(identity.generation)]).await?;
+        let stands = self.foundation().await?.identity;
+        stands.ok_or_else(|| StoreError::Refused("the ledger's identity is gone".into()))
+    }
+
+    pub async fn renew(&self, from: u32, identity: Identity) -> Result<Identity, StoreError> {
+        let until = identity.learning_until.map(Timestamp::micros);
+        let (to, from) = (i64::from(identity.generation), i64::from(from));
+        self.query(RENEW, &[&to, &until, &from]).await?;
         let stands = self.foundation().await?.identity;
         stands.ok_or_else(|| StoreError::Refused("the ledger's identity is gone".into()))
     }
@@ -203,6 +213,7 @@ fn identity(row: &Row) -> Result<Identity, StoreError> {
     Ok(Identity {
         secret: secret.try_into().map_err(|error| unreadable("the ledger's secret", &error))?,
         generation: small(column(row, 1)?)?,
+        learning_until: column::<Option<i64>>(row, 2)?.map(Timestamp::from_micros),
     })
 }
 
