@@ -94,6 +94,24 @@ pub struct ProgressAnswer {
     pub provisional: bool,
 }
 
+impl ProgressAnswer {
+    /// Nobody here knows what the run holds, and whoever does is out of reach: it must end within that.
+    pub fn within_hold(stop_by: Timestamp) -> Self {
+        Self {
+            state: State::Held,
+            decision: Decision::Denied,
+            reason: Some(Reason::LedgerUnreachable),
+            cap: None,
+            held: Credits::ZERO,
+            charged: Credits::ZERO,
+            paid_by: Vec::new(),
+            debt: Credits::ZERO,
+            stop_by,
+            provisional: true,
+        }
+    }
+}
+
 /// The state of a run, in totals: what `commit`, `release`, `record` and `state` answer.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct RunAnswer {

@@ -14,7 +14,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use super::lease_wire::{self, decoded, encoded, instant, wire_duration, wire_sender};
-pub use super::ledger_api::{Attached, Hello, Leased, Reported, Sender, Told};
+pub use super::ledger_api::{Attached, Hello, Leased, NamedRun, Reported, Sender, Told};
 use super::ledger_status::LEARNING;
 use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::lease_service_client::LeaseServiceClient;
@@ -181,11 +181,24 @@ impl LeaseClient {
         ask: &RunAsk,
         wait: Duration,
     ) -> Result<RunReply, DecideError> {
+        self.decide_naming(who, account, ask, &[], wait).await
+    }
+
+    /// The same for a call that names other runs.
+    pub async fn decide_naming(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        ask: &RunAsk,
+        named: &[NamedRun],
+        wait: Duration,
+    ) -> Result<RunReply, DecideError> {
         let request = wire::DecideRequest {
             sender: wire_sender(who),
             account: account.to_string(),
             ask: encoded(ask),
             wait: wire_duration(wait),
+            runs: named.iter().map(lease_wire::wire_named).collect(),
         };
         let mut client = self.client.clone();
         let answer = within(wait, client.decide(request)).await.map_err(decide_error)?;
@@ -270,6 +283,13 @@ impl Watching {
             Some(Change::Recall(recall)) => {
                 let told = Told::Recall(account(&recall.account)?);
                 self.heard.recall.fetch_max(recall.number, Ordering::AcqRel);
+                told
+            }
+            Some(Change::Promote(promote)) => {
+                let runs = promote.reservations.iter().map(|id| lease_wire::reservation(id));
+                let runs = runs.collect::<Result<_, _>>().map_err(|status| unreadable(said(&status)))?;
+                let told = Told::Promote(account(&promote.account)?, runs);
+                self.heard.recall.fetch_max(promote.number, Ordering::AcqRel);
                 told
             }
         }))

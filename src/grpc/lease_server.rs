@@ -73,7 +73,9 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
         let account = lease_wire::account(&request.account)?;
         let ask = decoded(&request.ask).map_err(bad_ask)?;
         let wait = lease_wire::wait(request.wait.as_ref());
-        let reply = self.ledger.decide(who, &account, &ask, wait).await.map_err(|e| ledger_status::of(&e))?;
+        let named = lease_wire::named_runs(&request.runs)?;
+        let reply = self.ledger.decide(who, &account, &ask, &named, wait).await;
+        let reply = reply.map_err(|e| ledger_status::of(&e))?;
         Ok(Response::new(wire::DecideResponse { reply: encoded(&reply) }))
     }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use prost::bytes::Bytes;
 use tonic::Status;
 
-use super::ledger_api::{Attached, Batch, Change, Hello, Reported, Sender};
+use super::ledger_api::{Attached, Batch, Change, Hello, NamedRun, Reported, Sender};
 use super::ledger_status::invalid;
 use super::proto::ledger_v1 as wire;
-use crate::types::{AccountId, Epoch, SidecarId, Timestamp};
+use crate::types::{AccountId, Epoch, ReservationId, SidecarId, Timestamp};
 
 /// Longer patience than this is cut: nobody who waits for a run waits longer.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -50,6 +50,32 @@ pub(super) fn sender(sender: Option<&wire::Sender>) -> Result<Sender, Status> {
     let sender = sender.ok_or_else(missing)?;
     let said = sender.epoch.as_ref().ok_or_else(missing)?;
     Ok(Sender { sidecar: sidecar(&sender.sidecar)?, epoch: epoch(said) })
+}
+
+/// Runs that one call may name: a parent and an earlier try.
+const NAMED_MAX: usize = 8;
+
+pub(super) fn named_runs(named: &[wire::NamedRun]) -> Result<Vec<NamedRun>, Status> {
+    let read = |named: &wire::NamedRun| {
+        Ok(NamedRun { id: reservation(&named.reservation)?, settler: sidecar(&named.settler)? })
+    };
+    if named.len() > NAMED_MAX {
+        return Err(invalid("INVALID_ASK", "runs", format!("a call names at most {NAMED_MAX} other runs")));
+    }
+    named.iter().map(read).collect()
+}
+
+pub(super) fn wire_named(named: &NamedRun) -> wire::NamedRun {
+    wire::NamedRun {
+        reservation: Bytes::copy_from_slice(&named.id.0),
+        settler: Bytes::copy_from_slice(&named.settler.0),
+    }
+}
+
+pub(super) fn reservation(bytes: &[u8]) -> Result<ReservationId, Status> {
+    <[u8; 16]>::try_from(bytes)
+        .map(ReservationId)
+        .map_err(|_| invalid("INVALID_ASK", "runs", "a reservation's id has 16 bytes".to_owned()))
 }
 
 pub(super) fn epoch(epoch: &wire::Epoch) -> Epoch {
@@ -140,6 +166,11 @@ pub(super) fn wire_change(change: Change) -> wire::WatchResponse {
         Change::Recall { number, account } => {
             Wire::Recall(wire::Recall { number, account: account.to_string() })
         }
+        Change::Promote { number, account, runs } => Wire::Promote(wire::Promote {
+            number,
+            account: account.to_string(),
+            reservations: runs.iter().map(|id| Bytes::copy_from_slice(&id.0)).collect(),
+        }),
     };
     wire::WatchResponse { change: Some(change) }
 }

@@ -15,7 +15,7 @@ use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals, Recount};
 use crate::playbook::cap::Scope;
 use crate::playbook::{Finding, Report};
 use crate::types::calendar::Stretch;
-use crate::types::{AccountId, Credits, Epoch, Money, Name, RequestId, SidecarId, Timestamp};
+use crate::types::{AccountId, Credits, Epoch, Money, Name, RequestId, ReservationId, SidecarId, Timestamp};
 
 /// Which process speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,15 @@ pub enum Told {
     /// Idle slices are wanted elsewhere. It is answered by a report: of what was idle or, where nothing was, of the
     /// account's totals alone.
     Recall(AccountId),
+    /// Another sidecar was called about these runs: the ledger is to settle them. Answered like a recall.
+    Promote(AccountId, Vec<ReservationId>),
+}
+
+/// A run that a call names, and who settles it as far as its handle says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedRun {
+    pub id: ReservationId,
+    pub settler: SidecarId,
 }
 
 /// A report as it came in.
@@ -99,6 +108,7 @@ pub enum Change {
     Terms(AccountId, Box<AccountTerms>),
     Unknown(AccountId),
     Recall { number: u64, account: AccountId },
+    Promote { number: u64, account: AccountId, runs: Vec<ReservationId> },
 }
 
 /// One account, for people.
@@ -241,11 +251,13 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
         wait: Duration,
     ) -> impl Future<Output = Result<Leased, LedgerError>> + Send;
 
+    /// `named`: runs that the call names besides its own.
     fn decide(
         &self,
         who: Sender,
         account: &AccountId,
         ask: &RunAsk,
+        named: &[NamedRun],
         wait: Duration,
     ) -> impl Future<Output = Result<RunReply, LedgerError>> + Send;
 

@@ -18,7 +18,7 @@ use crate::engine::account::{Account, AdminRefusal, Command, RunAsk, RunReply};
 use crate::grpc::LedgerApi;
 use crate::grpc::ledger_api::{
     AccountView, Administered, Alert, Attached, BalanceView, Batch, Change, Hello, InvoiceLine, Leased,
-    LedgerError, Sender, Version,
+    LedgerError, NamedRun, Sender, Version,
 };
 use crate::lease::Ask;
 use crate::playbook::Finding;
@@ -71,9 +71,10 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
         who: Sender,
         account: &AccountId,
         ask: &RunAsk,
+        named: &[NamedRun],
         wait: Duration,
     ) -> Result<RunReply, LedgerError> {
-        self.decided(who, account, ask, wait).await
+        self.decided(who, account, ask, named, wait).await
     }
 
     async fn report(&self, who: Sender, batch: Batch) -> Result<u64, LedgerError> {

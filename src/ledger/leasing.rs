@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fetching::named_in;
 use super::news::News;
 use super::service::Ledger;
 use super::slot::Slot;
@@ -10,7 +11,7 @@ use super::store::LedgerStore;
 use crate::credit::{Decision, Reason};
 use crate::engine::Fault;
 use crate::engine::account::{Leasing, RunAsk, RunReply, Work};
-use crate::grpc::ledger_api::{Leased, LedgerError, Sender};
+use crate::grpc::ledger_api::{Leased, LedgerError, NamedRun, Sender};
 use crate::lease::Ask;
 use crate::types::{AccountId, SidecarId};
 
@@ -81,6 +82,7 @@ impl<S: LedgerStore> Ledger<S> {
         who: Sender,
         account: &AccountId,
         ask: &RunAsk,
+        named: &[NamedRun],
         wait: Duration,
     ) -> Result<RunReply, LedgerError> {
         self.acts(who).await?;
@@ -89,12 +91,14 @@ impl<S: LedgerStore> Ledger<S> {
             self.has_learned()?;
         }
         let patience = self.patience(&slot).min(wait * RECALL_PART.0 / RECALL_PART.1);
+        self.fetch(&slot, who.sidecar, named_in(ask, named), patience).await?;
         let turn = match ask {
             RunAsk::Authorize(_) | RunAsk::Record(_) => {
                 tokio::time::timeout(patience, slot.turn.lock()).await.ok()
             }
             _ => None,
         };
+        let unfound = self.within_hold(who, ask);
         let ask = Arc::new(ask.clone());
         let asks = Arc::clone(&ask);
         let mut worked = self.work(&slot, move |work| work.decide(&asks, who.sidecar)).await?;
@@ -107,7 +111,10 @@ impl<S: LedgerStore> Ledger<S> {
         drop(turn);
         // A fault, too, may tell of what is not durable yet.
         self.durable(worked.ticket).await?;
-        Ok(worked.answer?)
+        match (worked.answer, unfound) {
+            (Err(Fault::ReservationUnknown(_)), Some(answer)) => Ok(answer),
+            (answer, _) => Ok(answer?),
+        }
     }
 
     /// Errors: `Fenced`, `NotAttached`: only the current epoch acts, of the ledger's present generation.
@@ -129,14 +136,7 @@ impl<S: LedgerStore> Ledger<S> {
     /// was asked.
     pub(super) async fn recall(&self, slot: &Slot, holders: &[SidecarId], patience: Duration) -> bool {
         let at = self.clock.now();
-        let heard_lately = |sidecar: &SidecarId| {
-            slot.with(|state| {
-                state.silent.get(sidecar).is_none_or(|since| at.micros_since(*since) > SILENT_MICROS)
-            })
-        };
-        // Whether it listens at another process is not known here.
-        let listening =
-            |sidecar: &SidecarId| heard_lately(sidecar) && (S::SHARED || self.watchers.is_watching(*sidecar));
+        let listening = |sidecar: &SidecarId| self.may_answer(slot, *sidecar);
         let asked: Vec<SidecarId> = holders.iter().copied().filter(listening).collect();
         if asked.is_empty() {
             return false;
@@ -162,6 +162,15 @@ impl<S: LedgerStore> Ledger<S> {
             }
         }
         true
+    }
+
+    /// Whether a sidecar is worth asking: it listens, and was not silent just now.
+    pub(super) fn may_answer(&self, slot: &Slot, sidecar: SidecarId) -> bool {
+        let at = self.clock.now();
+        let silent = slot.with(|state| state.silent.get(&sidecar).copied());
+        let heard_lately = silent.is_none_or(|since| at.micros_since(since) > SILENT_MICROS);
+        // Whether it listens at another process is not known here.
+        heard_lately && (S::SHARED || self.watchers.is_watching(sidecar))
     }
 
     fn unanswered(&self, slot: &Slot, asked: &[SidecarId], number: u64) -> Vec<SidecarId> {

@@ -16,7 +16,7 @@ use super::store::{LedgerStore, StoreError};
 use crate::grpc::ledger_api::{Change, Sender};
 use crate::lease::AccountTerms;
 use crate::runtime::Backoff;
-use crate::types::{AccountId, Epoch, SidecarId, Timestamp};
+use crate::types::{AccountId, Epoch, ReservationId, SidecarId, Timestamp};
 
 /// A shared store is asked for news this often: what a recall waits at most, besides the way to the store.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -81,6 +81,16 @@ pub enum News {
         generation: u32,
         #[n(1)]
         learning_until: Option<Timestamp>,
+    },
+    /// Runs of an account are wanted of their settler. The number of the news counts with recalls.
+    #[n(6)]
+    Promote {
+        #[n(0)]
+        account: AccountId,
+        #[n(1)]
+        sidecar: SidecarId,
+        #[n(2)]
+        runs: Vec<ReservationId>,
     },
 }
 
@@ -160,6 +170,13 @@ impl<S: LedgerStore> Ledger<S> {
             News::Attached { sidecar, epoch } => {
                 self.sidecars.found(Known { sidecar, epoch, at: self.clock.now(), acknowledged: None });
                 self.watchers.end_earlier(Sender { sidecar, epoch });
+            }
+            News::Promote { account, sidecar, runs } => {
+                let told =
+                    self.watchers.tell(sidecar, Change::Promote { number, account: account.clone(), runs });
+                if S::SHARED && told {
+                    self.slot_of(&account).with(|state| state.recalled = Some(number));
+                }
             }
             News::Renewed { generation, learning_until } => {
                 self.take_life(Life { generation, learning_until })

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::fetching::of_handle;
 use super::news::News;
 use super::record::{Known, Unapplied};
 use super::service::Ledger;
@@ -11,7 +12,8 @@ use super::store::{LedgerStore, Ticket};
 use super::writes::store_error;
 use crate::engine::Fault;
 use crate::engine::account::{Report, Work};
-use crate::grpc::ledger_api::{Batch, LedgerError, Reported, Sender};
+use crate::engine::handle::Handle;
+use crate::grpc::ledger_api::{Batch, LedgerError, NamedRun, Reported, Sender};
 use crate::lease::{LeaseTotals, Recount, SidecarRecord, WalletEvent};
 use crate::types::AccountId;
 
@@ -26,6 +28,8 @@ const RECORDS_AT_ONCE: usize = 256;
 struct Share {
     records: Vec<(Report, Reported)>,
     totals: Option<LeaseTotals>,
+    /// Runs that calls were passed on for: a live settler is asked for them first.
+    named: Vec<NamedRun>,
 }
 
 impl<S: LedgerStore> Ledger<S> {
@@ -51,8 +55,14 @@ impl<S: LedgerStore> Ledger<S> {
                     if matches!(event, WalletEvent::Returned(_)) {
                         answering.insert(account.clone());
                     }
+                    let share = shares.entry(account).or_default();
+                    if let WalletEvent::PassedOn(passed) = &event
+                        && let Ok(handle) = Handle::peek(&passed.handle)
+                    {
+                        share.named.push(of_handle(&handle));
+                    }
                     let report = Report { epoch: record.epoch, number: record.number, event };
-                    shares.entry(account).or_default().records.push((report, record));
+                    share.records.push((report, record));
                 }
                 Err(why) => unapplied.push(self.unapplied(who, &record, why)),
             }
@@ -140,12 +150,14 @@ impl<S: LedgerStore> Ledger<S> {
         account: AccountId,
         share: Share,
     ) -> Result<(Ticket, Vec<Unapplied>), LedgerError> {
-        let Share { mut records, mut totals } = share;
+        let Share { mut records, mut totals, named } = share;
         let Some(slot) = self.slot(&account).await? else {
             let why = format!("the account `{account}` is not known here");
             let unknown = records.iter().map(|(_, record)| self.unapplied(who, record, why.clone()));
             return Ok((Ticket::default(), unknown.collect()));
         };
+        // An account that is broken says so below.
+        let _broken = self.fetch(&slot, who.sidecar, named, self.patience(&slot)).await;
         let mut parts = Vec::new();
         loop {
             let rest = records.split_off(records.len().min(RECORDS_AT_ONCE));

@@ -186,6 +186,7 @@ impl Upstream for FakeLedger {
         who: Sender,
         account: &AccountId,
         ask: &RunAsk,
+        _: &[ledger::NamedRun],
         _: Duration,
     ) -> Result<RunReply, DecideError> {
         self.current(who).map_err(|why| DecideError::Unreachable(why.to_string()))?;

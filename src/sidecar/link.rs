@@ -145,6 +145,14 @@ impl<U: Upstream> Core<U> {
             Told::Unknown(account) => {
                 let _known = self.shards.visit(&account, |desk| desk.slot.wallet.closed());
             }
+            Told::Promote(account, runs) => {
+                let _known = self.shards.visit(&account, |desk| {
+                    for run in runs {
+                        desk.slot.wallet.promote(run, desk.here, desk.tape);
+                    }
+                });
+                self.answer_recall(account);
+            }
             Told::Recall(account) => {
                 let _known = self.shards.visit(&account, |desk| {
                     desk.slot.wallet.give_back(desk.here, desk.tape);

@@ -6,7 +6,7 @@ use tokio_stream::Stream;
 
 use crate::engine::account::{RunAsk, RunReply};
 use crate::grpc::lease_client::{
-    Attached, DecideError, Hello, LeaseClient, Leased, LinkError, Report, Sender, Told, Watching,
+    Attached, DecideError, Hello, LeaseClient, Leased, LinkError, NamedRun, Report, Sender, Told, Watching,
 };
 use crate::lease::Ask;
 use crate::types::AccountId;
@@ -30,6 +30,7 @@ pub trait Upstream: Clone + Send + Sync + 'static {
         who: Sender,
         account: &AccountId,
         ask: &RunAsk,
+        named: &[NamedRun],
         wait: Duration,
     ) -> impl Future<Output = Result<RunReply, DecideError>> + Send;
 
@@ -61,9 +62,10 @@ impl Upstream for LeaseClient {
         who: Sender,
         account: &AccountId,
         ask: &RunAsk,
+        named: &[NamedRun],
         wait: Duration,
     ) -> Result<RunReply, DecideError> {
-        Self::decide(self, who, account, ask, wait).await
+        self.decide_naming(who, account, ask, named, wait).await
     }
 
     async fn report(&self, who: Sender, report: Report) -> Result<u64, LinkError> {

@@ -5,12 +5,18 @@ mod cli;
 #[cfg(test)]
 mod cli_dev;
 #[cfg(test)]
+mod elsewhere;
+#[cfg(test)]
 mod ledger;
 #[cfg(test)]
 mod ledger_shared;
 #[cfg(test)]
 mod postgresql;
 #[cfg(test)]
+mod restored;
+#[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod sidecar;
 #[cfg(test)]
 mod tidy;

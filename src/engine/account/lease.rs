@@ -96,8 +96,9 @@ impl Work<'_> {
         let lasts = self.lasts();
         // A lease that brings nothing is no lease; a renewal of one in hand is.
         let keeps = self.account.leases.contains_key(&sidecar);
-        let number = grants + 1;
-        if keeps || !slices.is_empty() || !rooms.is_empty() {
+        let issued = keeps || !slices.is_empty() || !rooms.is_empty();
+        let number = if issued { grants + 1 } else { 0 };
+        if issued {
             self.emit(What::Leased(Box::new(LeaseEntry {
                 sidecar,
                 lease: id,

@@ -18,7 +18,8 @@ impl Work<'_> {
         let Some((id, number)) = ask.lease else { return false };
         let given =
             self.account.leases.get(&sidecar).filter(|lease| lease.id == id).map(|lease| lease.grants);
-        id.0 >= self.account.next_lease || given.is_some_and(|given| number > given)
+        // Grant 0 brought nothing but terms.
+        (number > 0 && id.0 >= self.account.next_lease) || given.is_some_and(|given| number > given)
     }
 
     /// Takes a slice as its sidecar counts it. Answers the unexplained charge. Once more with the same count changes nothing;
@@ -306,6 +307,7 @@ mod tests {
                 completion: None,
                 verified: false,
                 request_id: None,
+                provisional: None,
             };
             let here = Here { playbooks: &self.playbooks, at: self.at };
             sidecar.wallet.commit(&call, "", Link::Untried, here, &mut sidecar.journal).unwrap();

@@ -3,7 +3,7 @@
 use super::state::Wallet;
 use crate::credit::ScopeKey;
 use crate::lease::{Recount, WalletEvent};
-use crate::types::{BlockId, Credits};
+use crate::types::{BlockId, Credits, ReservationId};
 
 impl Wallet {
     /// The slice, counted anew; `None` while families are on their way to the account itself: the ledger has them already,
@@ -30,6 +30,11 @@ impl Wallet {
             rooms,
             through: self.charged.through,
         })
+    }
+
+    /// Whether a run is on its way to the account itself: the ledger may have settled it already.
+    pub fn is_handing(&self, id: ReservationId) -> bool {
+        self.book.runs.get(&id).is_some_and(|run| self.handing_roots.contains(&run.root))
     }
 
     /// The last record that counts in a recount.
