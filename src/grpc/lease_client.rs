@@ -134,6 +134,8 @@ impl LeaseClient {
             start: hello.start,
             generation: hello.generation,
             acknowledged: hello.acknowledged,
+            identity: hello.acting.identity.as_ref().map(ToString::to_string).unwrap_or_default(),
+            accounts: hello.acting.accounts.patterns().to_vec(),
         });
         let answer =
             within(ATTACH_WITHIN, client.attach(request)).await.map_err(|status| link_error(&status))?;

@@ -8,7 +8,8 @@ use tonic::Status;
 use super::ledger_api::{Attached, Batch, Change, Hello, NamedRun, Reported, Sender};
 use super::ledger_status::invalid;
 use super::proto::ledger_v1 as wire;
-use crate::types::{AccountId, Epoch, ReservationId, SidecarId, Timestamp};
+use crate::lease::{Accounts, Acting};
+use crate::types::{AccountId, Epoch, Name, ReservationId, SidecarId, Timestamp};
 
 /// Longer patience than this is cut: nobody who waits for a run waits longer.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -36,7 +37,16 @@ pub(super) fn sidecar(bytes: &[u8]) -> Result<SidecarId, Status> {
 
 pub(super) fn hello(request: &wire::AttachRequest) -> Result<Hello, Status> {
     let &wire::AttachRequest { start, generation, acknowledged, .. } = request;
-    Ok(Hello { sidecar: sidecar(&request.sidecar)?, start, generation, acknowledged })
+    let identity = match request.identity.as_str() {
+        "" => None,
+        name => Some(Name::parse(name).map_err(|what| {
+            invalid("INVALID_SIDECAR", "identity", format!("`identity` {what}"))
+        })?),
+    };
+    let accounts = Accounts::parse(request.accounts.iter().map(String::as_str))
+        .map_err(|what| invalid("INVALID_ACCOUNT", "accounts", what))?;
+    let acting = Acting { identity, accounts };
+    Ok(Hello { sidecar: sidecar(&request.sidecar)?, start, generation, acknowledged, acting })
 }
 
 pub(super) fn account(text: &str) -> Result<AccountId, Status> {

@@ -11,7 +11,7 @@ use crate::credit::CapKey;
 use crate::engine::Fault;
 use crate::engine::account::{AdminRefusal, Balance, Command, Reply, RunAsk, RunReply};
 use crate::engine::answer::Next;
-use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals, Recount};
+use crate::lease::{AccountTerms, Acting, Ask, Grant, LeaseTotals, Recount};
 use crate::playbook::cap::Scope;
 use crate::playbook::{Finding, Report};
 use crate::types::calendar::Stretch;
@@ -25,7 +25,7 @@ pub struct Sender {
 }
 
 /// A sidecar that has started, or lost its connection.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hello {
     pub sidecar: SidecarId,
     /// The number of this start in its journal.
@@ -34,6 +34,7 @@ pub struct Hello {
     pub generation: u32,
     /// The highest record that it saw acknowledged in that generation; 0 = none.
     pub acknowledged: u64,
+    pub acting: Acting,
 }
 
 /// A sidecar that may work.
@@ -211,6 +212,8 @@ pub enum LedgerError {
         "the ledger was restored from a backup and leases nothing new before {until}, when every lease has ended"
     )]
     Learning { until: Timestamp },
+    #[error("this sidecar does not act for the account `{0}`; its option `accounts` says for which it does")]
+    AccountNotAllowed(AccountId),
     /// What came in is not right: its field, the reason's word, and what would be right.
     #[error("{what}")]
     Invalid { field: &'static str, reason: &'static str, what: String },

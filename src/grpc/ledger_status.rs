@@ -40,6 +40,7 @@ pub(super) fn of(error: &LedgerError) -> Status {
         // The process that asks must end: a retry of the same call never helps.
         LedgerError::Fenced => plain(Code::FailedPrecondition, "EPOCH_NOT_CURRENT", error),
         LedgerError::NotAttached => plain(Code::FailedPrecondition, "NOT_ATTACHED", error),
+        LedgerError::AccountNotAllowed(_) => plain(Code::PermissionDenied, "ACCOUNT_NOT_ALLOWED", error),
         LedgerError::Invalid { field, reason, what } => invalid(reason, field, what.clone()),
         LedgerError::PlaybookInvalid(report) => playbook_invalid(report, error),
         LedgerError::VersionNotHigher { .. } => plain(Code::FailedPrecondition, "VERSION_NOT_HIGHER", error),

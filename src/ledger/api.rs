@@ -22,7 +22,7 @@ use crate::grpc::ledger_api::{
 };
 use crate::lease::Ask;
 use crate::playbook::Finding;
-use crate::types::{AccountId, Epoch, RequestId, SidecarId, Timestamp};
+use crate::types::{AccountId, Epoch, RequestId, Timestamp};
 
 /// Accounts looked at in one go when a watch begins, before others get their turn.
 const ACCOUNTS_AT_ONCE: usize = 256;
@@ -33,20 +33,22 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
     }
 
     async fn attach(&self, hello: Hello) -> Result<Attached, LedgerError> {
-        let Hello { sidecar, start, .. } = hello;
+        let (sidecar, start) = (hello.sidecar, hello.start);
         // What was published at another process a moment ago is part of what the sidecar is given.
         self.renew_shelf().await.map_err(store_error)?;
-        let (mut epoch, mut standing) = self.stands(sidecar, start).await?;
+        let (mut epoch, mut standing) = self.stands(&hello).await?;
         if self.is_behind(&hello, standing.taken) {
             self.renew(epoch.generation, hello.generation).await?;
-            (epoch, standing) = self.stands(sidecar, start).await?;
+            (epoch, standing) = self.stands(&hello).await?;
         }
         self.watchers.end_earlier(Sender { sidecar, epoch });
         self.durable(standing.ticket).await?;
         if S::SHARED {
-            self.tell(News::Attached { sidecar, epoch });
+            let acting = Some(hello.acting.clone());
+            self.tell(News::Attached { sidecar, epoch, acting });
         }
-        tracing::info!(%sidecar, start, acknowledged = standing.taken, "a sidecar has attached");
+        let identity = hello.acting.identity.as_ref().map(ToString::to_string);
+        tracing::info!(%sidecar, start, identity, acknowledged = standing.taken, "a sidecar has attached");
         Ok(Attached {
             epoch,
             generation: epoch.generation,
@@ -82,9 +84,9 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
     }
 
     async fn watch(&self, who: Sender, playbook: u32) -> Result<mpsc::Receiver<Change>, LedgerError> {
-        self.sidecars.current(who, &self.store).await?;
+        let acting = self.sidecars.current(who, &self.store).await?.acting();
         let leased = self.store.leased_to(who.sidecar).await.map_err(store_error)?;
-        let (sender, receiver) = self.watchers.begin(who).ok_or(LedgerError::Overloaded)?;
+        let (sender, receiver) = self.watchers.begin(who, acting).ok_or(LedgerError::Overloaded)?;
         tokio::spawn(begin_watch(self.clone(), who, playbook, leased, sender));
         Ok(receiver)
     }
@@ -175,9 +177,10 @@ impl<S: LedgerStore> Ledger<S> {
     }
 
     /// A start becomes its sidecar's current one, in the ledger's present generation.
-    async fn stands(&self, sidecar: SidecarId, start: u64) -> Result<(Epoch, Standing), LedgerError> {
-        let epoch = Epoch { generation: self.life().generation, start };
-        let standing = self.sidecars.attach(sidecar, epoch, self.clock.now(), &self.store).await?;
+    async fn stands(&self, hello: &Hello) -> Result<(Epoch, Standing), LedgerError> {
+        let epoch = Epoch { generation: self.life().generation, start: hello.start };
+        let (now, acting) = (self.clock.now(), &hello.acting);
+        let standing = self.sidecars.attach(hello.sidecar, epoch, acting, now, &self.store).await?;
         Ok((epoch, standing))
     }
 

@@ -193,7 +193,7 @@ impl LedgerStore for Embedded {
     }
 
     async fn stand(&self, known: Known) -> Result<Option<Known>, StoreError> {
-        self.appended(&LedgerRecord::Attached(known)).await?;
+        self.appended(&LedgerRecord::Attached(known.clone())).await?;
         Ok(Some(known))
     }
 

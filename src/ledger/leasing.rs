@@ -33,7 +33,7 @@ impl<S: LedgerStore> Ledger<S> {
         ask: &Ask,
         wait: Duration,
     ) -> Result<Leased, LedgerError> {
-        self.acts(who).await?;
+        self.acts(who, account).await?;
         let Some(slot) = self.slot(account).await? else { return Ok(Leased::Unknown) };
         let learned = self.has_learned();
         // Terms take nothing from the account, and whoever knows them decides by its plan.
@@ -85,7 +85,7 @@ impl<S: LedgerStore> Ledger<S> {
         named: &[NamedRun],
         wait: Duration,
     ) -> Result<RunReply, LedgerError> {
-        self.acts(who).await?;
+        self.acts(who, account).await?;
         let slot = self.slot(account).await?.ok_or(Fault::AccountUnknown)?;
         if takes_credits(ask) {
             self.has_learned()?;
@@ -117,9 +117,10 @@ impl<S: LedgerStore> Ledger<S> {
         }
     }
 
-    /// Errors: `Fenced`, `NotAttached`: only the current epoch acts, of the ledger's present generation.
-    async fn acts(&self, who: Sender) -> Result<(), LedgerError> {
-        self.sidecars.current(who, &self.store).await?;
+    /// Errors: `Fenced`, `NotAttached`: only the current epoch acts, of the ledger's present generation;
+    /// `AccountNotAllowed`.
+    async fn acts(&self, who: Sender, account: &AccountId) -> Result<(), LedgerError> {
+        self.sidecars.current(who, &self.store).await?.may(account)?;
         let current = who.epoch.generation == self.life().generation;
         if current { Ok(()) } else { Err(LedgerError::NotAttached) }
     }

@@ -14,7 +14,7 @@ use super::shelf::Shelf;
 use super::slot::Slot;
 use super::store::{LedgerStore, StoreError};
 use crate::grpc::ledger_api::{Change, Sender};
-use crate::lease::AccountTerms;
+use crate::lease::{AccountTerms, Acting};
 use crate::runtime::Backoff;
 use crate::types::{AccountId, Epoch, ReservationId, SidecarId, Timestamp};
 
@@ -70,6 +70,8 @@ pub enum News {
         sidecar: SidecarId,
         #[n(1)]
         epoch: Epoch,
+        #[n(2)]
+        acting: Option<Acting>,
     },
     /// A playbook was published.
     #[n(4)]
@@ -167,8 +169,9 @@ impl<S: LedgerStore> Ledger<S> {
                 });
                 slot.bell.notify_waiters();
             }
-            News::Attached { sidecar, epoch } => {
-                self.sidecars.found(Known { sidecar, epoch, at: self.clock.now(), acknowledged: None });
+            News::Attached { sidecar, epoch, acting } => {
+                let at = self.clock.now();
+                self.sidecars.found(Known { sidecar, epoch, at, acknowledged: None, acting });
                 self.watchers.end_earlier(Sender { sidecar, epoch });
             }
             News::Promote { account, sidecar, runs } => {

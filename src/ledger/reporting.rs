@@ -44,13 +44,17 @@ impl<S: LedgerStore> Ledger<S> {
         self.sidecars.current(who, &self.store).await?;
         rising(who, &batch.records)?;
         self.knows_as_much(who, &sidecar, batch.acknowledged).await?;
-        let before = sidecar.with(|standing| *standing);
+        let (before, acting) = (sidecar.with(|standing| *standing), sidecar.acting());
         let last = batch.records.last().map_or(before.taken, |record| record.number).max(before.taken);
         let mut answering: BTreeSet<AccountId> = batch.totals.iter().map(|(id, _)| id.clone()).collect();
         let mut unapplied = Vec::new();
         let mut shares: BTreeMap<AccountId, Share> = BTreeMap::new();
         for record in batch.records.into_iter().filter(|record| record.number > before.taken) {
             match read(&record) {
+                Ok(SidecarRecord { account, .. }) if !acting.accounts.have(&account) => {
+                    let why = LedgerError::AccountNotAllowed(account).to_string();
+                    unapplied.push(self.unapplied(who, &record, why));
+                }
                 Ok(SidecarRecord { account, event }) => {
                     if matches!(event, WalletEvent::Returned(_)) {
                         answering.insert(account.clone());
@@ -67,7 +71,7 @@ impl<S: LedgerStore> Ledger<S> {
                 Err(why) => unapplied.push(self.unapplied(who, &record, why)),
             }
         }
-        for (account, totals) in batch.totals {
+        for (account, totals) in batch.totals.into_iter().filter(|(account, _)| acting.accounts.have(account)) {
             shares.entry(account).or_default().totals = Some(totals);
         }
         let mut ticket = before.ticket;
@@ -85,13 +89,14 @@ impl<S: LedgerStore> Ledger<S> {
         if !unapplied.is_empty() {
             self.store.keep(unapplied).await.map_err(store_error)?;
         }
-        for (account, recount) in batch.recounts {
+        for (account, recount) in batch.recounts.into_iter().filter(|(account, _)| acting.accounts.have(account)) {
             ticket = ticket.max(self.recounted(who, &account, recount).await?);
         }
         self.heard(who, batch.recalls_seen, &answering);
         if last > before.taken {
             let now = self.clock.now();
-            let known = Known { sidecar: who.sidecar, epoch: who.epoch, at: now, acknowledged: Some(last) };
+            let (sidecar, epoch) = (who.sidecar, who.epoch);
+            let known = Known { sidecar, epoch, at: now, acknowledged: Some(last), acting: None };
             self.store.stand(known).await.map_err(store_error)?.ok_or(LedgerError::Fenced)?;
         }
         self.durable(ticket).await?;

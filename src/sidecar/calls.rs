@@ -92,6 +92,9 @@ impl<U: Upstream> Core<U> {
         named: &[NamedRun],
         mut op: impl FnMut(&mut Desk<'_, '_>, Link) -> Result<Turn<L>, Refused> + Send,
     ) -> Result<Came<L>, Refused> {
+        if !self.acting.accounts.have(account) {
+            return Err(Refused::NotServed(account.clone()));
+        }
         self.shards.door()?;
         let decided = match self.step(account, Link::Untried, &mut op)? {
             Stepped::Done(decided) => decided,

@@ -15,6 +15,7 @@ use super::shard::Shards;
 use super::upstream::Upstream;
 use crate::engine::contract::Playbooks;
 use crate::grpc::lease_client::Sender;
+use crate::lease::Acting;
 use crate::playbook;
 use crate::runtime::{BootId, Boottime};
 use crate::storage::{JournalError, Urgency};
@@ -33,6 +34,8 @@ pub struct Core<U> {
     /// Which boot this is, where the machine tells.
     pub boot: Option<BootId>,
     pub keeping: Keeping,
+    /// Who it is, and for whom it acts.
+    pub acting: Acting,
     /// What is known of the ledger's past.
     pub past: Mutex<Past>,
     /// Accounts whose slices a restored ledger is still to be told.

@@ -136,7 +136,7 @@ impl Upstream for FakeLedger {
     type Watching = UnboundedReceiverStream<Result<Told, LinkError>>;
 
     async fn attach(&self, hello: &Hello) -> Result<Attached, LinkError> {
-        let Hello { sidecar, start, .. } = *hello;
+        let &Hello { sidecar, start, .. } = hello;
         self.reached()?;
         let takes = self.0.lock().attach_takes;
         if !takes.is_zero() {

@@ -34,7 +34,8 @@ impl<U: Upstream> Core<U> {
     /// What the ledger is told first.
     pub fn hello(&self) -> Hello {
         let Past { generation, acknowledged } = self.past();
-        Hello { sidecar: self.id, start: self.shards.start, generation, acknowledged }
+        let acting = self.acting.clone();
+        Hello { sidecar: self.id, start: self.shards.start, generation, acknowledged, acting }
     }
 
     /// The past, as of now.

@@ -17,6 +17,7 @@ use crate::grpc::LeaseClient;
 use crate::grpc::entitlement::{ENTITLEMENT_SERVICE, services};
 use crate::grpc::health::{Health, UPSTREAM};
 use crate::grpc::listen::{Addresses, Listeners, Listening, Services};
+use crate::lease::Acting;
 use crate::runtime::{Backoff, BootId, Clock, LedgerClock, Shutdown, Stopper};
 use crate::storage::{Engine, Limits};
 use crate::telemetry::{Decisions, Export, Exporter};
@@ -115,6 +116,7 @@ fn opening(config: &SidecarConfig, engine: Engine, clock: Clock) -> Opening {
             ..Limits::default()
         },
         outbox_bytes_max: config.outbox_bytes_max,
+        acting: Acting { identity: config.label.clone(), accounts: config.accounts.clone() },
         keeping: Keeping { retain: config.retain, bytes_max: config.retain_bytes_max },
         clock,
         boot: boot.ok(),

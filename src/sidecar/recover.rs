@@ -20,7 +20,7 @@ use super::slot::Slot;
 use super::upstream::Upstream;
 use crate::engine::contract::Playbooks;
 use crate::engine::wallet::Wallet;
-use crate::lease::{SidecarRecord, WalletEvent};
+use crate::lease::{Acting, SidecarRecord, WalletEvent};
 use crate::playbook;
 use crate::runtime::{BootId, Clock, LedgerClock};
 use crate::storage::{self, Engine, Limits, OpenError, StoredRecord};
@@ -34,6 +34,7 @@ pub struct Opening {
     pub limits: Limits,
     pub outbox_bytes_max: u64,
     pub keeping: Keeping,
+    pub acting: Acting,
     pub clock: Clock,
     /// Which boot this is, where the machine tells.
     pub boot: Option<BootId>,
@@ -108,6 +109,7 @@ pub fn open<U: Upstream>(
         asks: AtomicU64::new(1),
         boot: opening.boot,
         keeping: opening.keeping,
+        acting: opening.acting.clone(),
         past: Mutex::new(past),
         recounting: Mutex::default(),
         facts_from: Mutex::new(facts_from.unwrap_or(u64::MAX)),

@@ -78,7 +78,8 @@ impl<U: Upstream> Core<U> {
     async fn send_salvage(&self, salvage: &Salvage) -> Result<(), LinkError> {
         self.link.up().await;
         // What that journal saw acknowledged is not known: its records are all sent.
-        let hello = Hello { sidecar: salvage.sidecar, start: salvage.start, ..Hello::default() };
+        let hello = Hello { sidecar: salvage.sidecar, start: salvage.start, ..self.hello() };
+        let hello = Hello { generation: 0, acknowledged: 0, ..hello };
         let attached = self.upstream.attach(&hello).await?;
         let who = Sender { sidecar: salvage.sidecar, epoch: attached.epoch };
         let missing: Vec<_> =

@@ -1,6 +1,8 @@
 //! The one integration binary: fast, ports 0, no sleeping. One module per thing that is tested.
 
 #[cfg(test)]
+mod acting;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod cli_dev;

@@ -26,7 +26,7 @@ async fn spent(server: &Server, credits: &str) {
 }
 
 fn hello(sidecar: &Sidecar, acknowledged: u64) -> Hello {
-    Hello { sidecar: sidecar.who.sidecar, start: 1, generation: 1, acknowledged }
+    Hello { sidecar: sidecar.who.sidecar, start: 1, generation: 1, acknowledged, ..Hello::default() }
 }
 
 fn ask() -> Ask {

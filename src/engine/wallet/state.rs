@@ -49,6 +49,9 @@ pub struct Wallet {
     pub(super) largest: Credits,
     /// What runs took since the last ask.
     pub(super) burn: Credits,
+    /// The last grant that brought credits, and what runs took since.
+    pub(super) granted: Credits,
+    pub(super) taken: Credits,
     /// Whether the lease served anything since it was last renewed.
     pub(super) used: bool,
     /// A renewal failed: the next try is not before this instant.
@@ -79,6 +82,8 @@ impl Wallet {
             out_of_reach: None,
             largest: Credits::ZERO,
             burn: Credits::ZERO,
+            granted: Credits::ZERO,
+            taken: Credits::ZERO,
             used: false,
             renew_after: Timestamp::default(),
             unflushed: VecDeque::new(),

@@ -36,13 +36,14 @@ const PUBLISHING: &str = "SELECT generation FROM bursar.ledgers WHERE account = 
 const NEWEST: &str = "SELECT coalesce(max(version), 0) FROM bursar.playbooks WHERE account = '/'";
 const PUBLISH: &str = "INSERT INTO bursar.playbooks (account, version, source, at, request)
     VALUES ('/', $1, $2, $3, $4)";
-const STAND: &str = "INSERT INTO bursar.sidecars AS s (account, sidecar, generation, start, acknowledged, at)
-    VALUES ('/', $1, $2, $3, $4, $5)
+const STAND: &str = "INSERT INTO bursar.sidecars AS s (account, sidecar, generation, start, acknowledged, at, acting)
+    VALUES ('/', $1, $2, $3, $4, $5, $6)
     ON CONFLICT (account, sidecar) DO UPDATE SET generation = excluded.generation, start = excluded.start,
-        acknowledged = greatest(s.acknowledged, excluded.acknowledged), at = excluded.at
+        acknowledged = greatest(s.acknowledged, excluded.acknowledged), at = excluded.at,
+        acting = coalesce(excluded.acting, s.acting)
     WHERE (s.generation, s.start) <= (excluded.generation, excluded.start)
-    RETURNING sidecar, generation, start, acknowledged, at";
-const STANDING: &str = "SELECT sidecar, generation, start, acknowledged, at FROM bursar.sidecars
+    RETURNING sidecar, generation, start, acknowledged, at, acting";
+const STANDING: &str = "SELECT sidecar, generation, start, acknowledged, at, acting FROM bursar.sidecars
     WHERE account = '/' AND sidecar = $1";
 const KEEP: &str = "INSERT INTO bursar.unapplied (account, sidecar, number, record) VALUES ('/', $1, $2, $3)
     ON CONFLICT (account, sidecar, number) DO NOTHING";
@@ -131,7 +132,8 @@ impl Common {
         let id: &[u8] = &known.sidecar.0;
         let (generation, start) = (i64::from(known.epoch.generation), number(known.epoch.start)?);
         let acknowledged = number(known.acknowledged.unwrap_or_default())?;
-        let given: [&(dyn ToSql + Sync); 5] = [&id, &generation, &start, &acknowledged, &known.at.micros()];
+        let (at, acting) = (known.at.micros(), known.acting.as_ref().map(encoded));
+        let given: [&(dyn ToSql + Sync); 6] = [&id, &generation, &start, &acknowledged, &at, &acting];
         self.query(STAND, &given).await?.first().map(stands).transpose()
     }
 
@@ -234,6 +236,10 @@ fn stands(row: &Row) -> Result<Known, StoreError> {
         epoch: Epoch { generation: small(column(row, 1)?)?, start: counted(column(row, 2)?) },
         at: Timestamp::from_micros(column(row, 4)?),
         acknowledged: Some(counted(column(row, 3)?)),
+        acting: match column::<Option<&[u8]>>(row, 5)? {
+            Some(_) => Some(decoded(row, 5, "who a sidecar acts for")?),
+            None => None,
+        },
     })
 }
 
