@@ -16,6 +16,17 @@ pub struct Limits {
     pub basic: bool,
     /// The overage that may still be drawn, where an administrator lowered it; `None` = what the blocks have.
     pub overage: Option<Credits>,
+    pub emergency: Emergency,
+}
+
+/// Whether `emergency` blocks pay: only where the ledger can't be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emergency {
+    Never,
+    /// After all others.
+    Last,
+    /// They alone: the run goes past a cap that only the ledger could have opened, so the allowance bounds it.
+    Alone,
 }
 
 /// What was found.
@@ -52,7 +63,7 @@ fn walk(
                 if !missing.is_positive() {
                     return missing;
                 }
-                if !block.pays(limits.at) || (block.species == Species::Basic && !limits.basic) {
+                if !block.pays(limits.at) || !limits.allow(block.species) {
                     continue;
                 }
                 let mut part = if block.elastic { missing } else { block.available.min(missing) };
@@ -68,6 +79,17 @@ fn walk(
         }
     }
     missing
+}
+
+impl Limits {
+    fn allow(&self, species: Species) -> bool {
+        match (species, self.emergency) {
+            (Species::Emergency, mode) => mode != Emergency::Never,
+            (_, Emergency::Alone) => false,
+            (Species::Basic, _) => self.basic,
+            _ => true,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -91,8 +113,12 @@ mod tests {
             block.expires_at = ends.map(Timestamp::from_micros);
             pool.insert(block.with(Credits::whole(credits)), &Sorting::default());
         }
-        let limits =
-            |at| Limits { at: Timestamp::from_micros(at), basic: false, overage: Some(Credits::whole(5)) };
+        let limits = |at| Limits {
+            at: Timestamp::from_micros(at),
+            basic: false,
+            overage: Some(Credits::whole(5)),
+            emergency: Emergency::Never,
+        };
         let ids = |at, amount| {
             let drawn =
                 draw(std::slice::from_ref(&pool), &[PoolId::Account], Credits::whole(amount), limits(at));

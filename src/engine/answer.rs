@@ -65,6 +65,9 @@ pub struct AuthorizeAnswer {
     /// Credits that unreachable or sealed sidecars hold, and until when.
     #[n(17)]
     pub out_of_reach: Option<(Credits, Timestamp)>,
+    /// Granted past the lease, by the plan's offline mode: answered once it is on disk.
+    #[cbor(n(18), default)]
+    pub past_lease: bool,
 }
 
 /// What `progress` answers.

@@ -93,9 +93,13 @@ fn allow(frame: &Frame<'_>, call: &Authorize, quote: &Quote<'_>, judged: Judged,
     let by_species = if judged.free { Decision::AllowedDegraded } else { decided_by(&judged.drawn.draws) };
     let would_be = match &judged.refusal {
         Some(refusal) => (Decision::Denied, Some(refusal.reason)),
-        None => (by_species, None),
+        None => (judged.past_lease.unwrap_or(by_species), None),
     };
-    let decision = if observe || judged.refusal.is_some() { Decision::Allowed } else { by_species };
+    let decision = match judged.past_lease {
+        _ if observe || judged.refusal.is_some() => Decision::Allowed,
+        Some(decision) => decision,
+        None => by_species,
+    };
     let is_event = quote.terms.trigger == Trigger::Event;
     let event = event(frame, call, quote, &judged, decision, is_event);
     let draws = &judged.drawn.draws;
@@ -115,6 +119,7 @@ fn allow(frame: &Frame<'_>, call: &Authorize, quote: &Quote<'_>, judged: Judged,
         soft_caps_reached: judged.soft,
         enforced: !observe,
         would_be: (observe || force).then_some(would_be),
+        past_lease: judged.past_lease.is_some() || by(draws, Species::Emergency),
         ..blank(frame)
     };
     Verdict::Answer(answer, (!call.validate_only).then_some(event))
@@ -122,12 +127,15 @@ fn allow(frame: &Frame<'_>, call: &Authorize, quote: &Quote<'_>, judged: Judged,
 
 /// The decision follows from the species that paid.
 pub fn decided_by(draws: &[Draw]) -> Decision {
-    let any = |wanted: fn(Species) -> bool| draws.iter().any(|draw| wanted(draw.species));
-    if any(|species| species == Species::Basic) {
+    if by(draws, Species::Basic) {
         Decision::AllowedDegraded
-    } else if any(Species::is_last_resort) {
+    } else if draws.iter().any(|draw| draw.species.is_last_resort()) {
         Decision::AllowedOverage
     } else {
         Decision::Allowed
     }
+}
+
+fn by(draws: &[Draw], species: Species) -> bool {
+    draws.iter().any(|draw| draw.species == species)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::contract::{Contract, Playbooks};
 use crate::credit::cap::{Need, WindowBase};
-use crate::credit::draw::Limits;
+use crate::credit::draw::{Emergency, Limits};
 use crate::credit::{Book, CapKey};
 use crate::playbook::draw_order::Species;
 use crate::types::Credits;
@@ -29,7 +29,16 @@ pub enum Beyond<'a> {
     /// The ledger has just been asked: what the book lacks now, nobody can give.
     Asked(&'a Rest),
     /// The ledger does not answer.
-    Unreachable(&'a Rest),
+    Unreachable(&'a Rest, Cut),
+}
+
+/// A sidecar that is cut off from the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// When that was noticed first.
+    pub since: Timestamp,
+    /// When the lease in hand ends; `None` where there is none.
+    pub lease_ends: Option<Timestamp>,
 }
 
 /// What the ledger had left, unleased, when it last answered.
@@ -45,7 +54,12 @@ pub struct Rest {
 impl<'a> Frame<'a> {
     pub fn limits(&self, basic: bool) -> Limits {
         let overage = self.contract.overage_limit.filter(|_| matches!(self.beyond, Beyond::Nothing));
-        Limits { at: self.at, basic, overage: overage.map(|limit| limit.saturating_sub(self.overage_used())) }
+        Limits {
+            at: self.at,
+            basic,
+            overage: overage.map(|limit| limit.saturating_sub(self.overage_used())),
+            emergency: Emergency::Never,
+        }
     }
 
     pub fn windows(&self, at: Timestamp) -> WindowBase<'a> {
@@ -63,13 +77,21 @@ impl<'a> Frame<'a> {
     }
 
     pub fn unreachable(&self) -> bool {
-        matches!(self.beyond, Beyond::Unreachable(_))
+        self.cut().is_some()
+    }
+
+    /// Where the ledger does not answer: since when, and what is left.
+    pub fn cut(&self) -> Option<Cut> {
+        match self.beyond {
+            Beyond::Unreachable(_, cut) => Some(cut),
+            _ => None,
+        }
     }
 
     pub fn rest(&self) -> Option<&'a Rest> {
         match self.beyond {
             Beyond::Nothing => None,
-            Beyond::Ledger(rest) | Beyond::Asked(rest) | Beyond::Unreachable(rest) => Some(rest),
+            Beyond::Ledger(rest) | Beyond::Asked(rest) | Beyond::Unreachable(rest, _) => Some(rest),
         }
     }
 

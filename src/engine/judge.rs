@@ -2,12 +2,13 @@
 
 use super::authorize::Short;
 use super::frame::Frame;
+use super::offline;
 use super::quote::Quote;
 use crate::credit::cap::{self, Need};
 use crate::credit::draw::{self, Drawn};
 use crate::credit::hold;
 use crate::credit::settle::PATH;
-use crate::credit::{Reason, Refusal, Reservation, ScopeKey};
+use crate::credit::{Decision, Reason, Refusal, Reservation, ScopeKey};
 use crate::playbook::overage::Link;
 use crate::types::{Credits, Name};
 
@@ -20,6 +21,8 @@ pub struct Judged {
     pub soft: Vec<Name>,
     /// Degraded use carries the run free of charge.
     pub free: bool,
+    /// What the plan's offline mode decided in the ledger's place.
+    pub past_lease: Option<Decision>,
 }
 
 pub fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
@@ -31,13 +34,16 @@ pub fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
     if !contract.plan.covers(&quote.run.action) {
         refusals.push(Refusal::because(Reason::ActionNotIncluded));
     }
+    if offline::is_over(frame) {
+        refusals.push(Refusal::because(Reason::LedgerUnreachable));
+    }
     let basic = quote.terms.basic;
     let drawn = match quote.parent {
         Some(parent) => {
             let (draws, missing) = hold::first(&parent.held, quote.amount);
             Drawn { draws, missing }
         }
-        None => draw::draw(&frame.book.pools, PATH, quote.amount, frame.limits(basic)),
+        None => draw::draw(&frame.book.pools, PATH, quote.amount, offline::limits(frame, basic)),
     };
     let free_degraded = basic && !frame.may_ask() && !frame.unreachable() && quote.parent.is_none();
     let free = free_degraded && drawn.missing.is_positive() && has_free_degraded(frame);
@@ -85,7 +91,9 @@ pub fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
     // The first cap in the plan's order, and then the first reason by precedence.
     let refusal = refusals.into_iter().min_by_key(|refusal| refusal.reason).or(unleased);
     let drawn = if free { Drawn::default() } else { drawn };
-    Judged { refusal, short, needs, drawn, soft, free }
+    let mut judged = Judged { refusal, short, needs, drawn, soft, free, past_lease: None };
+    offline::relent(frame, quote, &mut judged);
+    judged
 }
 
 impl Judged {

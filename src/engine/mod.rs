@@ -11,6 +11,7 @@
 //! | `authorize`, `progress`, `commit`, `release`, `lapse`, `record` | the rules of a run, one file each |
 //! | `quote`, `judge`, `reserve` | authorise, step by step: what it costs, what may refuse it, what happens then |
 //! | `repeat` | the same request again |
+//! | `offline` | what a run may do past the lease while the ledger can't be reached |
 //! | `outlook` | what is left, and whether the next run would be refused |
 //! | `handle` | the opaque, authenticated name of a reservation |
 //! | `wallet` | the sidecar's machine: a leased slice of one account |
@@ -27,6 +28,7 @@ pub mod frame;
 pub mod handle;
 mod judge;
 pub mod lapse;
+mod offline;
 mod outlook;
 pub mod progress;
 mod quote;

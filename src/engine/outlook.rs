@@ -94,5 +94,6 @@ pub fn blank(frame: &Frame<'_>) -> AuthorizeAnswer {
         retry_at: None,
         version: frame.contract.playbook.version,
         out_of_reach: None,
+        past_lease: false,
     }
 }

@@ -5,6 +5,7 @@ use super::call::Progress;
 use super::commit::{Outcome, chained, pinned};
 use super::fault::Fault;
 use super::frame::Frame;
+use super::offline;
 use crate::credit::cap::Kind;
 use crate::credit::draw;
 use crate::credit::hold::{self, Draw};
@@ -223,7 +224,8 @@ fn no_room(frame: &Frame<'_>, key: &CapKey, fresh: Credits) -> Option<Refusal> {
 
 fn new_end(frame: &Frame<'_>, run: &Reservation, ttl: Option<i64>) -> Timestamp {
     let Some(ttl) = ttl.filter(|_| run.state == State::Held) else { return run.expires_at };
-    let end = frame.at.plus_micros(ttl).min(run.latest);
+    let latest = offline::latest_end(frame).filter(|_| !run.held.is_empty());
+    let end = frame.at.plus_micros(ttl).min(latest.map_or(run.latest, |end| end.min(run.latest)));
     let parent = run.run.parent.and_then(|id| frame.book.runs.get(&id));
     parent.map_or(end, |parent| end.min(parent.expires_at))
 }

@@ -3,6 +3,7 @@
 use super::call::Authorize;
 use super::frame::Frame;
 use super::judge::{Judged, fresh_room};
+use super::offline;
 use super::quote::Quote;
 use crate::credit::cap::{CapHold, Kind, Need};
 use crate::credit::{CapFlow, Change, Decision, Final, Flow, Place, Reservation, RunEvent, State};
@@ -27,6 +28,9 @@ pub fn event(
     let mut expires_at = ttl_end.min(latest);
     if let Some(parent) = quote.parent {
         expires_at = expires_at.min(parent.expires_at);
+    }
+    if let Some(end) = offline::latest_end(frame).filter(|_| !judged.drawn.draws.is_empty()) {
+        expires_at = expires_at.min(end);
     }
     let debt = if is_event { judged.drawn.missing } else { Credits::ZERO };
     let change = if is_event {

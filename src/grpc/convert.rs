@@ -183,7 +183,11 @@ pub fn watch_balance(
     let refused = refused.map(|run| AuthorizeQuestion { validate_only: true, request_id: None, ..run });
     let mut read = Reader::default();
     if refused.as_ref().is_some_and(|run| run.account != account) {
-        read.fault("INVALID_ACCOUNT", "refused.account", "is another account than the one watched".to_owned());
+        read.fault(
+            "INVALID_ACCOUNT",
+            "refused.account",
+            "is another account than the one watched".to_owned(),
+        );
     }
     read.finish(Some((account, pool, refused)))
 }

@@ -39,9 +39,10 @@ pub(super) fn hello(request: &wire::AttachRequest) -> Result<Hello, Status> {
     let &wire::AttachRequest { start, generation, acknowledged, .. } = request;
     let identity = match request.identity.as_str() {
         "" => None,
-        name => Some(Name::parse(name).map_err(|what| {
-            invalid("INVALID_SIDECAR", "identity", format!("`identity` {what}"))
-        })?),
+        name => Some(
+            Name::parse(name)
+                .map_err(|what| invalid("INVALID_SIDECAR", "identity", format!("`identity` {what}")))?,
+        ),
     };
     let accounts = Accounts::parse(request.accounts.iter().map(String::as_str))
         .map_err(|what| invalid("INVALID_ACCOUNT", "accounts", what))?;

@@ -31,7 +31,9 @@ impl Accounts {
             let name = pattern.strip_suffix(ANY).unwrap_or(pattern);
             let fits = name.is_empty() && pattern.len() == 1 || AccountId::parse(name).is_ok();
             if !fits || name.contains(ANY) {
-                return Err(format!("`{pattern}` is not an account, nor the beginning of one such as `acme-*`"));
+                return Err(format!(
+                    "`{pattern}` is not an account, nor the beginning of one such as `acme-*`"
+                ));
             }
             accounts.push(pattern.to_owned());
         }

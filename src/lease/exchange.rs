@@ -32,6 +32,9 @@ pub struct Ask {
     /// ask any more: what it says of grants that came through is out of date. Earlier builds do not send it: 0.
     #[cbor(n(7), default)]
     pub number: u64,
+    /// The largest recent run.
+    #[cbor(n(8), default)]
+    pub largest: Credits,
 }
 
 impl Ask {
@@ -70,6 +73,12 @@ pub struct Grant {
     /// The ledger's clock.
     #[n(9)]
     pub at: Timestamp,
+    /// The most that this sidecar should hold of each window's emergency credits; `None` where the plan has none.
+    #[cbor(n(10), default)]
+    pub emergency: Option<Credits>,
+    /// What was asked for is scarce: nothing of it is leased, and the ledger decides runs that need it.
+    #[cbor(n(11), default)]
+    pub scarce: bool,
 }
 
 /// Room of one counter.
@@ -109,8 +118,9 @@ mod tests {
     fn an_ask_of_an_earlier_build_is_read() {
         let bytes = minicbor::to_vec(Ask::default()).unwrap();
         // The same, as it was before asks were numbered: an array of seven.
-        let mut earlier = bytes.clone();
-        assert_eq!((earlier[0], earlier.pop()), (0x88, Some(0)));
+        let mut earlier =
+            bytes[..bytes.len() - minicbor::to_vec((0_u64, Credits::ZERO)).unwrap().len() + 1].to_vec();
+        assert_eq!(earlier[0], 0x89);
         earlier[0] = 0x87;
         assert_eq!(minicbor::decode::<Ask>(&earlier).unwrap(), Ask::default());
     }

@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 
 use super::event::Returned;
 use crate::credit::cap::Kind;
-use crate::credit::draw::{self, Limits};
+use crate::credit::draw::{self, Emergency, Limits};
 use crate::credit::settle::PATH;
 use crate::credit::{Book, ScopeKey};
 use crate::playbook::Plan;
@@ -46,7 +46,7 @@ impl Mark {
     /// What to seal of a slice: from the head of the draw order, and as much room of every counter as those
     /// reservations can have held.
     pub fn seal(&self, book: &Book, plan: &Plan, at: Timestamp) -> Returned {
-        let limits = Limits { at, basic: true, overage: None };
+        let limits = Limits { at, basic: true, overage: None, emergency: Emergency::Never };
         let drawn = draw::draw(&book.pools, PATH, self.credits, limits);
         let elastic = |id| book.block(id).is_some_and(|block| block.elastic);
         // A root's own budget is no leased room.

@@ -8,6 +8,16 @@ const RUNS_AHEAD: i64 = 32;
 /// A sidecar is never lent more than this part of what is left beyond its need, so that others find something.
 const PART_OF_REST: i64 = 2;
 
+/// Room for so many of the largest recent runs of each holder is not scarce.
+const RUNS_PER_HOLDER: i64 = 4;
+
+/// Whether what `left` of a pool or cap is too little to be sliced among `holders` whose largest recent run was `largest`:
+/// then the ledger decides each run by itself, and no slice lies idle where another sidecar lacks it.
+pub fn is_scarce(left: Credits, largest: Credits, holders: usize) -> bool {
+    let holders = i64::try_from(holders).unwrap_or(i64::MAX);
+    left < scaled(largest, RUNS_PER_HOLDER.saturating_mul(holders))
+}
+
 /// What to lease for a need of `need`, when `left` is unleased and the last lease time used `burn`.
 pub fn size(need: Credits, burn: Credits, left: Credits) -> Credits {
     let runs = scaled(need, RUNS_AHEAD);
@@ -25,6 +35,20 @@ fn scaled(amount: Credits, factor: i64) -> Credits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn little_is_not_sliced() {
+        let c = Credits::whole;
+        for (left, largest, holders, scarce) in [
+            (c(100), c(10), 2, false),
+            (c(79), c(10), 2, true),
+            (c(4), c(1), 1, false),
+            (c(0), c(1), 1, true),
+            (c(0), c(0), 9, false),
+        ] {
+            assert_eq!(is_scarce(left, largest, holders), scarce, "{left} {largest} {holders}");
+        }
+    }
 
     #[test]
     fn shrinks_to_exact_requests_near_zero() {

@@ -71,7 +71,8 @@ impl<S: LedgerStore> Ledger<S> {
                 Err(why) => unapplied.push(self.unapplied(who, &record, why)),
             }
         }
-        for (account, totals) in batch.totals.into_iter().filter(|(account, _)| acting.accounts.have(account)) {
+        for (account, totals) in batch.totals.into_iter().filter(|(account, _)| acting.accounts.have(account))
+        {
             shares.entry(account).or_default().totals = Some(totals);
         }
         let mut ticket = before.ticket;
@@ -89,7 +90,9 @@ impl<S: LedgerStore> Ledger<S> {
         if !unapplied.is_empty() {
             self.store.keep(unapplied).await.map_err(store_error)?;
         }
-        for (account, recount) in batch.recounts.into_iter().filter(|(account, _)| acting.accounts.have(account)) {
+        for (account, recount) in
+            batch.recounts.into_iter().filter(|(account, _)| acting.accounts.have(account))
+        {
             ticket = ticket.max(self.recounted(who, &account, recount).await?);
         }
         self.heard(who, batch.recalls_seen, &answering);

@@ -341,10 +341,7 @@ impl State {
 
     /// Whether a sidecar holds anything of the account.
     pub fn holds(&self, sidecar: SidecarId) -> bool {
-        self.account
-            .leases
-            .get(&sidecar)
-            .is_some_and(|lease| !lease.out.is_empty() || !lease.rooms.is_empty())
+        self.account.leases.get(&sidecar).is_some_and(|lease| self.account.lends(lease))
     }
 
     /// Sidecars with a live lease of something.

@@ -41,7 +41,11 @@ impl Watchers {
     }
 
     /// Begins a watch; an earlier one of the same sidecar ends. `None` where too many watch.
-    pub fn begin(&self, who: Sender, acting: Arc<Acting>) -> Option<(mpsc::Sender<Change>, mpsc::Receiver<Change>)> {
+    pub fn begin(
+        &self,
+        who: Sender,
+        acting: Arc<Acting>,
+    ) -> Option<(mpsc::Sender<Change>, mpsc::Receiver<Change>)> {
         let mut watching = self.watching.lock();
         watching.retain(|_, watcher| !watcher.channel.is_closed());
         if watching.len() >= WATCHERS_MAX && !watching.contains_key(&who.sidecar) {

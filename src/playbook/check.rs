@@ -140,8 +140,6 @@ mod tests {
             "`grandfather`",
             "`incentives`",
             "`notice`",
-            "`offline.emergency`",
-            "`offline.mode: basic`",
             "`on_demand`",
             "`overage_reaches`",
             "`pooling`",
@@ -754,9 +752,6 @@ mod tests {
             ("transfers: {between: accounts}", "transfers"),
             ("overage: [{soft: {per_user: 5}}]", "soft.per_user"),
             ("overage: [{borrow: {up_to: 5}}]", "borrow"),
-            ("offline: {mode: allow}", "offline.mode: allow"),
-            ("offline: {mode: basic}", "offline.mode: basic"),
-            ("offline: {emergency: {credits: 5, every: 10m}}", "offline.emergency"),
         ] {
             let source = with_plan(&format!("allowance: {{credits: 5, every: month}}, {keys}"));
             let report = check(&source);
@@ -771,6 +766,9 @@ mod tests {
             "transfers: {between: none}",
             "transfers: {}",
             "offline: {mode: deny}",
+            "offline: {mode: basic}",
+            "offline: {mode: allow}",
+            "offline: {mode: emergency, emergency: {credits: 5, every: 10m}}",
         ] {
             assert!(check(&with_plan(keys)).is_sound(), "{keys}");
         }

@@ -15,7 +15,7 @@ use super::document::governance;
 use super::document::plan::{self, AllowanceLine, Recurrence};
 use super::finding::At;
 use super::meaning::{CreditUnit, Plan, Playbook};
-use super::offline::{Offline, OfflineMode};
+use super::offline::{Emergency, Offline, OfflineMode};
 use super::overage::{Link, Prices};
 use super::scalar::Portion;
 use crate::types::calendar::Every;
@@ -163,11 +163,20 @@ fn alert(written: &governance::Alert) -> Option<Alert> {
 fn offline(written: Option<&At<governance::Offline>>) -> Option<Offline> {
     let defaults = Offline::default();
     let Some(written) = written.map(|at| &at.value) else { return Some(defaults) };
-    if !matches!(value(written.mode.as_ref()), None | Some(governance::Mode::Deny)) {
-        return None;
-    }
+    let mode = match value(written.mode.as_ref()) {
+        None | Some(governance::Mode::Deny) => OfflineMode::Deny,
+        Some(governance::Mode::Basic) => OfflineMode::Basic,
+        Some(governance::Mode::Allow) => OfflineMode::Allow,
+        Some(governance::Mode::Emergency) => {
+            let emergency = &written.emergency.as_ref()?.value;
+            OfflineMode::Emergency(Emergency {
+                credits: emergency.credits.value,
+                every: emergency.every.value,
+            })
+        }
+    };
     Some(Offline {
-        mode: OfflineMode::Deny,
+        mode,
         lasts: value(written.lasts.as_ref()).unwrap_or(defaults.lasts),
         wait: value(written.wait.as_ref()).unwrap_or(defaults.wait),
         lease: value(written.lease.as_ref()).unwrap_or(defaults.lease),

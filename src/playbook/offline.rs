@@ -1,6 +1,7 @@
 //! What a sidecar that cannot reach the ledger may do, and for how long leases last.
 
-use crate::types::Length;
+use super::cap::CapWindow;
+use crate::types::{Credits, Length};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offline {
@@ -15,10 +16,23 @@ pub struct Offline {
     pub reclaim_after: Length,
 }
 
+/// What becomes of a run that the lease in hand can't pay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OfflineMode {
     #[default]
     Deny,
+    /// Basic actions go on.
+    Basic,
+    /// Runs go on while the allowance lasts that was leased in advance.
+    Emergency(Emergency),
+    Allow,
+}
+
+/// Credits for use while the ledger can't be reached: per account and window, over all its sidecars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emergency {
+    pub credits: Credits,
+    pub every: CapWindow,
 }
 
 impl Default for Offline {

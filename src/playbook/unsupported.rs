@@ -3,7 +3,7 @@
 use super::document::Document;
 use super::document::chain::Link;
 use super::document::credits::{Between, PoolScope};
-use super::document::governance::{Condition, Mode};
+use super::document::governance::Condition;
 use super::document::plan::Plan;
 use super::finding::{Findings, Place};
 
@@ -19,7 +19,6 @@ pub fn refuse(document: &Document, f: &mut Findings) {
         parts(plan, f);
         links(plan, f);
         alerts(plan, f);
-        offline(plan, f);
     }
 }
 
@@ -68,23 +67,5 @@ fn alerts(plan: &Plan, f: &mut Findings) {
             Condition::BurnAbove(_) => "burn_above",
         };
         f.unsupported(&alert.when.place, part);
-    }
-}
-
-fn offline(plan: &Plan, f: &mut Findings) {
-    let Some(offline) = &plan.offline else { return };
-    if let Some(mode) = &offline.value.mode {
-        let part = match mode.value {
-            Mode::Deny => None,
-            Mode::Basic => Some("offline.mode: basic"),
-            Mode::Emergency => Some("offline.mode: emergency"),
-            Mode::Allow => Some("offline.mode: allow"),
-        };
-        if let Some(part) = part {
-            f.unsupported(&mode.place, part);
-        }
-    }
-    if let Some(emergency) = &offline.value.emergency {
-        f.unsupported(&emergency.place, "offline.emergency");
     }
 }

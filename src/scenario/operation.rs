@@ -104,6 +104,7 @@ fn meters(node: &Node) -> Result<Quantities, &'static str> {
 }
 
 /// What a step's call could not be read as: a badly written step, or an error that the step may expect.
+#[derive(Debug)]
 pub enum Unread {
     Wrong(Wrong),
     Error(&'static str),

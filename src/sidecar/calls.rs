@@ -8,7 +8,6 @@ use super::core::Core;
 use super::slot::Desk;
 use super::upstream::Upstream;
 use crate::engine::account::{RunAsk, RunReply};
-use crate::engine::frame::Rest;
 use crate::engine::wallet::Link;
 use crate::grpc::entitlement_api::Refused;
 use crate::grpc::lease_client::{DecideError, Leased, LinkError, NamedRun};
@@ -302,12 +301,7 @@ pub fn take_in(desk: &mut Desk<'_, '_>, grant: &Grant, asked_at: Timestamp) {
     if wallet.lease.is_none() && grant.slices.is_empty() && grant.rooms.is_empty() {
         // Nothing was leased: terms and figures came alone.
         wallet.changed(&grant.terms, desk.here, desk.tape);
-        wallet.rest = Rest {
-            balance: grant.rest.0,
-            last_resort: grant.rest.1,
-            caps: grant.rest_caps.iter().cloned().collect(),
-        };
-        wallet.out_of_reach = grant.out_of_reach;
+        wallet.hear(grant, desk.here);
         return;
     }
     desk.slot.barrier = wallet.leased(grant, asked_at, desk.here, desk.tape);

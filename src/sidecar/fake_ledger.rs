@@ -115,6 +115,12 @@ impl FakeLedger {
         self.with(account, |account| account.balance(now(), &BTreeMap::new()).spent)
     }
 
+    /// Held and available.
+    pub fn balance(&self, account: &str) -> (Credits, Credits) {
+        let balance = self.with(account, |account| account.balance(now(), &BTreeMap::new()));
+        (balance.held, balance.available)
+    }
+
     pub fn leased(&self, account: &str) -> Credits {
         self.with(account, |account| {
             account.leases.values().flat_map(|lease| lease.out.values()).copied().sum()

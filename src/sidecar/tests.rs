@@ -141,9 +141,9 @@ async fn concurrent_holds_never_pass_the_limit() {
     for answer in denied {
         assert_eq!(answer.reason, Some(Reason::CreditsExhausted));
     }
-    let balance =
-        rig.door.balance(crate::types::AccountId::parse("acme").unwrap(), None, None).await.unwrap();
-    assert_eq!((balance.held, balance.available), (c(450), c(50)));
+    rig.reported().await;
+    let (held, available) = ledger.balance("acme");
+    assert_eq!((held, available), (c(450), c(50)));
 }
 
 #[tokio::test]

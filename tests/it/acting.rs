@@ -27,7 +27,10 @@ async fn an_account_outside_is_refused(place: Place) {
     let ask = Ask { credits: Credits::whole(1), ..Ask::default() };
     client.lease(who, &own, &ask, WAIT).await.unwrap();
     let refused = client.lease(who, &other, &ask, WAIT).await;
-    assert!(matches!(&refused, Err(LinkError::Refused(why)) if why.starts_with("ACCOUNT_NOT_ALLOWED")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(LinkError::Refused(why)) if why.starts_with("ACCOUNT_NOT_ALLOWED")),
+        "{refused:?}"
+    );
     let state = RunAsk::State(ReservationId([1; 16]), None);
     match client.decide(who, &other, &state, WAIT).await {
         Err(DecideError::Fault(status)) => {
@@ -45,7 +48,10 @@ async fn an_account_outside_is_refused(place: Place) {
     let server = Server::start(&place).await;
     let client = LeaseClient::new(&server.url()).unwrap();
     let refused = client.lease(who, &AccountId::parse("umbra").unwrap(), &ask, WAIT).await;
-    assert!(matches!(&refused, Err(LinkError::Refused(why)) if why.starts_with("ACCOUNT_NOT_ALLOWED")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(LinkError::Refused(why)) if why.starts_with("ACCOUNT_NOT_ALLOWED")),
+        "{refused:?}"
+    );
     server.stop().await;
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::absorb::{moved, take};
 use super::entry::Effects;
 use super::work::Work;
-use crate::credit::draw::{self, Limits};
+use crate::credit::draw::{self, Emergency, Limits};
 use crate::credit::hold::{self, Draw};
 use crate::credit::settle::PATH;
 use crate::credit::{CapKey, Column, Move, Reservation, ScopeKey};
@@ -76,7 +76,7 @@ impl Work<'_> {
             return Vec::new();
         }
         let already: Credits = taken.values().copied().sum();
-        let limits = Limits { at: self.at, basic: true, overage: None };
+        let limits = Limits { at: self.at, basic: true, overage: None, emergency: Emergency::Never };
         let all = draw::draw(&self.account.book.pools, PATH, amount + already, limits).draws;
         let (before, _) = hold::first(&all, already);
         let mut rest = all;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::absorb::{moved, take};
 use super::entry::{Booked, Effects};
 use super::work::Work;
-use crate::credit::draw::{self, Limits};
+use crate::credit::draw::{self, Emergency, Limits};
 use crate::credit::hold::{self, Draw};
 use crate::credit::settle::PATH;
 use crate::credit::{Change, Column, Final, Flow, Place, RunEvent, ScopeKey, State};
@@ -176,7 +176,7 @@ impl Work<'_> {
 
     /// Use reported after its lease was reclaimed: drawn like a new reservation, as debt where it must be.
     fn draw_late(&self, late: Credits, spent: &mut Vec<Draw>, effects: &mut Effects) {
-        let limits = Limits { at: self.at, basic: true, overage: None };
+        let limits = Limits { at: self.at, basic: true, overage: None, emergency: Emergency::Never };
         let drawn = draw::draw(&self.account.book.pools, PATH, late, limits);
         effects.debt += drawn.missing;
         for part in drawn.draws {

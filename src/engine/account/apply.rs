@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 
+use super::apply_lease;
 use super::entry::{Alarm, Entry, Source, What};
 use super::state::Account;
 use crate::credit::pool::Sorting;
@@ -47,17 +48,24 @@ impl Account {
                 self.start_period(*start, *end, *version, playbooks)
             }
             What::Granted { block, source } => self.grant(block, *source),
-            What::Lapsed(moves) | What::Voided(moves) | What::Unpaid(moves) => self.shift_all(moves),
+            What::Lapsed(moves) | What::Voided(moves) => self.shift_all(moves),
+            What::Unpaid(moves) => {
+                self.shift_all(moves);
+                let parts: Vec<_> = moves.iter().map(|step| (step.block, -step.amount)).collect();
+                apply_lease::add(&mut self.repaid, &parts);
+            }
             What::Repaid { pool, paid, moves } => {
                 self.shift_all(moves);
+                let parts: Vec<_> = moves.iter().map(|step| (step.block, step.amount)).collect();
+                apply_lease::add(&mut self.repaid, &parts);
                 self.book.pool_mut(pool).debt -= *paid;
             }
             What::Leased(leased) => self.lease(leased, at),
             What::GrantLost { sidecar } => self.grant_lost(*sidecar),
-            What::Reclaimed { sidecar, .. } => {
-                if let Some(lease) = self.leases.remove(sidecar) {
-                    self.free(lease.out, lease.rooms, at);
-                }
+            What::Reclaimed { sidecar, .. } => self.reclaim(*sidecar, at),
+            What::Reconciled { block, amount } => {
+                *self.reconciled.entry(*block).or_default() += *amount;
+                self.owe(*amount, false);
             }
             What::Absorbed(absorbed) => self.absorb(absorbed, at),
             What::Run(event) => self.run(event),
@@ -134,7 +142,7 @@ impl Account {
                     *due = block.expires_at;
                 }
             }
-            Source::Administrator => {}
+            Source::Administrator | Source::Emergency => {}
         }
         self.book.insert(block.clone());
     }

@@ -1,8 +1,9 @@
 //! How the account evolves by what leases hold: granted, lost, over, sealed, free again.
 
 use super::entry::LeaseEntry;
-use super::state::{Account, Lease};
-use crate::credit::{CapKey, Column, Move};
+use super::state::{Account, Lease, Slices};
+use crate::credit::{Block, CapKey, Column, Move};
+use crate::playbook::draw_order::Species;
 use crate::types::{BlockId, Credits, LeaseId, SidecarId, Timestamp};
 
 impl Account {
@@ -49,6 +50,32 @@ impl Account {
         self.free(slices, rooms, Timestamp::default());
     }
 
+    /// An ended, silent lease goes back. Emergency credits are for a sidecar that is cut off: they stay with it until their
+    /// window ends.
+    pub(super) fn reclaim(&mut self, sidecar: SidecarId, at: Timestamp) {
+        let Some(lease) = self.leases.get_mut(&sidecar) else { return };
+        let out = std::mem::take(&mut lease.out);
+        let stays = |block: &BlockId| self.book.block(*block).is_some_and(|block| stays_out(block, at));
+        let (kept, back): (Slices, Slices) = out.into_iter().partition(|(block, _)| stays(block));
+        lease.out = kept.into_iter().collect();
+        lease.last = Default::default();
+        let rooms = std::mem::take(&mut lease.rooms);
+        if lease.out.is_empty() {
+            self.leases.remove(&sidecar);
+        }
+        self.free(back, rooms, at);
+    }
+
+    /// When an ended, silent lease goes back, or the next part of it does.
+    pub(super) fn reclaimed_at(&self, lease: &Lease, after: i64) -> Timestamp {
+        let at = lease.ends_at.plus_micros(after);
+        let blocks = || lease.out.keys().filter_map(|block| self.book.block(*block));
+        if !lease.rooms.is_empty() || blocks().any(|block| block.species != Species::Emergency) {
+            return at;
+        }
+        blocks().filter_map(|block| block.expires_at).min().map_or(at, |end| end.max(at))
+    }
+
     /// Held credits and room become free; what belongs to an ended block lapses at the next tick.
     pub(super) fn free(
         &mut self,
@@ -89,6 +116,10 @@ impl Account {
         // A block that two seals hold a part of comes twice: both parts go back.
         self.free(slices.iter().copied(), rooms.iter().cloned(), at);
     }
+}
+
+fn stays_out(block: &Block, at: Timestamp) -> bool {
+    block.species == Species::Emergency && !block.has_ended(at)
 }
 
 pub(super) fn add<K: Ord + Clone>(map: &mut std::collections::BTreeMap<K, Credits>, more: &[(K, Credits)]) {

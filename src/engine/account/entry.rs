@@ -145,6 +145,14 @@ pub enum What {
     /// A lowered charge cancels debt that was repaid: it goes back to blocks that paid.
     #[n(18)]
     Unpaid(#[n(0)] Vec<Move>),
+    /// Emergency credits that were spent (or, negative, given back) became debt.
+    #[n(19)]
+    Reconciled {
+        #[n(0)]
+        block: BlockId,
+        #[n(1)]
+        amount: Credits,
+    },
     /// Use that a sidecar told a restored ledger of, and that no record explains.
     #[n(30)]
     Unexplained(#[n(0)] Box<Unexplained>),
@@ -205,6 +213,9 @@ pub enum Source {
     /// An administrator.
     #[n(2)]
     Administrator,
+    /// A window of the plan's emergency allowance.
+    #[n(3)]
+    Emergency,
 }
 
 /// An alert's condition, per scope and window where it is a cap's.

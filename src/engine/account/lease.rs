@@ -1,6 +1,7 @@
 //! Issuing slices, and taking back those that nobody answers for.
 
 use super::entry::{LeaseEntry, What};
+use super::state::Lease;
 use super::work::Work;
 use crate::credit::cap::Need;
 use crate::credit::draw::{self, Drawn, Limits};
@@ -61,6 +62,12 @@ impl Work<'_> {
         }
         self.account_for_lost_grant(sidecar, ask);
         self.hear_ask(sidecar, number, ask);
+        let scarce = !ask.partial && self.is_scarce(sidecar, ask);
+        if scarce {
+            let grant = self.grant_lease(sidecar, ask, Vec::new(), Vec::new(), terms);
+            self.hear_ask(sidecar, number, ask);
+            return Leasing::Granted(Box::new(Grant { scarce, ..grant }));
+        }
         let drawn = self.credits_for(ask);
         let rooms = self.rooms_for(&ask.caps);
         let lacking = drawn.missing.is_positive() || rooms.is_none();
@@ -86,6 +93,7 @@ impl Work<'_> {
         rooms: Vec<(CapKey, Credits)>,
         terms: AccountTerms,
     ) -> Grant {
+        let draws: Vec<Draw> = draws.into_iter().chain(self.emergency_for(sidecar)).collect();
         let slices: Vec<Block> = draws.iter().filter_map(|draw| self.slice(draw)).collect();
         let rooms: Vec<(CapKey, Credits)> =
             rooms.into_iter().filter(|(_, amount)| amount.is_positive()).collect();
@@ -94,6 +102,7 @@ impl Work<'_> {
             None => (LeaseId(self.account.next_lease), 0),
         };
         let lasts = self.lasts();
+        let emergency = self.emergency_share(sidecar);
         // A lease that brings nothing is no lease; a renewal of one in hand is.
         let keeps = self.account.leases.contains_key(&sidecar);
         let issued = keeps || !slices.is_empty() || !rooms.is_empty();
@@ -127,7 +136,30 @@ impl Work<'_> {
             rest_caps: ask.caps.iter().map(|need| (need.key.clone(), self.room_left(need))).collect(),
             out_of_reach: self.out_of_reach(sidecar),
             at: self.at,
+            emergency,
+            scarce: false,
         }
+    }
+
+    /// Whether what is asked for is too little to be sliced, over all sidecars.
+    fn is_scarce(&self, sidecar: SidecarId, ask: &Ask) -> bool {
+        let others =
+            || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
+        let holders = 1 + others().count();
+        let idle = |lease: &Lease| {
+            let held = lease.totals.held.iter().map(|(_, amount)| *amount).sum();
+            self.account.usable(&lease.out).saturating_sub(held)
+        };
+        let lent: Credits = others().map(|(_, lease)| idle(lease)).sum();
+        let (balance, last_resort) = self.rest();
+        let largest = ask.credits.max(ask.largest);
+        let credits = || sizing::is_scarce(balance + last_resort + lent, largest, holders);
+        let cap = |need: &Need| {
+            let room = |lease: &Lease| lease.rooms.get(&need.key).copied().unwrap_or_default();
+            let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
+            !need.soft && sizing::is_scarce(self.room_left(need) + lent, need.amount, holders)
+        };
+        (ask.credits.is_positive() && credits()) || ask.caps.iter().any(cap)
     }
 
     /// The credits to lease: the need from any block that may pay it, more only from blocks that count as balance (or,
@@ -200,7 +232,7 @@ impl Work<'_> {
             .leases
             .iter()
             .filter(|(id, lease)| **id != asking && lease.ends_at > self.at)
-            .filter(|(_, lease)| !lease.out.is_empty() || !lease.rooms.is_empty())
+            .filter(|(_, lease)| self.account.lends(lease))
             .map(|(id, _)| *id)
             .collect()
     }
@@ -220,17 +252,13 @@ impl Work<'_> {
     /// What silent or sealed leases hold, and when the last of it comes back.
     pub(super) fn out_of_reach(&self, asking: SidecarId) -> Option<(Credits, Timestamp)> {
         let reclaim = self.reclaim_after();
-        let silent =
-            self.account.leases.iter().filter(|(id, lease)| **id != asking && lease.ends_at <= self.at).map(
-                |(_, lease)| {
-                    (lease.out.values().copied().sum::<Credits>(), lease.ends_at.plus_micros(reclaim))
-                },
-            );
-        let sealed = self
+        let silent = self
             .account
-            .seals
+            .leases
             .iter()
-            .map(|seal| (seal.slices.values().copied().sum::<Credits>(), seal.until));
+            .filter(|(id, lease)| **id != asking && lease.ends_at <= self.at)
+            .map(|(_, lease)| (self.account.usable(&lease.out), lease.ends_at.plus_micros(reclaim)));
+        let sealed = self.account.seals.iter().map(|seal| (self.account.usable(&seal.slices), seal.until));
         let parts: Vec<(Credits, Timestamp)> =
             silent.chain(sealed).filter(|(c, _)| c.is_positive()).collect();
         let until = parts.iter().map(|(_, until)| *until).max()?;
@@ -255,7 +283,7 @@ impl Work<'_> {
             .account
             .leases
             .iter()
-            .filter(|(_, lease)| lease.ends_at.plus_micros(after) <= self.at)
+            .filter(|(_, lease)| self.account.reclaimed_at(lease, after) <= self.at)
             .map(|(sidecar, lease)| (*sidecar, lease.id))
             .collect();
         for (sidecar, lease) in over {

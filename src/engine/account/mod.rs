@@ -9,6 +9,7 @@
 //! | `work` | one command at work: entries are emitted and applied one by one |
 //! | `administer` | what administrators do: subscribe, suspend, grant, void, lower the overage |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
+//! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
 //! | `absorb_run` | a record of a run |
 //! | `absorb_promoted` | runs that the account itself holds from now on |
@@ -29,6 +30,7 @@ mod apply_absorbed;
 mod apply_lease;
 pub mod balance;
 mod decide;
+mod emergency;
 pub mod entry;
 mod lease;
 mod recount;

@@ -10,6 +10,7 @@ use crate::lease::AccountTerms;
 use crate::lease::exchange::LeaseTotals;
 use crate::lease::recount::Charged;
 use crate::lease::terms::HandleKey;
+use crate::playbook::draw_order::Species;
 use crate::types::calendar::Stretch;
 use crate::types::{
     AccountId, BlockId, Credits, Epoch, LeaseId, Name, RequestId, ReservationId, SidecarId, Timestamp,
@@ -39,6 +40,10 @@ pub struct Account {
     pub owners: BTreeMap<ReservationId, SidecarId>,
     /// What was booked for runs that are open at a sidecar alone: the blocks that paid in fact.
     pub booked: BTreeMap<(SidecarId, ReservationId), Booked>,
+    /// What each block paid of debt, and was not given back since.
+    pub repaid: BTreeMap<BlockId, Credits>,
+    /// What was spent of each emergency block and has become debt.
+    pub reconciled: BTreeMap<BlockId, Credits>,
     /// What was raised so far, in order.
     pub alerts: Vec<(Timestamp, Alarm)>,
     /// What the records of each sidecar charged, as the sidecar saw it.
@@ -53,7 +58,7 @@ pub struct Account {
 }
 
 /// Credits by block.
-type Slices = Vec<(BlockId, Credits)>;
+pub(super) type Slices = Vec<(BlockId, Credits)>;
 /// Room by counter.
 type Rooms = Vec<(CapKey, Credits)>;
 
@@ -111,6 +116,8 @@ impl Account {
             raised: BTreeSet::new(),
             owners: BTreeMap::new(),
             booked: BTreeMap::new(),
+            repaid: BTreeMap::new(),
+            reconciled: BTreeMap::new(),
             alerts: Vec::new(),
             charged: BTreeMap::new(),
             next_block: 1,
@@ -135,6 +142,18 @@ impl Account {
             key: self.key,
             owes: self.owes(),
         })
+    }
+
+    /// Whether a lease holds credits or room that others might use.
+    pub fn lends(&self, lease: &Lease) -> bool {
+        !lease.rooms.is_empty() || self.usable(&lease.out).is_positive()
+    }
+
+    /// What of some slices others might use: emergency credits wait for the ledger to be away.
+    pub(super) fn usable(&self, slices: &BTreeMap<BlockId, Credits>) -> Credits {
+        let counts =
+            |id: &BlockId| self.book.block(*id).is_some_and(|block| block.species != Species::Emergency);
+        slices.iter().filter(|(id, _)| counts(id)).map(|(_, amount)| *amount).sum()
     }
 
     /// Whether there is debt that credits coming back would pay.

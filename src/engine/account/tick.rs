@@ -32,10 +32,13 @@ impl Work<'_> {
             .clone()
             .filter(|block| block.available.is_positive() && !block.elastic)
             .filter_map(|block| block.expires_at);
-        let starts = blocks.map(|block| block.effective_at).filter(|start| *start > self.at);
+        let starts = blocks
+            .filter(|block| block.species != Species::Emergency)
+            .map(|block| block.effective_at)
+            .filter(|start| *start > self.at);
         let runs = account.book.deadlines.first().map(|(at, _)| *at);
         let reclaim = self.reclaim_after();
-        let leases = account.leases.values().map(|lease| lease.ends_at.plus_micros(reclaim));
+        let leases = account.leases.values().map(|lease| account.reclaimed_at(lease, reclaim));
         let seals = account.seals.iter().map(|seal| seal.until);
         let grants = account.allowances.iter().chain(&account.chain).copied().flatten();
         ends.chain(starts)
@@ -59,7 +62,8 @@ impl Work<'_> {
         self.lapse_ended();
         self.repay();
         self.raise_alerts();
-        if self.account.book.pools.iter().flat_map(|pool| &pool.blocks).any(|b| b.effective_at == self.at) {
+        let mut blocks = self.account.book.pools.iter().flat_map(|pool| &pool.blocks);
+        if blocks.any(|block| block.effective_at == self.at && block.species != Species::Emergency) {
             self.refresh = true;
         }
     }

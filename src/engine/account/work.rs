@@ -51,12 +51,10 @@ impl<'a> Work<'a> {
             return;
         }
         let mut moves = Vec::new();
-        let mut blocks: Vec<_> = self.account.book.blocks().filter(|b| b.spent.is_positive()).collect();
-        blocks.sort_by_key(|block| std::cmp::Reverse(block.id));
-        for block in blocks {
-            let amount = block.spent.min(repaid);
+        for (block, paid) in self.account.repaid.iter().rev() {
+            let amount = (*paid).min(repaid);
             if amount.is_positive() {
-                moves.push(Move { block: block.id, from: Column::Spent, to: Column::Available, amount });
+                moves.push(Move { block: *block, from: Column::Spent, to: Column::Available, amount });
                 repaid -= amount;
             }
         }
@@ -84,6 +82,7 @@ impl<'a> Work<'a> {
 
     /// The next credits granted to a pool, or coming back to it, pay its debt first.
     pub(super) fn repay(&mut self) {
+        self.reconcile();
         let repayment = debt::repay(&self.account.book, &PoolId::Account, self.at);
         if repayment.paid.is_positive() {
             self.emit(What::Repaid { pool: PoolId::Account, paid: repayment.paid, moves: repayment.moves });

@@ -1,11 +1,12 @@
 //! Asking for credits and room, and giving idle ones back.
 
 use super::state::{Here, Log, Wallet};
-use crate::credit::{CapKey, ScopeKey};
+use crate::credit::{Block, CapKey, ScopeKey};
 use crate::engine::authorize::Short;
 use crate::lease::event::Leased;
 use crate::lease::exchange::{CapTotal, LeaseTotals};
 use crate::lease::{Ask, Grant, Mark, Returned, WalletEvent};
+use crate::playbook::draw_order::Species;
 use crate::types::{Credits, Timestamp};
 
 /// The holder stops this part of a lease before the ledger does: it covers the drift of two clocks many times over.
@@ -21,6 +22,9 @@ const LOW_WATER_PART: i64 = 4;
 const RETRY_PART: i64 = 4;
 const RETRY_MICROS_MIN: i64 = 100_000;
 
+/// How long the ledger's word that something is scarce is taken: then a lease is asked for again.
+const SCARCE_MICROS: i64 = 1_000_000;
+
 impl Wallet {
     /// What to ask for a need; `force` takes what there is, even where it is not enough.
     pub(super) fn ask(&mut self, short: &Short, force: bool) -> Ask {
@@ -34,6 +38,7 @@ impl Wallet {
             totals: self.totals(),
             // Given where it is sent.
             number: 0,
+            largest: self.largest,
         }
     }
 
@@ -47,9 +52,12 @@ impl Wallet {
             return false;
         }
         let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
-        let idle: Credits = blocks.map(|block| block.available).sum();
+        // Last resorts serve no ordinary run.
+        let ordinary = blocks.filter(|block| !block.species.is_last_resort());
+        let idle: Credits = ordinary.map(|block| block.available).sum();
         idle.decimal() < quarter(self.granted)
             && self.rest.balance > self.granted
+            && self.scarce_until <= at
             && self.lease.as_ref().is_some_and(|lease| lease.until > at)
     }
 
@@ -58,7 +66,7 @@ impl Wallet {
     pub fn growth(&mut self) -> Ask {
         let need = Short { credits: self.largest, ..Short::default() };
         (self.granted, self.taken) = (Credits::ZERO, Credits::ZERO);
-        self.ask(&need, true)
+        self.ask(&need, false)
     }
 
     /// A request for more time.
@@ -90,12 +98,7 @@ impl Wallet {
         if self.terms.as_ref() != Some(&grant.terms) || self.contract.is_none() {
             self.emit(WalletEvent::Terms(Box::new(grant.terms.clone())), false, here, log);
         }
-        self.rest.balance = grant.rest.0;
-        self.rest.last_resort = grant.rest.1;
-        for (key, room) in &grant.rest_caps {
-            self.rest.caps.insert(key.clone(), *room);
-        }
-        self.out_of_reach = grant.out_of_reach;
+        self.hear(grant, here);
         let until = asked_at.plus_micros(grant.lasts - grant.lasts / MARGIN_PART);
         let new: Credits = grant.slices.iter().map(|slice| slice.granted).sum();
         if new.is_positive() {
@@ -116,11 +119,42 @@ impl Wallet {
             mark,
             at: here.at,
         };
-        self.emit(WalletEvent::Leased(Box::new(leased)), true, here, log)
+        let number = self.emit(WalletEvent::Leased(Box::new(leased)), true, here, log);
+        self.keep_share(grant.emergency.unwrap_or_default(), here, log).unwrap_or(number)
+    }
+
+    /// What the ledger said beside what it leased.
+    pub fn hear(&mut self, grant: &Grant, here: Here<'_>) {
+        self.rest.balance = grant.rest.0;
+        self.rest.last_resort = grant.rest.1;
+        for (key, room) in &grant.rest_caps {
+            self.rest.caps.insert(key.clone(), *room);
+        }
+        self.out_of_reach = grant.out_of_reach;
+        self.cut_off = None;
+        self.scarce_until = if grant.scarce { here.at.plus_micros(SCARCE_MICROS) } else { here.at };
+    }
+
+    /// Emergency credits beyond this sidecar's share go back, for the other sidecars of the account.
+    pub(super) fn keep_share(&mut self, share: Credits, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+        let slices: Vec<_> = self
+            .emergency()
+            .map(|block| (block.id, block.available.saturating_sub(share)))
+            .filter(|(_, excess)| excess.is_positive())
+            .collect();
+        let returned = Returned { slices, rooms: Vec::new() };
+        (!returned.is_empty()).then(|| self.emit(WalletEvent::Returned(returned), true, here, log))
+    }
+
+    fn emergency(&self) -> impl Iterator<Item = &Block> {
+        let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
+        blocks.filter(|block| block.species == Species::Emergency)
     }
 
     /// New terms came from the ledger: they hold at once, and idle credits go back, to be leased anew by them.
     pub fn changed(&mut self, terms: &crate::lease::AccountTerms, here: Here<'_>, log: &mut dyn Log) {
+        self.cut_off = None;
+        self.scarce_until = here.at;
         if self.terms.as_ref() != Some(terms) || self.contract.is_none() {
             self.emit(WalletEvent::Terms(Box::new(terms.clone())), false, here, log);
         }
@@ -129,6 +163,7 @@ impl Wallet {
 
     /// The account is not known to the ledger.
     pub fn closed(&mut self) {
+        self.cut_off = None;
         self.contract = None;
         self.terms = None;
     }
@@ -176,6 +211,7 @@ impl Wallet {
         (self.granted, self.taken) = (Credits::ZERO, Credits::ZERO);
         if let Some(lease) = &self.lease {
             self.used = true;
+            self.cut_off.get_or_insert(at);
             self.renew_after = at.plus_micros(lease.until.micros_since(at) / RETRY_PART + RETRY_MICROS_MIN);
         }
     }
@@ -261,6 +297,8 @@ mod tests {
             rest_caps: Vec::new(),
             out_of_reach: None,
             at,
+            emergency: None,
+            scarce: false,
         }
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `state` | the wallet as a value, and its single write path |
 //! | `run` | calls about runs, decided on the slice |
+//! | `unknown` | what is answered for an account of which nothing is known here |
 //! | `lease` | asking for credits and room, and giving idle ones back |
 //! | `recount` | what is told to a ledger that was restored from a backup |
 //! | `tick` | what time does |
@@ -15,6 +16,7 @@ mod recover;
 mod run;
 mod state;
 mod tick;
+mod unknown;
 
 pub use run::{Link, Step};
 pub use state::{Here, Log, Wallet};

@@ -2,13 +2,14 @@
 //! goes there whole.
 
 use super::state::{FINALS_MAX, Here, Log, Wallet};
+use super::unknown::refusal;
 use crate::credit::{Change, Decision, Reason, RunEvent, State};
 use crate::engine::Fault;
-use crate::engine::answer::{AuthorizeAnswer, Next, ProgressAnswer, RunAnswer};
+use crate::engine::answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};
 use crate::engine::authorize::{Short, Verdict, authorize};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
 use crate::engine::commit::{Outcome, commit, used};
-use crate::engine::frame::{Beyond, Frame};
+use crate::engine::frame::{Beyond, Cut, Frame};
 use crate::engine::handle::Handle;
 use crate::engine::progress::progress;
 use crate::engine::record;
@@ -49,6 +50,9 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> Result<Step<AuthorizeAnswer>, Fault> {
+        if link == Link::Unreachable {
+            self.cut_off.get_or_insert(here.at);
+        }
         if self.contract.is_none() {
             return Ok(self.unknown_account(link, here));
         }
@@ -62,23 +66,40 @@ impl Wallet {
                 Link::Asked | Link::Unreachable => {}
             }
         }
-        let Some(frame) = self.frame(here, self.beyond(link)) else {
+        // What is scarce is not leased: the ledger decides the run, unless its work is done already.
+        let scarce = self.scarce_until > here.at && link != Link::Unreachable && !force;
+        let beyond = if scarce { Beyond::Ledger(&self.rest) } else { self.beyond(link, here) };
+        let Some(frame) = self.frame(here, beyond) else {
             return Ok(self.unknown_account(link, here));
         };
         match authorize(&frame, call, force)? {
+            Verdict::Short(_) if scarce => {
+                self.used = true;
+                // Where the child is decided, its parent must be known.
+                if let Some(parent) = call.parent {
+                    self.promote(parent, here, log);
+                }
+                Ok(Step::Decide)
+            }
             Verdict::Short(short) => Ok(Step::Lease(Box::new(self.ask(&short, force)))),
             Verdict::Answer(mut answer, event) => {
                 if answer.decision == Decision::Denied {
                     answer.out_of_reach = self.out_of_reach.filter(|(_, until)| *until > here.at);
                 }
-                let wait = event.map(|event| self.reserve(event, here, log));
+                let wait = event.map(|event| self.reserve(event, answer.past_lease, here, log));
                 Ok(Step::Done { answer, wait: wait.flatten() })
             }
         }
     }
 
     /// Journals a reservation; answers the record to wait for, where one must.
-    fn reserve(&mut self, event: RunEvent, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+    fn reserve(
+        &mut self,
+        event: RunEvent,
+        past_lease: bool,
+        here: Here<'_>,
+        log: &mut dyn Log,
+    ) -> Option<u64> {
         let amount: Credits = event.flows.iter().map(|flow| flow.amount).sum();
         let long = match &event.change {
             Change::Reserved(run) => run.expires_at.micros_since(here.at) > LONG.approximate_micros(),
@@ -86,7 +107,7 @@ impl Wallet {
         };
         self.flushed(log.durable());
         let covered = self.mark().covers(self.unflushed_sum, self.unflushed.len(), amount);
-        let wait = long || !covered;
+        let wait = long || past_lease || !covered;
         let number = self.emit(WalletEvent::Run(event), wait, here, log);
         if !wait {
             self.unflushed.push_back((number, amount));
@@ -118,7 +139,7 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> Result<Step<RunAnswer>, Fault> {
-        let outcome = match self.frame(here, self.beyond(link)) {
+        let outcome = match self.frame(here, self.beyond(link, here)) {
             Some(frame) => commit(&frame, call)?,
             None => Outcome::Elsewhere,
         };
@@ -146,7 +167,7 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> Result<Step<RunAnswer>, Fault> {
-        let outcome = match self.frame(here, self.beyond(link)) {
+        let outcome = match self.frame(here, self.beyond(link, here)) {
             Some(frame) => release(&frame, call)?,
             None => Outcome::Elsewhere,
         };
@@ -165,7 +186,7 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> Result<Step<ProgressAnswer>, Fault> {
-        let outcome = match self.frame(here, self.beyond(link)) {
+        let outcome = match self.frame(here, self.beyond(link, here)) {
             Some(frame) => progress(&frame, call)?,
             None => Outcome::Elsewhere,
         };
@@ -198,7 +219,7 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> Result<Step<RunAnswer>, Fault> {
-        if let Some(frame) = self.frame(here, self.beyond(link)) {
+        if let Some(frame) = self.frame(here, self.beyond(link, here)) {
             if frame.book.finals.contains_key(&call.authorize.id) {
                 return self.commit(&call.commit, handle, link, here, log);
             }
@@ -326,19 +347,17 @@ impl Wallet {
         parent || retried || self.handed.contains_key(&call.id)
     }
 
-    fn beyond(&self, link: Link) -> Beyond<'_> {
+    fn beyond(&self, link: Link, here: Here<'_>) -> Beyond<'_> {
         match link {
             Link::Untried => Beyond::Ledger(&self.rest),
             Link::Asked => Beyond::Asked(&self.rest),
-            Link::Unreachable => Beyond::Unreachable(&self.rest),
-        }
-    }
-
-    fn unknown_account(&self, link: Link, here: Here<'_>) -> Step<AuthorizeAnswer> {
-        match link {
-            Link::Untried => Step::Lease(Box::default()),
-            Link::Asked => done(refusal(here, Reason::AccountUnknown)),
-            Link::Unreachable => done(refusal(here, Reason::LedgerUnreachable)),
+            Link::Unreachable => Beyond::Unreachable(
+                &self.rest,
+                Cut {
+                    since: self.cut_off.unwrap_or(here.at),
+                    lease_ends: self.lease.as_ref().map(|lease| lease.until),
+                },
+            ),
         }
     }
 
@@ -348,30 +367,6 @@ impl Wallet {
     }
 }
 
-fn done<A>(answer: A) -> Step<A> {
+pub(super) fn done<A>(answer: A) -> Step<A> {
     Step::Done { answer, wait: None }
-}
-
-/// A refusal for an account of which nothing is known here.
-pub fn refusal(here: Here<'_>, reason: Reason) -> AuthorizeAnswer {
-    AuthorizeAnswer {
-        decision: Decision::Denied,
-        reason: Some(reason),
-        cap: None,
-        reservation: None,
-        held: Credits::ZERO,
-        charged: Credits::ZERO,
-        paid_by: Vec::new(),
-        is_final: false,
-        next: Next::Deny,
-        remaining: Credits::ZERO,
-        as_of: here.at,
-        expires_at: None,
-        soft_caps_reached: Vec::new(),
-        enforced: true,
-        would_be: None,
-        retry_at: None,
-        version: here.playbooks.latest().map_or(0, |playbook| playbook.version),
-        out_of_reach: None,
-    }
 }

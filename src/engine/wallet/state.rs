@@ -10,6 +10,7 @@ use crate::engine::frame::{Beyond, Frame, Rest};
 use crate::lease::event::{Leased, Snapshot};
 use crate::lease::recount::Charged;
 use crate::lease::{AccountTerms, Mark, Returned, WalletEvent};
+use crate::playbook::draw_order::Species;
 use crate::types::{AccountId, Credits, ReservationId, Timestamp};
 
 /// Ended runs that a wallet remembers at most: what answers repeated calls without the ledger.
@@ -54,6 +55,10 @@ pub struct Wallet {
     pub(super) taken: Credits,
     /// Whether the lease served anything since it was last renewed.
     pub(super) used: bool,
+    /// Since when the ledger has not answered; `None` while it does.
+    pub(super) cut_off: Option<Timestamp>,
+    /// Until when the ledger decides what this slice can't.
+    pub(super) scarce_until: Timestamp,
     /// A renewal failed: the next try is not before this instant.
     pub(super) renew_after: Timestamp,
     /// Reservations answered before they were on disk: record number and credits.
@@ -85,6 +90,8 @@ impl Wallet {
             granted: Credits::ZERO,
             taken: Credits::ZERO,
             used: false,
+            cut_off: None,
+            scarce_until: Timestamp::default(),
             renew_after: Timestamp::default(),
             unflushed: VecDeque::new(),
             unflushed_sum: Credits::ZERO,
@@ -228,7 +235,8 @@ impl Wallet {
             for hold in &run.caps {
                 if let Some(counter) = self.book.counters.get_mut(&hold.key) {
                     counter.held -= hold.held;
-                    counter.limit -= hold.held;
+                    // What was held past the leased room takes none of it away.
+                    counter.limit = (counter.limit - hold.held).max(Credits::ZERO);
                 }
             }
             self.handed.insert(*id, run.latest);
@@ -276,12 +284,12 @@ impl Wallet {
         self.charged = snapshot.charged;
     }
 
-    /// Idle credits and room: what nobody holds.
+    /// Idle credits and room: what nobody holds. Emergency credits are never idle: they wait for the ledger to be away.
     pub(super) fn idle(&self) -> Returned {
         let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
         Returned {
             slices: blocks
-                .filter(|block| block.available.is_positive())
+                .filter(|block| block.available.is_positive() && block.species != Species::Emergency)
                 .map(|block| (block.id, block.available))
                 .collect(),
             rooms: self

@@ -4,7 +4,7 @@ use super::state::{FINALS_MAX, Here, Log, Wallet};
 use crate::engine::frame::Beyond;
 use crate::engine::lapse::lapse;
 use crate::lease::{Ask, WalletEvent};
-use crate::types::{LeaseId, Timestamp};
+use crate::types::{Credits, LeaseId, Timestamp};
 
 impl Wallet {
     /// The next instant at which time does something here.
@@ -38,7 +38,8 @@ impl Wallet {
         if self.used {
             return Some(self.renewal());
         }
-        // Nobody used it: it goes back, and the lease ends here.
+        // Nobody used it: it goes back, emergency credits too, and the lease ends here.
+        self.keep_share(Credits::ZERO, here, log);
         self.over(id, here, log);
         None
     }
@@ -59,6 +60,7 @@ impl Wallet {
 
     /// The ledger has made everything up to record `number` durable.
     pub fn acknowledged(&mut self, number: u64, here: Here<'_>, log: &mut dyn Log) {
+        self.cut_off = None;
         while let Some(entry) = self.handing.first_entry() {
             if *entry.key() > number {
                 break;

@@ -36,7 +36,8 @@ const PUBLISHING: &str = "SELECT generation FROM bursar.ledgers WHERE account = 
 const NEWEST: &str = "SELECT coalesce(max(version), 0) FROM bursar.playbooks WHERE account = '/'";
 const PUBLISH: &str = "INSERT INTO bursar.playbooks (account, version, source, at, request)
     VALUES ('/', $1, $2, $3, $4)";
-const STAND: &str = "INSERT INTO bursar.sidecars AS s (account, sidecar, generation, start, acknowledged, at, acting)
+const STAND: &str =
+    "INSERT INTO bursar.sidecars AS s (account, sidecar, generation, start, acknowledged, at, acting)
     VALUES ('/', $1, $2, $3, $4, $5, $6)
     ON CONFLICT (account, sidecar) DO UPDATE SET generation = excluded.generation, start = excluded.start,
         acknowledged = greatest(s.acknowledged, excluded.acknowledged), at = excluded.at,
