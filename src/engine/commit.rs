@@ -139,7 +139,7 @@ pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<R
     let charge = terms.charge(&playbook.credit, &used, call.result, call.completion)?;
     let target = chained(frame, call.id, ended.chain.as_ref(), charge);
     let mut settlement = correct(frame, ended, target, frame.limits(terms.basic));
-    settlement.caps = late_caps(frame, ended, target);
+    settlement.caps = late_caps(frame, ended, target.saturating_sub(ended.charged()));
     let corrected = Final {
         state: State::Settled,
         result: Some(call.result),
@@ -174,9 +174,8 @@ fn correct(frame: &Frame<'_>, ended: &Final, target: Credits, limits: Limits) ->
     Settlement { flows, caps: Vec::new(), debt }
 }
 
-/// A late charge counts in the windows that its reservation was made in, where they are still known.
-fn late_caps(frame: &Frame<'_>, ended: &Final, target: Credits) -> Vec<CapFlow> {
-    let more = target.saturating_sub(ended.charged());
+/// A late charge of `more` counts in the windows that its reservation was made in, where they are still known.
+pub fn late_caps(frame: &Frame<'_>, ended: &Final, more: Credits) -> Vec<CapFlow> {
     let windows = frame.windows(ended.authorized_at);
     cap::needs(&frame.contract.plan, &ended.run, ended.budget, more, &windows)
         .into_iter()

@@ -189,7 +189,11 @@ fn takes_credits(ask: &RunAsk) -> bool {
     match ask {
         RunAsk::Authorize(call) => !call.validate_only,
         RunAsk::Progress(..) => true,
-        RunAsk::Commit(..) | RunAsk::Release(..) | RunAsk::Record(_) | RunAsk::State(..) => false,
+        RunAsk::Commit(..)
+        | RunAsk::Release(..)
+        | RunAsk::Record(_)
+        | RunAsk::State(..)
+        | RunAsk::Balance(_) => false,
     }
 }
 
@@ -198,7 +202,7 @@ fn lacks(answer: &Result<RunReply, Fault>) -> bool {
     let (decision, reason) = match answer {
         Ok(RunReply::Authorize(answer)) => (answer.decision, answer.reason),
         Ok(RunReply::Progress(answer)) => (answer.decision, answer.reason),
-        Ok(RunReply::Run(_)) | Err(_) => return false,
+        Ok(RunReply::Run(_) | RunReply::Balance(_)) | Err(_) => return false,
     };
     let short = [Reason::CreditsExhausted, Reason::BasicOnly, Reason::CapReached];
     decision == Decision::Denied && reason.is_some_and(|reason| short.contains(&reason))

@@ -310,9 +310,13 @@ plans:
             let balance = account.balance(world.at, &BTreeMap::new());
             let ended: Credits = account.book.finals.values().map(|ended| ended.charged()).sum();
             let open: Credits = account.book.runs.values().map(|run| run.charged()).sum();
-            // Runs that only their sidecar knows, and that reported their progress.
-            let elsewhere: Credits =
-                account.booked.values().map(|b| crate::credit::hold::total(&b.spent) + b.debt).sum();
+            // Runs that only their sidecar knows, and that reported their progress. Where one was settled in its sidecar's
+            // silence, that is part of its charge.
+            let settled = |run, sidecar| {
+                account.book.finals.get(run).is_some_and(|ended| ended.provisional == Some(sidecar))
+            };
+            let alone = account.booked.iter().filter(|((sidecar, run), _)| !settled(run, *sidecar));
+            let elsewhere: Credits = alone.map(|(_, b)| crate::credit::hold::total(&b.spent) + b.debt).sum();
             if balance.spent + balance.debt != ended + open + elsewhere {
                 return Err(format!(
                     "account {name}: spent {} and owed {}, but charged {ended} + {open} + {elsewhere}",

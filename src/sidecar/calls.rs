@@ -243,7 +243,7 @@ impl<U: Upstream> Core<U> {
     }
 
     /// The ledger decides the whole call.
-    async fn pass(
+    pub async fn pass(
         &self,
         account: &AccountId,
         wait: Duration,
@@ -312,6 +312,6 @@ fn may_draw(ask: &RunAsk) -> bool {
     match ask {
         RunAsk::Authorize(call) => !call.validate_only,
         RunAsk::Progress(..) | RunAsk::Commit(..) | RunAsk::Record(_) => true,
-        RunAsk::Release(..) | RunAsk::State(..) => false,
+        RunAsk::Release(..) | RunAsk::State(..) | RunAsk::Balance(_) => false,
     }
 }

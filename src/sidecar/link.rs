@@ -66,6 +66,8 @@ impl<U: Upstream> Core<U> {
     /// One time in touch: ends well where it had begun well.
     async fn linked(&self) -> Result<End, LinkError> {
         let asked = self.shards.clock.clock().boottime();
+        // Reports over the connection before this one may be acknowledged while the ledger is asked.
+        let knew = self.shards.outbox.acknowledged();
         let attached = tokio::time::timeout(ATTACH_WITHIN, self.upstream.attach(&self.hello()))
             .await
             .unwrap_or_else(|_| Err(LinkError::Unreachable("no answer in time".to_owned())))?;
@@ -75,7 +77,7 @@ impl<U: Upstream> Core<U> {
         }
         let who = Sender { sidecar: self.id, epoch: attached.epoch };
         let mut told = self.upstream.watch(who).await?;
-        self.attached(&attached);
+        self.attached(&attached, knew);
         self.link.set(Standing::Up(who));
         tracing::info!(
             epoch = attached.epoch.start,
@@ -101,12 +103,13 @@ impl<U: Upstream> Core<U> {
         }
     }
 
-    fn attached(&self, attached: &Attached) {
-        if attached.acknowledged < self.shards.outbox.acknowledged() {
+    /// `knew`: what the ledger had acknowledged when it was asked.
+    fn attached(&self, attached: &Attached, knew: u64) {
+        if attached.acknowledged < knew {
             // Restored from a backup: what it lost is still in the journal, and is read again from there.
             tracing::error!(
                 knows = attached.acknowledged,
-                knew = self.shards.outbox.acknowledged(),
+                knew,
                 "the ledger knows less than it did; what is retained is sent again"
             );
             self.shards.parted.notify_one();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::tape::Tape;
+use crate::engine::account::balance::Standing;
 use crate::engine::wallet::{Here, Wallet};
 use crate::lease::Ask;
 use crate::types::{AccountId, Credits, ReservationId, Timestamp};
@@ -40,6 +41,8 @@ pub struct Slot {
     pub dirty: bool,
     /// When the ledger last said what it has left.
     pub heard_at: Timestamp,
+    /// The account's balance as the ledger last told it, and the newest record of this account then.
+    pub standing: Option<(u64, Standing)>,
     /// Runs that the ledger settles though they were asked for here, and until when that is remembered.
     elsewhere: BTreeMap<ReservationId, Timestamp>,
 }
@@ -70,6 +73,7 @@ impl Slot {
             burn: Credits::ZERO,
             dirty: false,
             heard_at: Timestamp::default(),
+            standing: None,
             elsewhere: BTreeMap::new(),
         }
     }

@@ -5,27 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admit::opened;
-use super::calls::{Came, Turn, take_in};
+use super::calls::{Came, Turn};
 use super::core::Core;
 use super::handles::{self, ToSeal};
 use super::runs::{AUTHORIZE, RECORD, next};
-use super::slot::Desk;
+use super::slot::{Desk, Slot};
 use super::upstream::Upstream;
 use crate::credit::{PoolId, Run, State};
 use crate::engine::Fault;
+use crate::engine::account::balance::Standing;
 use crate::engine::account::{RunAsk, RunReply};
 use crate::engine::answer::RunAnswer;
 use crate::engine::handle::{self, Handle};
 use crate::engine::wallet::Link;
 use crate::grpc::entitlement_api::{BalanceView, Given, ListQuestion, Lookup, Refused, RunView};
-use crate::lease::Ask;
 use crate::playbook::charge::Quantities;
 use crate::playbook::draw_order::Species;
 use crate::playbook::{Plan, Playbook};
-use crate::types::{AccountId, Credits, RequestId, ReservationId, SidecarId};
+use crate::types::{AccountId, Credits, RequestId, ReservationId, SidecarId, Timestamp};
 
 /// Figures of the ledger that are older than this are asked for anew, in microseconds.
 const FRESH_MICROS: i64 = 1_000_000;
+
+/// A balance waits for the ledger at most so long.
+const LEDGER_WITHIN: Duration = Duration::from_secs(1);
 
 /// A run that this wallet knows; its handles are sealed once no lock is held.
 struct Found {
@@ -194,31 +197,30 @@ impl<U: Upstream> Core<U> {
             .ok_or_else(|| Fault::AccountUnknown.into())
     }
 
-    /// Hears what the ledger has left, where that is in reach and the last word is not fresh.
+    /// Asks the ledger for the balance, where it is in reach and its last word is out of date.
     async fn refresh(&self, account: &AccountId, patience: Option<Duration>) {
-        let stale = self.shards.visit(account, |desk| {
-            let age = desk.here.at.micros_since(desk.slot.heard_at);
-            (age > FRESH_MICROS).then(|| desk.slot.turn())
-        });
-        let Some(Ok(Some(turn))) = stale else { return };
-        if !self.link.is_online() {
-            return;
-        }
-        let wait = patience.unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(1));
+        let wait = patience.unwrap_or(LEDGER_WITHIN).min(LEDGER_WITHIN);
         let heard = async {
+            let turn = self.shards.visit(account, |desk| desk.slot.turn())?.ok()?;
             let _held = turn.lock().await;
-            let ask = self.shards.visit(account, |desk| {
-                let wallet = &desk.slot.wallet;
-                let lease = wallet.lease.as_ref().map(|lease| (lease.lease, lease.number));
-                Ask { lease, totals: wallet.totals(), ..Ask::default() }
+            let asked = self.shards.visit(account, |desk| {
+                let slot = &*desk.slot;
+                (!is_fresh(slot, desk.here.at)).then(|| (slot.last, slot.wallet.totals()))
             });
-            let Some(Ok(ask)) = ask else { return };
-            if let Ok(Some((grant, asked_at))) = self.exchange(account, ask, wait).await {
-                let _known = self.shards.visit(account, |desk| take_in(desk, &grant, asked_at));
-            }
+            let (last, totals) = asked?.ok()??;
+            let ask = RunAsk::Balance(Box::new(totals));
+            let Ok(RunReply::Balance(standing)) = self.pass(account, wait, &ask, &[]).await else {
+                return None;
+            };
+            self.shards.visit(account, |desk| {
+                desk.slot.heard_at = standing.at;
+                desk.slot.standing = Some((last, *standing));
+            })
         };
-        // What is known already is answered where the ledger takes too long.
-        let _late = tokio::time::timeout(wait, heard).await;
+        if self.link.is_online() {
+            // What is known already is answered where the ledger takes too long.
+            let _late = tokio::time::timeout(wait, heard).await;
+        }
     }
 }
 
@@ -288,7 +290,37 @@ fn open_runs(desk: &Desk<'_, '_>, question: &ListQuestion, settler: SidecarId) -
     ids.into_iter().filter_map(|(_, id)| found(desk, id, settler)).collect()
 }
 
+/// Whether the ledger's word still holds: it is not old, and nothing has happened here since.
+fn is_fresh(slot: &Slot, at: Timestamp) -> bool {
+    let holds = |(last, _): &(u64, Standing)| *last == slot.last;
+    slot.standing.as_ref().is_some_and(holds) && at.micros_since(slot.heard_at) <= FRESH_MICROS
+}
+
+/// The balance as the ledger told it or, where it is out of reach, as far as this sidecar knows it.
 fn balance(desk: &Desk<'_, '_>) -> Option<BalanceView> {
+    let (slot, at) = (&*desk.slot, desk.here.at);
+    let own = own_balance(desk)?;
+    let Some((_, standing)) = slot.standing.as_ref().filter(|_| is_fresh(slot, at)) else { return Some(own) };
+    let told = standing.balance.clone();
+    Some(BalanceView {
+        available: told.available,
+        held: told.held,
+        spent: told.spent,
+        lapsed: told.lapsed,
+        debt: told.debt,
+        overage: told.overage,
+        by: told.by,
+        period_ends: told.period_ends,
+        caps: standing
+            .caps
+            .iter()
+            .map(|(key, counter)| (key.clone(), counter.clone(), counter.room()))
+            .collect(),
+        ..own
+    })
+}
+
+fn own_balance(desk: &Desk<'_, '_>) -> Option<BalanceView> {
     let (wallet, at) = (&desk.slot.wallet, desk.here.at);
     let contract = wallet.contract.as_ref()?;
     let mut view = BalanceView {

@@ -112,10 +112,12 @@ def ledger(directory: pathlib.Path) -> Server:
     return Server(arguments, directory / "ledger.log")
 
 
-def shared_ledger(directory: pathlib.Path, database: str, name: str, listen: str = "127.0.0.1:0") -> Server:
+def shared_ledger(
+    directory: pathlib.Path, database: str, name: str, listen: str = "127.0.0.1:0", options: tuple[str, ...] = ()
+) -> Server:
     """A ledger over a database that others share; `listen` names the address of one that comes back."""
     arguments = ["ledger", "--json", "--database", database, "--listen", listen]
-    return Server(arguments, directory / f"{name}.log")
+    return Server([*arguments, *options], directory / f"{name}.log")
 
 
 def sidecar(directory: pathlib.Path, ledger_address: str, name: str = "sidecar", options: tuple[str, ...] = ()) -> Server:

@@ -208,3 +208,19 @@ def test_a_database_that_does_not_fit_is_refused(directory):
         shown = processes.succeed("config", "show", "ledger", "--database", database.url)
         assert "postgres://" in shown and ":bursar@" not in shown
         assert ":bursar@" not in "".join(path.read_text() for path in directory.glob("*.log"))
+
+
+def test_tls_trusts_the_named_authority_alone(directory):
+    with postgresql.PostgreSQL("start", "tls") as database, postgresql.PostgreSQL("start", "tls") as other:
+        trusting = ("--database-ca", str(database.authority))
+        migrate = ("ledger", "migrate", "--database", database.url)
+        for refused, why in (((), "pg_hba.conf"), (("--database-ca", str(other.authority)), "certificate")):
+            done = processes.run(*migrate, *refused)
+            assert done.returncode != 0 and why in done.stderr, done
+        processes.succeed(*migrate, *trusting)
+        with processes.shared_ledger(directory, database.url, "tls", options=trusting) as ledger:
+            address = ledger.ready()["address"]
+            sessions = "FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'bursar'"
+            assert database.ask(f"SELECT DISTINCT ssl {sessions}") == [["t"]]
+            processes.succeed("playbook", "publish", str(PLAYBOOK), "--ledger", processes.url(address))
+            assert ledger.stop() == 0

@@ -318,7 +318,13 @@ impl Sidecar {
                     self.lease(&ask).await;
                     link = if known { Link::Asked } else { Link::Untried };
                 }
-                Step::Decide => panic!("the ledger need not decide"),
+                Step::Decide => {
+                    self.report().await;
+                    let ask = RunAsk::Authorize(Box::new(call));
+                    let decided = self.client.decide(self.who, &self.wallet.account, &ask, WAIT).await;
+                    let Ok(RunReply::Authorize(answer)) = decided else { panic!("{decided:?}") };
+                    return answer.reservation;
+                }
             }
         }
     }

@@ -97,7 +97,10 @@ impl Work<'_> {
         (left, rooms): (&mut BTreeMap<BlockId, Credits>, &mut BTreeMap<CapKey, Credits>),
         effects: &mut Effects,
     ) {
-        if let Some(booked) = self.account.booked.get(&(sidecar, run.id)) {
+        // What a settler had reported is part of what was settled in its silence; it may still have its word.
+        let ended = self.account.book.finals.get(&run.id);
+        let own = ended.is_some_and(|ended| ended.provisional == Some(sidecar));
+        if let Some(booked) = self.account.booked.get(&(sidecar, run.id)).filter(|_| !own) {
             self.give_back_charge(&booked.spent, booked.debt, effects);
             effects.superseded.push(run.id);
         }

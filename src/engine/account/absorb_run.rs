@@ -8,7 +8,8 @@ use super::work::Work;
 use crate::credit::draw::{self, Emergency, Limits};
 use crate::credit::hold::{self, Draw};
 use crate::credit::settle::PATH;
-use crate::credit::{Change, Column, Final, Flow, Place, RunEvent, ScopeKey, State};
+use crate::credit::{Change, Column, Final, Flow, Place, Reservation, RunEvent, ScopeKey, State};
+use crate::engine::commit::late_caps;
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;
 use crate::types::{BlockId, Credits, ReservationId, SidecarId};
@@ -61,41 +62,123 @@ impl Work<'_> {
     pub(super) fn absorb_run(&self, sidecar: SidecarId, run: RunEvent) -> (WalletEvent, Effects) {
         let (event, mut effects) = self.absorb_flows(sidecar, run);
         let WalletEvent::Run(run) = &event else { return (event, effects) };
-        let Change::Ended(ended) = &run.change else { return (event, effects) };
-        let own = self.account.owners.get(&run.id) == Some(&sidecar);
-        if let Some(open) = self.account.book.runs.get(&run.id).filter(|_| !own) {
-            // Two sidecars held one request: the first commit is the run's, and the other hold goes back.
-            if ended.state == State::Settled {
-                for draw in &open.held {
-                    effects.moves.push(moved(draw, Column::Held, Column::Available));
-                }
-                for hold in &open.caps {
-                    effects.counters.push((hold.key.clone(), -hold.held, Credits::ZERO));
-                }
-            } else {
-                effects.ended = None;
+        if self.account.owners.get(&run.id) == Some(&sidecar) {
+            return (event, effects);
+        }
+        let open = self.account.book.runs.get(&run.id);
+        let before = self.account.book.finals.get(&run.id);
+        match (&run.change, open, before) {
+            (Change::Ended(ended), Some(open), _) => self.meets_open(open, ended, &mut effects),
+            (Change::Ended(_), None, Some(before)) if before.provisional == Some(sidecar) => {
+                self.settlers_word(sidecar, run.id, before, &mut effects);
             }
-        } else if let Some(before) = self.account.book.finals.get(&run.id).filter(|_| !own) {
-            // An event's commit only records its result.
-            let recorded = run.flows.is_empty() && run.debt.is_zero() && before.asked.is_none();
-            let own_word = before.provisional == Some(sidecar);
-            let late = match before.state {
-                State::Released if own_word => true,
-                State::Lapsed | State::Released => ended.state == State::Settled,
-                _ => own_word && ended.state == State::Settled,
-            };
-            if late {
-                self.give_back_charge(&before.spent, before.debt, &mut effects);
-            } else if recorded {
-                let known = Final { result: ended.result, asked: ended.asked.clone(), ..(**before).clone() };
-                effects.ended = Some((run.id, Box::new(known)));
-            } else {
-                // The request was settled before, here or by another: that stands, and this is no charge.
-                self.give_back_charge(&ended.spent, ended.debt, &mut effects);
-                effects.ended = None;
+            (Change::Ended(ended), None, Some(before)) => {
+                self.meets_final(run, before, ended, &mut effects);
             }
+            (Change::Progressed { .. }, None, Some(before)) if before.provisional == Some(sidecar) => {
+                self.late_progress(sidecar, run.id, before, &mut effects);
+            }
+            _ => {}
         }
         (event, effects)
+    }
+
+    /// Two sidecars held one request: the first commit is the run's, and the other hold goes back.
+    fn meets_open(&self, open: &Reservation, ended: &Final, effects: &mut Effects) {
+        if ended.state != State::Settled {
+            effects.ended = None;
+            return;
+        }
+        for draw in &open.held {
+            effects.moves.push(moved(draw, Column::Held, Column::Available));
+        }
+        for hold in &open.caps {
+            effects.counters.push((hold.key.clone(), -hold.held, Credits::ZERO));
+        }
+    }
+
+    /// The run was settled, here or by another: that stands, unless it only lapsed or was released.
+    fn meets_final(&self, run: &RunEvent, before: &Final, ended: &Final, effects: &mut Effects) {
+        let known = effects.ended.take();
+        let late = matches!(before.state, State::Lapsed | State::Released) && ended.state == State::Settled;
+        // An event's commit only records its result.
+        let nothing = known.as_ref().is_none_or(|(_, charged)| charged.charged().is_zero());
+        let recorded = nothing && run.flows.is_empty() && run.debt.is_zero() && before.asked.is_none();
+        if late {
+            self.give_back_charge(&before.spent, before.debt, effects);
+            effects.ended = known;
+        } else if recorded {
+            let known = Final { result: ended.result, asked: ended.asked.clone(), ..before.clone() };
+            effects.ended = Some((run.id, Box::new(known)));
+        } else if let Some((_, charged)) = known {
+            self.give_back_charge(&charged.spent, charged.debt, effects);
+            self.uncount(&charged, charged.charged(), effects);
+        }
+    }
+
+    /// What was settled from its handle alone, while its settler was silent: the settler's word replaces it, but for a
+    /// release or a lapse, after which a commit counts.
+    fn settlers_word(&self, sidecar: SidecarId, id: ReservationId, before: &Final, effects: &mut Effects) {
+        let Some((_, mut ended)) = effects.ended.take() else { return };
+        let booked = self.booked(sidecar, id);
+        let (stands, goes) = if before.state == State::Settled && ended.state != State::Settled {
+            (before, &*ended)
+        } else {
+            (&*ended, before)
+        };
+        // What its settler had reported so far is part of both.
+        let mut more = goes.spent.clone();
+        let missing: Credits = booked.spent.iter().map(|draw| hold::remove(&mut more, draw)).sum();
+        let owed = goes.debt - booked.debt;
+        self.give_back_charge(&more, owed, effects);
+        self.uncount(goes, hold::total(&more) + owed, effects);
+        let mut stands = stands.clone();
+        if missing.is_positive() {
+            // It was charged less than that meanwhile.
+            let (lowered, _) = hold::last(&stands.spent, missing);
+            for draw in &lowered {
+                hold::remove(&mut stands.spent, draw);
+            }
+            let debt = effects.debt;
+            self.draw_late(missing, &mut stands.spent, effects);
+            stands.debt += effects.debt - debt;
+        }
+        stands.provisional = None;
+        *ended = stands;
+        effects.ended = Some((id, ended));
+    }
+
+    /// Progress that was acknowledged before the run was settled elsewhere, and is heard after: part of that charge.
+    fn late_progress(&self, sidecar: SidecarId, id: ReservationId, before: &Final, effects: &mut Effects) {
+        let Some((_, now)) = &effects.booked else { return };
+        let booked = self.booked(sidecar, id);
+        let (mut own, mut fresh) = (before.spent.clone(), now.spent.clone());
+        for draw in &booked.spent {
+            hold::remove(&mut own, draw);
+            hold::remove(&mut fresh, draw);
+        }
+        let more = now.debt - booked.debt;
+        let again = hold::total(&fresh) + more;
+        let owed = again.min(before.debt - booked.debt);
+        let (twice, _) = hold::last(&own, again - owed);
+        let mut known = Final { debt: before.debt + more - owed, ..before.clone() };
+        for draw in &twice {
+            hold::remove(&mut known.spent, draw);
+        }
+        for draw in fresh {
+            hold::add(&mut known.spent, draw);
+        }
+        self.give_back_charge(&twice, owed, effects);
+        self.uncount(before, hold::total(&twice) + owed, effects);
+        effects.ended = Some((id, Box::new(known)));
+    }
+
+    /// Takes `amount` of a charge that is given back out of the caps that it was counted in.
+    fn uncount(&self, ended: &Final, amount: Credits, effects: &mut Effects) {
+        let Some(frame) = self.frame().filter(|_| amount.is_positive()) else { return };
+        for flow in late_caps(&frame, ended, amount) {
+            effects.counters.push((flow.key, Credits::ZERO, -flow.amount));
+        }
     }
 
     /// Undoes a charge that another replaces.

@@ -177,7 +177,9 @@ impl Account {
         self.book.apply(event, keep);
         if !self.book.runs.contains_key(&id) {
             self.owners.remove(&id);
-            self.booked.retain(|(_, other), _| *other != id);
+            // Its settler's word may still come, and counts from there.
+            let settler = self.book.finals.get(&id).and_then(|ended| ended.provisional);
+            self.booked.retain(|(sidecar, other), _| *other != id || settler == Some(*sidecar));
         }
         if let (Some(run), false) = (self.book.runs.get_mut(&id), debt.is_zero()) {
             run.debt += debt;

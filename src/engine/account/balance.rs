@@ -2,27 +2,51 @@
 
 use std::collections::BTreeMap;
 
+use minicbor::{Decode, Encode};
+
 use super::state::Account;
+use crate::credit::{CapKey, Counter, ScopeKey};
 use crate::lease::LeaseTotals;
 use crate::playbook::draw_order::Species;
 use crate::types::{Credits, Money, SidecarId, Timestamp};
 
 /// A balance, by what can be done with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Balance {
     /// What a run could still be authorised for, last resorts excepted.
+    #[n(0)]
     pub available: Credits,
     /// What runs hold.
+    #[n(1)]
     pub held: Credits,
     /// Since the subscription.
+    #[n(2)]
     pub spent: Credits,
+    #[n(3)]
     pub lapsed: Credits,
+    #[n(4)]
     pub debt: Credits,
     /// Available, by species.
+    #[n(5)]
     pub by: BTreeMap<Species, Credits>,
     /// Spent from overage.
+    #[n(6)]
     pub overage: Credits,
+    #[n(7)]
     pub period_ends: Timestamp,
+}
+
+/// A balance with its caps, as a sidecar is told.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Standing {
+    #[n(0)]
+    pub balance: Balance,
+    /// Each counter with what runs hold and have spent of it; what is merely leased counts as free.
+    #[n(1)]
+    pub caps: Vec<(CapKey, Counter)>,
+    /// The ledger's clock.
+    #[n(2)]
+    pub at: Timestamp,
 }
 
 impl Account {
@@ -68,6 +92,25 @@ impl Account {
             }
         }
         balance
+    }
+
+    /// What runs use of each cap, by each lease's running totals as last heard. A root's own budget ends with it.
+    pub fn caps(&self, at: Timestamp) -> Vec<(CapKey, Counter)> {
+        let counts = |key: &CapKey, counter: &Counter| {
+            counter.ends_at.is_none_or(|end| end > at)
+                && !matches!(&key.scope, ScopeKey::Root(root) if !self.book.families.contains_key(root))
+        };
+        let known = self.book.counters.iter().filter(|(key, counter)| counts(key, counter));
+        let used = |(key, counter): (&CapKey, &Counter)| {
+            let mut counter = counter.clone();
+            for lease in self.leases.values() {
+                counter.held -= lease.rooms.get(key).copied().unwrap_or_default();
+                let told = lease.totals.caps.iter().find(|(told, _)| told == key);
+                counter.held += told.map(|(_, total)| total.held).unwrap_or_default();
+            }
+            (key.clone(), counter)
+        };
+        known.map(used).collect()
     }
 
     /// Overage since the subscription: credits, and what they cost.

@@ -1,7 +1,10 @@
 //! Runs that the account itself settles: promoted ones, unknown handles, and those that name a run settled here.
 
+use std::collections::BTreeMap;
+
 use minicbor::{Decode, Encode};
 
+use super::balance::Standing;
 use super::entry::Booked;
 use super::work::Work;
 use crate::credit::{Final, State};
@@ -14,6 +17,7 @@ use crate::engine::handle::Handle;
 use crate::engine::progress::progress;
 use crate::engine::record;
 use crate::engine::release::release;
+use crate::lease::LeaseTotals;
 use crate::types::{ReservationId, SidecarId};
 
 /// A call that a sidecar passes on; with its handle, where one was given.
@@ -31,6 +35,9 @@ pub enum RunAsk {
     Record(#[n(0)] Box<Record>),
     #[n(5)]
     State(#[n(0)] ReservationId, #[n(1)] Option<Box<Handle>>),
+    /// The account's balance; with what runs hold of the asker's lease.
+    #[n(6)]
+    Balance(#[n(0)] Box<LeaseTotals>),
 }
 
 /// What the account answers.
@@ -42,6 +49,8 @@ pub enum RunReply {
     Progress(#[n(0)] Box<ProgressAnswer>),
     #[n(2)]
     Run(#[n(0)] Box<RunAnswer>),
+    #[n(3)]
+    Balance(#[n(0)] Box<Standing>),
 }
 
 impl Work<'_> {
@@ -55,7 +64,16 @@ impl Work<'_> {
             RunAsk::Release(call, handle) => self.release(call, handle.as_deref(), asking).map(run),
             RunAsk::Record(call) => self.record(call, asking).map(run),
             RunAsk::State(id, handle) => self.state(*id, handle.as_deref()).map(run),
+            RunAsk::Balance(totals) => {
+                self.hear_totals(asking, (**totals).clone());
+                Ok(RunReply::Balance(Box::new(self.standing())))
+            }
         }
+    }
+
+    fn standing(&self) -> Standing {
+        let (account, at) = (&self.account, self.at);
+        Standing { balance: account.balance(at, &BTreeMap::new()), caps: account.caps(at), at }
     }
 
     fn authorize(&mut self, call: &Authorize, force: bool) -> Result<AuthorizeAnswer, Fault> {
@@ -96,10 +114,11 @@ impl Work<'_> {
         let provisional = (handle.settler != asking).then_some(handle.settler);
         let known = Final { provisional, ..self.known(handle) };
         let frame = self.frame().ok_or_else(unsubscribed)?;
-        let Outcome::Done(estimate, _) = late(&frame, call, &known)? else {
+        let Outcome::Done(estimate, counted) = late(&frame, call, &known)? else {
             return Err(Fault::ReservationUnknown(call.id));
         };
-        self.unseal_for(handle.settler, estimate.charged);
+        let counted = counted.map(|event| event.caps).unwrap_or_default();
+        self.unseal_for(handle.settler, estimate.charged, &counted);
         let frame = self.frame().ok_or_else(unsubscribed)?;
         match late(&frame, call, &known)? {
             Outcome::Done(answer, event) => {

@@ -7,7 +7,7 @@ use crate::credit::cap::Need;
 use crate::credit::draw::{self, Drawn, Limits};
 use crate::credit::hold::Draw;
 use crate::credit::settle::PATH;
-use crate::credit::{Block, CapKey};
+use crate::credit::{Block, CapFlow, CapKey};
 use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals, Room, sizing};
 use crate::playbook::draw_order::Species;
 use crate::types::amount::AMOUNT_MAX;
@@ -303,21 +303,29 @@ impl Work<'_> {
         }
     }
 
-    /// Frees what a seal holds of `amount`, for a commit of a run that an unclean stop lost sight of.
-    pub(super) fn unseal_for(&mut self, sidecar: SidecarId, amount: Credits) {
+    /// Frees what a seal holds for a commit of a run that an unclean stop lost sight of: `amount` of its credits, and the
+    /// room that the commit is counted in anew.
+    pub(super) fn unseal_for(&mut self, sidecar: SidecarId, amount: Credits, counted: &[CapFlow]) {
+        let seals = || self.account.seals.iter().filter(|seal| seal.sidecar == sidecar);
         let mut left = amount;
         let mut slices: Vec<(BlockId, Credits)> = Vec::new();
-        for seal in self.account.seals.iter().filter(|seal| seal.sidecar == sidecar) {
-            for (block, sealed) in &seal.slices {
-                let part = (*sealed).min(left);
-                if part.is_positive() {
-                    slices.push((*block, part));
-                    left -= part;
-                }
+        for (block, sealed) in seals().flat_map(|seal| &seal.slices) {
+            let part = (*sealed).min(left);
+            if part.is_positive() {
+                slices.push((*block, part));
+                left -= part;
             }
         }
-        if !slices.is_empty() {
-            self.emit(What::Unsealed { sidecar, slices, rooms: Vec::new() });
+        let mut rooms: Vec<(CapKey, Credits)> = Vec::new();
+        for flow in counted {
+            let sealed: Credits = seals().filter_map(|seal| seal.rooms.get(&flow.key).copied()).sum();
+            let part = sealed.min(flow.amount);
+            if part.is_positive() {
+                rooms.push((flow.key.clone(), part));
+            }
+        }
+        if !slices.is_empty() || !rooms.is_empty() {
+            self.emit(What::Unsealed { sidecar, slices, rooms });
         }
     }
 }
