@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 use crate::credit::hold::{self, Draw};
 use crate::credit::{Decision, Final, Reason, Reservation, State};
 use crate::playbook::draw_order::Species;
+use crate::playbook::overage::Link;
 use crate::types::{Credits, Name, ReservationId, Timestamp};
 
 /// What follows the credits of a plan once they are used up.
@@ -17,6 +18,17 @@ pub enum Next {
     Degrade,
     #[n(2)]
     Overage,
+}
+
+impl Next {
+    /// What a plan's overage chain begins with.
+    pub fn after(chain: &[Link]) -> Self {
+        match chain.first() {
+            None => Self::Deny,
+            Some(Link::Soft { .. }) => Self::Overage,
+            Some(Link::Degraded { .. }) => Self::Degrade,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

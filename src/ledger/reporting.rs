@@ -75,18 +75,9 @@ impl<S: LedgerStore> Ledger<S> {
         {
             shares.entry(account).or_default().totals = Some(totals);
         }
-        let mut ticket = before.ticket;
-        let mut absorbing = tokio::task::JoinSet::new();
-        for (account, share) in shares {
-            let ledger = self.clone();
-            absorbing.spawn(async move { ledger.absorbed(who, account, share).await });
-        }
-        for absorbed in absorbing.join_all().await {
-            // What was not taken of one account is repeated with the whole report.
-            let (through, kept) = absorbed?;
-            ticket = ticket.max(through);
-            unapplied.extend(kept);
-        }
+        let (through, kept) = self.absorbed_all(who, shares).await?;
+        let mut ticket = before.ticket.max(through);
+        unapplied.extend(kept);
         if !unapplied.is_empty() {
             self.store.keep(unapplied).await.map_err(store_error)?;
         }
@@ -149,6 +140,27 @@ impl<S: LedgerStore> Ledger<S> {
             );
         }
         Ok(worked.ticket)
+    }
+
+    /// Applies a report, its accounts beside each other. Answers what makes it durable, and records that can't be applied.
+    async fn absorbed_all(
+        &self,
+        who: Sender,
+        shares: BTreeMap<AccountId, Share>,
+    ) -> Result<(Ticket, Vec<Unapplied>), LedgerError> {
+        let mut absorbing = tokio::task::JoinSet::new();
+        for (account, share) in shares {
+            let ledger = self.clone();
+            absorbing.spawn(async move { ledger.absorbed(who, account, share).await });
+        }
+        let (mut ticket, mut unapplied) = (Ticket::default(), Vec::new());
+        for absorbed in absorbing.join_all().await {
+            // What was not taken of one account is repeated with the whole report.
+            let (through, kept) = absorbed?;
+            ticket = ticket.max(through);
+            unapplied.extend(kept);
+        }
+        Ok((ticket, unapplied))
     }
 
     /// Applies what a report says of one account. Answers what makes it durable, and records that can't be applied.

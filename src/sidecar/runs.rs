@@ -21,7 +21,6 @@ use crate::grpc::entitlement_api::{
 };
 use crate::grpc::lease_client::NamedRun;
 use crate::playbook::Mode;
-use crate::playbook::overage;
 use crate::types::{AccountId, Credits, ReservationId, SidecarId, Timestamp};
 
 /// The operations whose request ids make a reservation's id.
@@ -386,18 +385,9 @@ fn about(desk: &Desk<'_, '_>, version: u32) -> About {
         .sum();
     About {
         remaining: idle + wallet.rest.balance,
-        next: next(&contract.plan.overage),
+        next: Next::after(&contract.plan.overage),
         enforced: contract.plan.mode == Mode::Enforce,
         version,
-    }
-}
-
-/// What follows the credits of a plan.
-pub fn next(chain: &[overage::Link]) -> Next {
-    match chain.first() {
-        None => Next::Deny,
-        Some(overage::Link::Soft { .. }) => Next::Overage,
-        Some(overage::Link::Degraded { .. }) => Next::Degrade,
     }
 }
 

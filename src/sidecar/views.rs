@@ -8,14 +8,14 @@ use super::admit::opened;
 use super::calls::{Came, Turn};
 use super::core::Core;
 use super::handles::{self, ToSeal};
-use super::runs::{AUTHORIZE, RECORD, next};
+use super::runs::{AUTHORIZE, RECORD};
 use super::slot::{Desk, Slot};
 use super::upstream::Upstream;
 use crate::credit::{PoolId, Run, State};
 use crate::engine::Fault;
 use crate::engine::account::balance::Standing;
 use crate::engine::account::{RunAsk, RunReply};
-use crate::engine::answer::RunAnswer;
+use crate::engine::answer::{Next, RunAnswer};
 use crate::engine::handle::{self, Handle};
 use crate::engine::wallet::Link;
 use crate::grpc::entitlement_api::{BalanceView, Given, ListQuestion, Lookup, Refused, RunView};
@@ -333,7 +333,7 @@ fn own_balance(desk: &Desk<'_, '_>) -> Option<BalanceView> {
         by: BTreeMap::new(),
         period_ends: contract.period_ends,
         caps: Vec::new(),
-        next: next(&contract.plan.overage),
+        next: Next::after(&contract.plan.overage),
         plan: contract.plan.clone(),
         at,
         as_of: desk.slot.heard_at,
