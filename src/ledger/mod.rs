@@ -12,6 +12,8 @@
 //! | `figures` | an account in figures, for the store's own checks |
 //! | `news` | what processes of one ledger tell each other |
 //! | `time` | the ledger's clock |
+//! | `fetching` | runs that another sidecar settles |
+//! | `learning` | a ledger that was restored from a backup |
 //! | `leasing` | leases, decisions, recalls |
 //! | `reporting` | records of sidecars, each applied once |
 //! | `writes` | what administrators and pricing teams write |
@@ -27,9 +29,11 @@
 
 mod api;
 pub mod embedded;
+mod fetching;
 mod figures;
 mod job;
 mod lane;
+mod learning;
 mod leasing;
 pub mod news;
 pub mod postgres;

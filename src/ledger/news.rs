@@ -8,15 +8,16 @@ use std::time::Duration;
 use minicbor::{Decode, Encode};
 use tokio::sync::{mpsc, oneshot};
 
+use super::learning::Life;
 use super::record::Known;
 use super::service::Ledger;
 use super::shelf::Shelf;
 use super::slot::Slot;
 use super::store::{LedgerStore, StoreError};
 use crate::grpc::ledger_api::{Change, Sender};
-use crate::lease::AccountTerms;
+use crate::lease::{AccountTerms, Acting};
 use crate::runtime::Backoff;
-use crate::types::{AccountId, Epoch, SidecarId};
+use crate::types::{AccountId, Epoch, ReservationId, SidecarId, Timestamp};
 
 /// A shared store is asked for news this often: what a recall waits at most, besides the way to the store.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -70,10 +71,30 @@ pub enum News {
         sidecar: SidecarId,
         #[n(1)]
         epoch: Epoch,
+        #[n(2)]
+        acting: Option<Acting>,
     },
     /// A playbook was published.
     #[n(4)]
     Published(#[n(0)] u32),
+    /// The ledger was restored from a backup: a new generation of it learns until then.
+    #[n(5)]
+    Renewed {
+        #[n(0)]
+        generation: u32,
+        #[n(1)]
+        learning_until: Option<Timestamp>,
+    },
+    /// Runs of an account are wanted of their settler. The number of the news counts with recalls.
+    #[n(6)]
+    Promote {
+        #[n(0)]
+        account: AccountId,
+        #[n(1)]
+        sidecar: SidecarId,
+        #[n(2)]
+        runs: Vec<ReservationId>,
+    },
 }
 
 /// News on their way to the store.
@@ -151,9 +172,20 @@ impl<S: LedgerStore> Ledger<S> {
                 });
                 slot.bell.notify_waiters();
             }
-            News::Attached { sidecar, epoch } => {
-                self.sidecars.found(Known { sidecar, epoch, at: self.clock.now(), acknowledged: None });
+            News::Attached { sidecar, epoch, acting } => {
+                let at = self.clock.now();
+                self.sidecars.found(Known { sidecar, epoch, at, acknowledged: None, acting });
                 self.watchers.end_earlier(Sender { sidecar, epoch });
+            }
+            News::Promote { account, sidecar, runs } => {
+                let told =
+                    self.watchers.tell(sidecar, Change::Promote { number, account: account.clone(), runs });
+                if S::SHARED && told {
+                    self.slot_of(&account).with(|state| state.recalled = Some(number));
+                }
+            }
+            News::Renewed { generation, learning_until } => {
+                self.take_life(Life { generation, learning_until })
             }
             News::Published(version) => {
                 if version > self.shelf().newest() {
@@ -174,6 +206,9 @@ impl<S: LedgerStore> Ledger<S> {
             return Ok(());
         }
         let foundation = self.store.foundation().await?;
+        if let Some(identity) = foundation.identity {
+            self.take_life(Life::of(identity));
+        }
         let newest = foundation.playbooks.last().map_or(0, |published| published.version);
         if newest <= self.shelf().newest() {
             return Ok(());
@@ -269,9 +304,9 @@ impl<S: LedgerStore> Ledger<S> {
         own: &mut std::collections::BTreeMap<u64, oneshot::Sender<u64>>,
     ) -> u64 {
         if heard.last < last {
-            tracing::warn!(from = last, to = heard.last, "the database was set back: sidecars attach again");
-            self.watchers.end_all();
+            tracing::error!(from = last, to = heard.last, "the database was set back while this process ran");
             own.clear();
+            self.was_set_back();
             return heard.last;
         }
         let first = heard.news.first().map_or(last + 1, |(number, _)| *number);

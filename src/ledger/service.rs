@@ -9,6 +9,7 @@ use anyhow::Context;
 use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
+use super::learning::{Learning, Life};
 use super::news::Telling;
 use super::record::Identity;
 use super::shelf::Shelf;
@@ -46,7 +47,9 @@ pub struct Ledger<S>(Arc<Inner<S>>);
 pub struct Inner<S> {
     pub(super) store: S,
     pub(super) clock: LedgerTime,
-    pub(super) identity: Identity,
+    /// The accounts' keys are derived from it.
+    pub(super) secret: [u8; 32],
+    pub(super) learning: Learning,
     pub(super) accounts: RwLock<BTreeMap<AccountId, Arc<Slot>>>,
     /// Accounts are opened one after the other.
     pub(super) opening: tokio::sync::Mutex<()>,
@@ -132,7 +135,8 @@ impl<S: LedgerStore> Ledger<S> {
         let ledger = Self(Arc::new(Inner {
             store,
             clock,
-            identity,
+            secret: identity.secret,
+            learning: Learning::new(Life::of(identity)),
             accounts: RwLock::new(accounts),
             opening: tokio::sync::Mutex::new(()),
             shelf: RwLock::new(Arc::new(shelf)),
@@ -245,7 +249,7 @@ impl<S: LedgerStore> Ledger<S> {
 
     /// The account's own key for handles and reservation ids; it never changes.
     pub(super) fn key(&self, account: &AccountId) -> HandleKey {
-        let mut hasher = blake3::Hasher::new_keyed(&self.identity.secret);
+        let mut hasher = blake3::Hasher::new_keyed(&self.secret);
         hasher.update(b"handles of an account\0").update(account.as_str().as_bytes());
         HandleKey { id: KEY_ID, secret: *hasher.finalize().as_bytes() }
     }
@@ -274,7 +278,7 @@ impl<S: LedgerStore> Ledger<S> {
 fn drawn() -> anyhow::Result<Identity> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).context("the machine has no randomness to draw the ledger's secret from")?;
-    Ok(Identity { secret, generation: 1 })
+    Ok(Identity { secret, generation: 1, learning_until: None })
 }
 
 fn latest(foundation: &Foundation) -> Timestamp {

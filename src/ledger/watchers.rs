@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::grpc::ledger_api::{Change, Sender};
-use crate::lease::AccountTerms;
+use crate::lease::{AccountTerms, Acting};
 use crate::types::{AccountId, SidecarId};
 
 /// Changes that wait for one sidecar. One that is further behind has its watch ended: it attaches again and hears
@@ -29,6 +29,8 @@ pub struct Watchers {
 #[derive(Debug)]
 struct Watcher {
     who: Sender,
+    /// It hears nothing of other accounts.
+    acting: Arc<Acting>,
     channel: mpsc::Sender<Change>,
     /// Which entry the terms of each account were told of: nobody hears older terms last.
     told: HashMap<AccountId, u64>,
@@ -43,14 +45,18 @@ impl Watchers {
     }
 
     /// Begins a watch; an earlier one of the same sidecar ends. `None` where too many watch.
-    pub fn begin(&self, who: Sender) -> Option<(mpsc::Sender<Change>, mpsc::Receiver<Change>)> {
+    pub fn begin(
+        &self,
+        who: Sender,
+        acting: Arc<Acting>,
+    ) -> Option<(mpsc::Sender<Change>, mpsc::Receiver<Change>)> {
         let mut watching = self.watching.lock();
         watching.retain(|_, watcher| !watcher.channel.is_closed());
         if watching.len() >= WATCHERS_MAX && !watching.contains_key(&who.sidecar) {
             return None;
         }
         let (sender, receiver) = mpsc::channel(CHANGES_MAX);
-        let watcher = Watcher { who, channel: sender.clone(), told: HashMap::new(), sent: 0 };
+        let watcher = Watcher { who, acting, channel: sender.clone(), told: HashMap::new(), sent: 0 };
         watching.insert(who.sidecar, watcher);
         Some((sender, receiver))
     }
@@ -81,6 +87,16 @@ impl Watchers {
     fn tell_if(&self, sidecar: SidecarId, change: Change, due: impl FnOnce(&mut Watcher) -> bool) -> bool {
         let mut watching = self.watching.lock();
         let Some(watcher) = watching.get_mut(&sidecar) else { return false };
+        let account = match &change {
+            Change::Terms(account, _)
+            | Change::Unknown(account)
+            | Change::Recall { account, .. }
+            | Change::Promote { account, .. } => Some(account),
+            Change::Playbook { .. } => None,
+        };
+        if account.is_some_and(|account| !watcher.acting.accounts.have(account)) {
+            return false;
+        }
         if !due(watcher) {
             return true;
         }
@@ -88,6 +104,10 @@ impl Watchers {
             watcher.sent += 1;
             return true;
         }
+        Self::dropped(&mut watching, sidecar)
+    }
+
+    fn dropped(watching: &mut HashMap<SidecarId, Watcher>, sidecar: SidecarId) -> bool {
         tracing::warn!(%sidecar, "a sidecar reads its watch too slowly, or is gone: the watch is ended");
         watching.remove(&sidecar);
         false
@@ -152,8 +172,8 @@ mod tests {
         let watchers = Watchers::new(0);
         let change = Change::Unknown(AccountId::parse("a").unwrap());
         assert!(!watchers.tell(who(1).sidecar, change.clone()));
-        let mut first = watchers.begin(who(1)).unwrap().1;
-        let mut second = watchers.begin(who(2)).unwrap().1;
+        let mut first = watchers.begin(who(1), Arc::default()).unwrap().1;
+        let mut second = watchers.begin(who(2), Arc::default()).unwrap().1;
         assert_eq!(first.recv().await, None);
         assert!(watchers.tell(who(1).sidecar, change.clone()));
         assert_eq!(second.recv().await, Some(change));
@@ -166,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_one_is_dropped() {
         let watchers = Watchers::new(0);
-        let mut slow = watchers.begin(who(1)).unwrap().1;
+        let mut slow = watchers.begin(who(1), Arc::default()).unwrap().1;
         let change = Change::Unknown(AccountId::parse("a").unwrap());
         for _ in 0..CHANGES_MAX {
             assert!(watchers.tell(who(1).sidecar, change.clone()));

@@ -181,6 +181,7 @@ impl World {
             completion,
             verified: keys.flag("verified")?,
             request_id: keys.request_id()?,
+            provisional: None,
         })
     }
 

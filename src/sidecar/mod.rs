@@ -13,6 +13,7 @@
 //! | `shard`, `slot` | the accounts in memory; one of them |
 //! | `tape`, `entry`, `outbox` | where events go: the journal, what it holds, what the ledger is still to be told |
 //! | `link` | staying in touch with the ledger |
+//! | `past` | a ledger that was restored from a backup |
 //! | `reports` | what the ledger is told |
 //! | `timers` | what time does: lapses, promotions, renewals |
 //! | `settle` | the same under a test's clock, in debug builds |
@@ -29,6 +30,7 @@ mod handles;
 mod ids;
 mod link;
 mod outbox;
+mod past;
 pub mod process;
 mod recover;
 mod reports;

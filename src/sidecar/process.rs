@@ -17,6 +17,7 @@ use crate::grpc::LeaseClient;
 use crate::grpc::entitlement::{ENTITLEMENT_SERVICE, services};
 use crate::grpc::health::{Health, UPSTREAM};
 use crate::grpc::listen::{Addresses, Listeners, Listening, Services};
+use crate::lease::Acting;
 #[cfg(debug_assertions)]
 use crate::runtime::test_clock::TestClock;
 use crate::runtime::{Backoff, BootId, Clock, LedgerClock, Shutdown, Stopper};
@@ -127,6 +128,7 @@ fn opening(config: &SidecarConfig, engine: Engine, clock: Clock) -> Opening {
             ..Limits::default()
         },
         outbox_bytes_max: config.outbox_bytes_max,
+        acting: Acting { identity: config.label.clone(), accounts: config.accounts.clone() },
         keeping: Keeping { retain: config.retain, bytes_max: config.retain_bytes_max },
         clock,
         boot: boot.ok(),
@@ -317,6 +319,10 @@ async fn farewell<U: Upstream>(core: Arc<Core<U>>, tasks: Tasks, within: Duratio
     }
     if tokio::time::timeout(within, told(&core)).await.is_err() {
         tracing::warn!("not every record is at the ledger yet; the next start reports the rest");
+    }
+    if let Some(who) = core.link.sender() {
+        // A ledger that is restored before the next start is known by what it has acknowledged till now.
+        core.note_attached(who.epoch);
     }
     tasks.stop().await;
     close(core).await.context("the journal did not close; the next start finds an unclean stop")

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::upstream::Upstream;
-use crate::grpc::lease_client::{LinkError, Sender};
+use crate::grpc::lease_client::{LinkError, Report, Sender};
 use crate::lease::LeaseTotals;
 use crate::runtime::{Backoff, Shutdown};
 use crate::types::AccountId;
@@ -75,7 +75,8 @@ impl<U: Upstream> Core<U> {
         let recalled = std::mem::take(&mut *self.recalled.lock());
         accounts.extend(recalled.iter().cloned());
         accounts.extend(self.shards.take_dirty(TOTALS_MAX));
-        if batch.records.is_empty() && accounts.is_empty() {
+        let recounts = if batch.records.is_empty() { self.recounts() } else { Vec::new() };
+        if batch.records.is_empty() && accounts.is_empty() && recounts.is_empty() {
             return Ok(false);
         }
         let totals: Vec<(AccountId, LeaseTotals)> = accounts
@@ -90,10 +91,15 @@ impl<U: Upstream> Core<U> {
                 Some((account, told?.ok()??))
             })
             .collect();
-        let more = !batch.records.is_empty();
-        let acknowledged = self.upstream.report(who, batch.records, totals).await?;
+        let more = !batch.records.is_empty() || !recounts.is_empty();
+        let acknowledged = outbox.acknowledged();
+        let report = Report { records: batch.records, totals, recounts: recounts.clone(), acknowledged };
+        let acknowledged = self.upstream.report(who, report).await?;
         self.pulse.reports.fetch_add(1, Ordering::Relaxed);
         self.acknowledge(acknowledged);
+        if !recounts.is_empty() {
+            self.counted(who.epoch.generation, &recounts);
+        }
         Ok(more)
     }
 }

@@ -58,6 +58,8 @@ pub struct Shards {
     pub start: u64,
     /// Rung once memory and journal have parted: only reading the journal again helps.
     pub parted: Notify,
+    /// Rung when a lease is to be renewed, or more is to be asked for.
+    pub renewing: Notify,
 }
 
 impl Shards {
@@ -78,6 +80,7 @@ impl Shards {
             clock,
             start,
             parted: Notify::new(),
+            renewing: Notify::new(),
         }
     }
 
@@ -133,7 +136,11 @@ impl Shards {
             if slot.due <= here.at && self.clock.is_learned() {
                 renew = slot.pass_time(here, &mut tape);
             }
-            f(&mut Desk { slot, here, tape: &mut tape })
+            let done = f(&mut Desk { slot, here, tape: &mut tape });
+            if !slot.renewing && slot.wallet.wants_more(here.at) {
+                (slot.renewing, renew) = (true, true);
+            }
+            done
         }));
         let (written, told, failed) = (tape.written, tape.told, tape.failed);
         slot.told = told.unwrap_or(slot.told);
@@ -146,6 +153,7 @@ impl Shards {
         }
         if renew {
             shard.renewals.push(account.clone());
+            self.renewing.notify_one();
         }
         let done = match done {
             Ok(done) => done,

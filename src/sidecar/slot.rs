@@ -35,7 +35,7 @@ pub struct Slot {
     pub due: Timestamp,
     /// The earliest timer that is set for it.
     pub scheduled: Timestamp,
-    /// A request for more time is under way.
+    /// A request for more time, or for more credits ahead of need, is under way.
     pub renewing: bool,
     /// Use that an ask was to tell and that no answer came to.
     pub burn: Credits,

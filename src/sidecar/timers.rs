@@ -41,6 +41,7 @@ impl<U: Upstream> Core<U> {
             tokio::select! {
                 () = shutdown.requested() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.shards.renewing.notified() => {}
             }
         }
     }
@@ -82,8 +83,10 @@ impl<U: Upstream> Core<U> {
         let turn = turn?;
         let _held = turn.lock().await;
         let ask = self.shards.visit(account, |desk| {
-            desk.slot.wallet.lease.as_ref()?;
-            let mut ask = desk.slot.wallet.renewal();
+            let wallet = &mut desk.slot.wallet;
+            wallet.lease.as_ref()?;
+            let more = wallet.wants_more(desk.here.at);
+            let mut ask = if more { wallet.growth() } else { wallet.renewal() };
             ask.burn += std::mem::take(&mut desk.slot.burn);
             Some(ask)
         });

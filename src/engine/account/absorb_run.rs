@@ -11,6 +11,7 @@ use crate::credit::settle::PATH;
 use crate::credit::{Change, Column, Final, Flow, Place, Reservation, RunEvent, ScopeKey, State};
 use crate::engine::commit::late_caps;
 use crate::lease::WalletEvent;
+use crate::lease::recount::charges;
 use crate::types::{BlockId, Credits, ReservationId, SidecarId};
 
 /// Who holds credits of a flow, seen from the account.
@@ -188,6 +189,7 @@ impl Work<'_> {
 
     fn absorb_flows(&self, sidecar: SidecarId, mut run: RunEvent) -> (WalletEvent, Effects) {
         let mut effects = Effects { debt: run.debt, ..Effects::default() };
+        let named: Vec<(BlockId, Credits)> = charges(&run).collect();
         let booked = self.booked(sidecar, run.id);
         let mut purse = Purse { lease: self.out(sidecar), runs: BTreeMap::new(), spent: booked.spent };
         let others = run.flows.iter().flat_map(|flow| [flow.from, flow.to]).filter_map(|place| match place {
@@ -229,6 +231,7 @@ impl Work<'_> {
             }
         }
         run.flows = flows;
+        effects.charged = beyond(named, charges(&run));
         self.absorb_caps(sidecar, &run, &mut effects);
         if late.is_positive() {
             self.draw_late(late, &mut purse.spent, &mut effects);
@@ -337,6 +340,18 @@ fn from(draws: &mut Vec<Draw>, whole: Draw) -> Vec<Draw> {
         parts.push(other);
     }
     parts
+}
+
+/// What was named beyond what is shown, by block.
+fn beyond(
+    named: Vec<(BlockId, Credits)>,
+    shown: impl Iterator<Item = (BlockId, Credits)>,
+) -> Vec<(BlockId, Credits)> {
+    let mut beyond: BTreeMap<BlockId, Credits> = BTreeMap::new();
+    for (block, amount) in named.into_iter().chain(shown.map(|(block, amount)| (block, -amount))) {
+        *beyond.entry(block).or_default() += amount;
+    }
+    beyond.into_iter().filter(|(_, amount)| !amount.is_zero()).collect()
 }
 
 fn column(holder: Holder) -> Column {

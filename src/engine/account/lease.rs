@@ -112,8 +112,9 @@ impl Work<'_> {
         let emergency = self.emergency_share(sidecar);
         // A lease that brings nothing is no lease; a renewal of one in hand is.
         let keeps = self.account.leases.contains_key(&sidecar);
-        let number = grants + 1;
-        if keeps || !slices.is_empty() || !rooms.is_empty() {
+        let issued = keeps || !slices.is_empty() || !rooms.is_empty();
+        let number = if issued { grants + 1 } else { 0 };
+        if issued {
             self.emit(What::Leased(Box::new(LeaseEntry {
                 sidecar,
                 lease: id,
@@ -285,7 +286,7 @@ impl Work<'_> {
         Some((parts.iter().map(|(credits, _)| *credits).sum(), until))
     }
 
-    fn lasts(&self) -> i64 {
+    pub(super) fn lasts(&self) -> i64 {
         self.account.contract.as_ref().map_or(60_000_000, |c| c.plan.offline.lease.approximate_micros())
     }
 
