@@ -30,7 +30,7 @@ pub const RECORD: &str = "record";
 /// Stands for the ledger itself where a run's settler is named.
 const LEDGER: SidecarId = SidecarId([0; 16]);
 
-/// How long a record that the ledger booked is remembered here, in microseconds: an hour, as long as records are kept.
+/// How long a record or event that the ledger booked is remembered here, in microseconds: an hour, as long as records are kept.
 const RECORD_MICROS: i64 = 3_600_000_000;
 
 /// A decision, with what the answer tells besides. Boxed on its way out of the wallet: it is passed through many hands.
@@ -80,7 +80,8 @@ impl<U: Upstream> Core<U> {
             Came::Ledger(RunReply::Authorize(answer)) => {
                 let times = (answer.as_of, answer.expires_at.unwrap_or(answer.as_of));
                 if answer.reservation.is_some() {
-                    self.elsewhere(account, id, times.1).await?;
+                    let until = answer.expires_at.unwrap_or(answer.as_of.plus_micros(RECORD_MICROS));
+                    self.elsewhere(account, id, until).await?;
                 }
                 let made = made.filter(|_| answer.reservation.is_some());
                 let handle = made.and_then(|(call, _)| {
