@@ -126,11 +126,13 @@ impl Watchers {
     }
 
     /// Whether a watch is still to be told what it may have missed.
+    #[cfg(debug_assertions)]
     pub fn is_beginning(&self) -> bool {
         Arc::strong_count(&self.beginning) > 1
     }
 
     /// How many changes each watch was given.
+    #[cfg(debug_assertions)]
     pub fn counts(&self) -> Vec<(SidecarId, u64)> {
         self.watching.lock().iter().map(|(sidecar, watcher)| (*sidecar, watcher.sent)).collect()
     }
