@@ -193,6 +193,7 @@ fn settle(wallet: &mut Wallet, id: ReservationId, here: Here<'_>, journal: &mut 
         completion: None,
         verified: false,
         request_id: None,
+        provisional: None,
     };
     let settled = wallet.commit(&commit, "", Link::Untried, here, journal)?;
     if matches!(settled, Step::Done { .. }) { Ok(()) } else { bail!("a run was not settled") }

@@ -75,6 +75,15 @@ macro_rules! not_measured {
     ($($method:ident($request:ident) -> $response:ident;)+) => {
         #[tonic::async_trait]
         impl EntitlementService for Floor {
+            type WatchBalanceStream = tokio_stream::Empty<Result<v1::WatchBalanceResponse, Status>>;
+
+            async fn watch_balance(
+                &self,
+                _: Request<v1::WatchBalanceRequest>,
+            ) -> Result<Response<Self::WatchBalanceStream>, Status> {
+                Err(Status::unimplemented("the floor answers what is measured"))
+            }
+
             async fn authorize(
                 &self,
                 _: Request<v1::AuthorizeRequest>,

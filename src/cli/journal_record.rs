@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_ledgers_record_is_read_without_its_secret() {
-        let identity = Identity { secret: [7; 32], generation: 3 };
+        let identity = Identity { secret: [7; 32], generation: 3, learning_until: None };
         let shown = readable(&minicbor::to_vec(LedgerRecord::Identity(identity)).unwrap());
         assert_eq!(shown.kind, "ledger");
         assert!(shown.text.contains("generation 3") && !shown.text.contains("7, 7"), "{}", shown.text);

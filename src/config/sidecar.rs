@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::setting::settings;
 use super::value::{self, Endpoint};
+use crate::lease::Accounts;
 use crate::playbook::offline::OfflineMode;
 use crate::telemetry::{LogFilter, LogFormat, SampleRatio};
 use crate::types::Name;
@@ -42,6 +43,10 @@ settings! {
 
         /// What the sidecar calls itself at the ledger and in traces, or `none`.
         label: Option<Name> = "none", value::name_or_none;
+
+        /// The accounts that it acts for, separated by commas: names, or beginnings of names such as `acme-*`. The ledger
+        /// refuses it any other.
+        accounts: Accounts = "*", value::accounts;
 
         /// What happens, while the ledger cannot be reached, to runs of accounts that this sidecar has never seen.
         unknown_accounts: OfflineMode = "deny", value::offline_mode;

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::lease::Accounts;
 use crate::playbook::offline::OfflineMode;
 use crate::types::Name;
 
@@ -223,6 +224,11 @@ pub fn name(text: &str) -> Result<Name, String> {
 
 pub fn name_or_none(text: &str) -> Result<Option<Name>, String> {
     if text == NONE { Ok(None) } else { name(text).map(Some) }
+}
+
+/// Names of accounts or their beginnings, separated by commas.
+pub fn accounts(text: &str) -> Result<Accounts, String> {
+    Accounts::parse(text.split(',').map(str::trim)).map_err(|what| format!("is no list of accounts: {what}"))
 }
 
 pub fn offline_mode(text: &str) -> Result<OfflineMode, String> {

@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 use crate::credit::hold::{self, Draw};
 use crate::credit::{Decision, Final, Reason, Reservation, State};
 use crate::playbook::draw_order::Species;
+use crate::playbook::overage::Link;
 use crate::types::{Credits, Name, ReservationId, Timestamp};
 
 /// What follows the credits of a plan once they are used up.
@@ -17,6 +18,17 @@ pub enum Next {
     Degrade,
     #[n(2)]
     Overage,
+}
+
+impl Next {
+    /// What a plan's overage chain begins with.
+    pub fn after(chain: &[Link]) -> Self {
+        match chain.first() {
+            None => Self::Deny,
+            Some(Link::Soft { .. }) => Self::Overage,
+            Some(Link::Degraded { .. }) => Self::Degrade,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -95,6 +107,24 @@ pub struct ProgressAnswer {
     /// The call was kept on disk for a settler out of reach; its figures are this sidecar's own.
     #[n(9)]
     pub provisional: bool,
+}
+
+impl ProgressAnswer {
+    /// Nobody here knows what the run holds, and whoever does is out of reach: it must end within that.
+    pub fn within_hold(stop_by: Timestamp) -> Self {
+        Self {
+            state: State::Held,
+            decision: Decision::Denied,
+            reason: Some(Reason::LedgerUnreachable),
+            cap: None,
+            held: Credits::ZERO,
+            charged: Credits::ZERO,
+            paid_by: Vec::new(),
+            debt: Credits::ZERO,
+            stop_by,
+            provisional: true,
+        }
+    }
 }
 
 /// The state of a run, in totals: what `commit`, `release`, `record` and `state` answer.

@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 
 use crate::credit::Subject;
 use crate::playbook::charge::{Quantities, RunResult};
-use crate::types::{Name, Quantity, RequestId, ReservationId};
+use crate::types::{Name, Quantity, RequestId, ReservationId, SidecarId};
 
 /// May this run proceed?
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -65,6 +65,9 @@ pub struct Commit {
     pub verified: bool,
     #[n(5)]
     pub request_id: Option<RequestId>,
+    /// Whoever else settles the run by its handle: this answer is provisional then, and that one's own word replaces it.
+    #[n(6)]
+    pub provisional: Option<SidecarId>,
 }
 
 /// Gives a reservation back unused.

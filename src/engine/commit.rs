@@ -59,6 +59,7 @@ fn open(frame: &Frame<'_>, call: &Commit, run: &Reservation) -> Result<Outcome<R
         result: Some(call.result),
         asked: Some(asked(call)),
         completion: call.completion,
+        provisional: call.provisional,
         ..ended(run, frame.at, &settlement, Some(used))
     };
     Ok(finish(run.id, frame.at, ended, settlement))

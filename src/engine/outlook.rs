@@ -10,7 +10,6 @@ use crate::credit::settle::PATH;
 use crate::credit::{Decision, ScopeKey};
 use crate::playbook::Mode;
 use crate::playbook::draw_order::Species;
-use crate::playbook::overage::Link;
 use crate::types::Credits;
 
 /// As far as is known here, would the next run of the same size be refused or degraded?
@@ -80,11 +79,7 @@ pub fn blank(frame: &Frame<'_>) -> AuthorizeAnswer {
         charged: Credits::ZERO,
         paid_by: Vec::new(),
         is_final: false,
-        next: match frame.contract.plan.overage.first() {
-            None => Next::Deny,
-            Some(Link::Soft { .. }) => Next::Overage,
-            Some(Link::Degraded { .. }) => Next::Degrade,
-        },
+        next: Next::after(&frame.contract.plan.overage),
         remaining: Credits::ZERO,
         as_of: frame.at,
         expires_at: None,

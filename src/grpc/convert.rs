@@ -173,6 +173,25 @@ pub fn balance(message: &v1::GetBalanceRequest) -> Read<(AccountId, Option<PoolI
     read.finish(account.map(|account| (account, pool.flatten())))
 }
 
+/// Whom to watch, and the run that was refused.
+pub fn watch_balance(
+    message: v1::WatchBalanceRequest,
+) -> Read<(AccountId, Option<PoolId>, Option<AuthorizeQuestion>)> {
+    let v1::WatchBalanceRequest { account, pool, refused } = message;
+    let (account, pool) = balance(&v1::GetBalanceRequest { account, pool })?;
+    let refused = refused.map(authorize).transpose()?;
+    let refused = refused.map(|run| AuthorizeQuestion { validate_only: true, request_id: None, ..run });
+    let mut read = Reader::default();
+    if refused.as_ref().is_some_and(|run| run.account != account) {
+        read.fault(
+            "INVALID_ACCOUNT",
+            "refused.account",
+            "is another account than the one watched".to_owned(),
+        );
+    }
+    read.finish(Some((account, pool, refused)))
+}
+
 pub fn account(text: &str) -> Read<AccountId> {
     let mut read = Reader::default();
     let account = read.account(text);

@@ -18,6 +18,7 @@ use super::proto::v1;
 use super::proto::v1::entitlement_service_server::EntitlementService;
 use super::reply;
 use super::status::{of_invalid, of_refused};
+use super::watch_balance::{Balances, Watcher};
 use crate::credit::Decision;
 use crate::engine::answer::AuthorizeAnswer;
 use crate::runtime::Clock;
@@ -40,6 +41,7 @@ pub(super) struct Entitlement<E> {
     clock: Clock,
     calls: AtomicUsize,
     calls_max: usize,
+    watchers: Arc<AtomicUsize>,
 }
 
 /// A call in work, counted until it is answered or dropped.
@@ -58,7 +60,8 @@ pub fn services<E: Entitlements>(
     clock: Clock,
     calls_max: usize,
 ) -> (Services, Health) {
-    let entitlement = Entitlement { api, decisions, clock, calls: AtomicUsize::new(0), calls_max };
+    let (calls, watchers) = (AtomicUsize::new(0), Arc::default());
+    let entitlement = Entitlement { api, decisions, clock, calls, calls_max, watchers };
     Services::new(Hot::new(entitlement, REQUEST_BYTES_MAX, ANSWER_BYTES_MAX))
 }
 
@@ -288,6 +291,18 @@ impl<E: Entitlements> EntitlementService for Entitlement<E> {
         let (account, pool) = convert::balance(request.get_ref()).map_err(of_invalid)?;
         let view = self.api.balance(account, pool, patience).await.map_err(|why| of_refused(&why))?;
         Ok(Response::new(reply::balance(&view, self.connectivity())))
+    }
+
+    type WatchBalanceStream = Balances;
+
+    async fn watch_balance(
+        &self,
+        request: Request<v1::WatchBalanceRequest>,
+    ) -> Result<Response<Balances>, Status> {
+        let _work = self.enter()?;
+        let (account, pool, refused) = convert::watch_balance(request.into_inner()).map_err(of_invalid)?;
+        let watcher = Watcher { api: Arc::clone(&self.api), account, pool, refused };
+        Ok(Response::new(watcher.begin(&self.watchers).await?))
     }
 
     async fn get_features(

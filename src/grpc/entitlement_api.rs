@@ -172,6 +172,8 @@ pub enum Refused {
     Handle { field: &'static str, what: &'static str },
     #[error("the plan has no pool `{0}`; its one pool is `account`")]
     PoolUnknown(PoolId),
+    #[error("this sidecar does not act for the account `{0}`; call one that does")]
+    NotServed(AccountId),
     #[error("the sidecar has as many calls in work as it may; try again")]
     Overloaded,
     #[error("too much waits for the ledger: nothing new is taken until it has acknowledged some of it")]

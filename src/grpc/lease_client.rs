@@ -14,11 +14,12 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use super::lease_wire::{self, decoded, encoded, instant, wire_duration, wire_sender};
-pub use super::ledger_api::{Attached, Leased, Reported, Sender, Told};
+pub use super::ledger_api::{Attached, Hello, Leased, NamedRun, Reported, Sender, Told};
+use super::ledger_status::LEARNING;
 use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::lease_service_client::LeaseServiceClient;
 use crate::engine::account::{RunAsk, RunReply};
-use crate::lease::{AccountTerms, Ask, LeaseTotals};
+use crate::lease::{AccountTerms, Ask, LeaseTotals, Recount};
 use crate::types::{AccountId, Epoch, SidecarId};
 
 /// A connection that is not there after this long is not coming.
@@ -44,6 +45,9 @@ pub enum LinkError {
     /// It can't be reached, did not answer in time, or takes nothing at the moment: a retry may help.
     #[error("the ledger does not answer: {0}")]
     Unreachable(String),
+    /// It answers, but was restored from a backup and leases nothing new yet.
+    #[error("the ledger is learning: {0}")]
+    Learning(String),
     /// A later start of this sidecar has attached.
     #[error("a newer process of this sidecar is at work")]
     Fenced,
@@ -57,6 +61,9 @@ pub enum LinkError {
 pub enum DecideError {
     #[error("the ledger does not answer: {0}")]
     Unreachable(String),
+    /// It was restored from a backup and decides nothing yet that takes credits.
+    #[error("the ledger is learning: {0}")]
+    Learning(String),
     #[error("a newer process of this sidecar is at work")]
     Fenced,
     /// The answer to the caller, as it is.
@@ -69,6 +76,18 @@ pub enum DecideError {
 pub struct LeaseClient {
     client: LeaseServiceClient<Channel>,
     heard: Arc<Heard>,
+}
+
+/// One report.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Durable records, in order.
+    pub records: Vec<Reported>,
+    pub totals: Vec<(AccountId, LeaseTotals)>,
+    /// Slices counted anew for a ledger that was restored from a backup.
+    pub recounts: Vec<(AccountId, Recount)>,
+    /// The highest record that was seen acknowledged in the epoch's generation; 0 = none.
+    pub acknowledged: u64,
 }
 
 /// What came over watches so far.
@@ -102,11 +121,22 @@ impl LeaseClient {
         Ok(Self { client, heard: Arc::default() })
     }
 
-    /// `start`: the number of this start in the sidecar's journal. Again after each loss of the connection.
+    /// A sidecar that has nothing to remember of the ledger. `start`: the number of this start in its journal.
     pub async fn attach(&self, sidecar: SidecarId, start: u64) -> Result<Attached, LinkError> {
-        let sidecar = Bytes::copy_from_slice(&sidecar.0);
+        self.introduce(&Hello { sidecar, start, ..Hello::default() }).await
+    }
+
+    /// Begins to act for a journal. Again after each loss of the connection.
+    pub async fn introduce(&self, hello: &Hello) -> Result<Attached, LinkError> {
         let mut client = self.client.clone();
-        let request = Request::new(wire::AttachRequest { sidecar, start });
+        let request = Request::new(wire::AttachRequest {
+            sidecar: Bytes::copy_from_slice(&hello.sidecar.0),
+            start: hello.start,
+            generation: hello.generation,
+            acknowledged: hello.acknowledged,
+            identity: hello.acting.identity.as_ref().map(ToString::to_string).unwrap_or_default(),
+            accounts: hello.acting.accounts.patterns().to_vec(),
+        });
         let answer =
             within(ATTACH_WITHIN, client.attach(request)).await.map_err(|status| link_error(&status))?;
         let missing = |what: &str| LinkError::Unreachable(format!("its answer has no {what}"));
@@ -153,11 +183,24 @@ impl LeaseClient {
         ask: &RunAsk,
         wait: Duration,
     ) -> Result<RunReply, DecideError> {
+        self.decide_naming(who, account, ask, &[], wait).await
+    }
+
+    /// The same for a call that names other runs.
+    pub async fn decide_naming(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        ask: &RunAsk,
+        named: &[NamedRun],
+        wait: Duration,
+    ) -> Result<RunReply, DecideError> {
         let request = wire::DecideRequest {
             sender: wire_sender(who),
             account: account.to_string(),
             ask: encoded(ask),
             wait: wire_duration(wait),
+            runs: named.iter().map(lease_wire::wire_named).collect(),
         };
         let mut client = self.client.clone();
         let answer = within(wait, client.decide(request)).await.map_err(decide_error)?;
@@ -165,13 +208,22 @@ impl LeaseClient {
             .map_err(|what| DecideError::Unreachable(format!("its reply can't be read: {what}")))
     }
 
-    /// Answers the highest record that is durable at the ledger. An empty report is one, too: totals alone.
+    /// Reports records and totals alone.
     pub async fn report(
         &self,
         who: Sender,
         records: Vec<Reported>,
         totals: Vec<(AccountId, LeaseTotals)>,
     ) -> Result<u64, LinkError> {
+        self.tell(who, Report { records, totals, ..Report::default() }).await
+    }
+
+    /// Answers the highest record that is durable at the ledger. An empty report is one, too: totals alone.
+    pub async fn tell(&self, who: Sender, report: Report) -> Result<u64, LinkError> {
+        let recount = |(account, recount): (AccountId, Recount)| wire::Recount {
+            account: account.to_string(),
+            recount: encoded(&recount),
+        };
         let record = |record: Reported| wire::Record {
             number: record.number,
             epoch: Some(lease_wire::wire_epoch(record.epoch)),
@@ -183,8 +235,10 @@ impl LeaseClient {
         };
         let request = wire::ReportRequest {
             sender: wire_sender(who),
-            records: records.into_iter().map(record).collect(),
-            totals: totals.into_iter().map(total).collect(),
+            records: report.records.into_iter().map(record).collect(),
+            totals: report.totals.into_iter().map(total).collect(),
+            recounts: report.recounts.into_iter().map(recount).collect(),
+            acknowledged: report.acknowledged,
             recalls_seen: self.heard.recall.load(Ordering::Acquire),
         };
         let mut client = self.client.clone();
@@ -231,6 +285,13 @@ impl Watching {
             Some(Change::Recall(recall)) => {
                 let told = Told::Recall(account(&recall.account)?);
                 self.heard.recall.fetch_max(recall.number, Ordering::AcqRel);
+                told
+            }
+            Some(Change::Promote(promote)) => {
+                let runs = promote.reservations.iter().map(|id| lease_wire::reservation(id));
+                let runs = runs.collect::<Result<_, _>>().map_err(|status| unreadable(said(&status)))?;
+                let told = Told::Promote(account(&promote.account)?, runs);
+                self.heard.recall.fetch_max(promote.number, Ordering::AcqRel);
                 told
             }
         }))
@@ -282,6 +343,7 @@ fn reason(status: &Status) -> String {
 fn link_error(status: &Status) -> LinkError {
     match (reason(status).as_str(), status.code()) {
         ("EPOCH_NOT_CURRENT", _) => LinkError::Fenced,
+        (LEARNING, _) => LinkError::Learning(said(status)),
         ("", _) | (_, Code::Unavailable) => LinkError::Unreachable(said(status)),
         (reason, _) => LinkError::Refused(format!("{reason}: {}", status.message())),
     }
@@ -290,6 +352,7 @@ fn link_error(status: &Status) -> LinkError {
 fn decide_error(status: Status) -> DecideError {
     match (reason(&status).as_str(), status.code()) {
         ("EPOCH_NOT_CURRENT", _) => DecideError::Fenced,
+        (LEARNING, _) => DecideError::Learning(said(&status)),
         ("" | "NOT_ATTACHED", _) | (_, Code::Unavailable) => DecideError::Unreachable(said(&status)),
         // Without the headers of the connection that it came over.
         _ => DecideError::Fault(Status::with_details(

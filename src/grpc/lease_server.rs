@@ -38,8 +38,8 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
     ) -> Result<Response<wire::AttachResponse>, Status> {
         let _admitted = self.admission.enter()?;
         let request = request.into_inner();
-        let sidecar = lease_wire::sidecar(&request.sidecar)?;
-        let attached = self.ledger.attach(sidecar, request.start).await.map_err(|e| ledger_status::of(&e))?;
+        let hello = lease_wire::hello(&request)?;
+        let attached = self.ledger.attach(hello).await.map_err(|e| ledger_status::of(&e))?;
         let mut versions: Vec<u32> = self.ledger.playbooks().iter().map(|version| version.version).collect();
         versions.sort_unstable();
         Ok(Response::new(lease_wire::wire_attached(attached, &versions)))
@@ -73,7 +73,9 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
         let account = lease_wire::account(&request.account)?;
         let ask = decoded(&request.ask).map_err(bad_ask)?;
         let wait = lease_wire::wait(request.wait.as_ref());
-        let reply = self.ledger.decide(who, &account, &ask, wait).await.map_err(|e| ledger_status::of(&e))?;
+        let named = lease_wire::named_runs(&request.runs)?;
+        let reply = self.ledger.decide(who, &account, &ask, &named, wait).await;
+        let reply = reply.map_err(|e| ledger_status::of(&e))?;
         Ok(Response::new(wire::DecideResponse { reply: encoded(&reply) }))
     }
 
@@ -84,7 +86,7 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
         let _admitted = self.admission.enter()?;
         let request = request.into_inner();
         let who = lease_wire::sender(request.sender.as_ref())?;
-        if request.records.len() > RECORDS_MAX || request.totals.len() > TOTALS_MAX {
+        if request.records.len() > RECORDS_MAX || request.totals.len() + request.recounts.len() > TOTALS_MAX {
             let what =
                 format!("a report has at most {RECORDS_MAX} records and {TOTALS_MAX} totals; send several");
             return Err(invalid("INVALID_RECORDS", "records", what));

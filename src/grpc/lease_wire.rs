@@ -5,10 +5,11 @@ use std::time::Duration;
 use prost::bytes::Bytes;
 use tonic::Status;
 
-use super::ledger_api::{Attached, Batch, Change, Reported, Sender};
+use super::ledger_api::{Attached, Batch, Change, Hello, NamedRun, Reported, Sender};
 use super::ledger_status::invalid;
 use super::proto::ledger_v1 as wire;
-use crate::types::{AccountId, Epoch, SidecarId, Timestamp};
+use crate::lease::{Accounts, Acting};
+use crate::types::{AccountId, Epoch, Name, ReservationId, SidecarId, Timestamp};
 
 /// Longer patience than this is cut: nobody who waits for a run waits longer.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -34,6 +35,21 @@ pub(super) fn sidecar(bytes: &[u8]) -> Result<SidecarId, Status> {
         .map_err(|_| invalid("INVALID_SIDECAR", "sidecar", "a sidecar's id has 16 bytes".to_owned()))
 }
 
+pub(super) fn hello(request: &wire::AttachRequest) -> Result<Hello, Status> {
+    let &wire::AttachRequest { start, generation, acknowledged, .. } = request;
+    let identity = match request.identity.as_str() {
+        "" => None,
+        name => Some(
+            Name::parse(name)
+                .map_err(|what| invalid("INVALID_SIDECAR", "identity", format!("`identity` {what}")))?,
+        ),
+    };
+    let accounts = Accounts::parse(request.accounts.iter().map(String::as_str))
+        .map_err(|what| invalid("INVALID_ACCOUNT", "accounts", what))?;
+    let acting = Acting { identity, accounts };
+    Ok(Hello { sidecar: sidecar(&request.sidecar)?, start, generation, acknowledged, acting })
+}
+
 pub(super) fn account(text: &str) -> Result<AccountId, Status> {
     AccountId::parse(text).map_err(|what| invalid("INVALID_ACCOUNT", "account", format!("`account` {what}")))
 }
@@ -45,6 +61,32 @@ pub(super) fn sender(sender: Option<&wire::Sender>) -> Result<Sender, Status> {
     let sender = sender.ok_or_else(missing)?;
     let said = sender.epoch.as_ref().ok_or_else(missing)?;
     Ok(Sender { sidecar: sidecar(&sender.sidecar)?, epoch: epoch(said) })
+}
+
+/// Runs that one call may name: a parent and an earlier try.
+const NAMED_MAX: usize = 8;
+
+pub(super) fn named_runs(named: &[wire::NamedRun]) -> Result<Vec<NamedRun>, Status> {
+    let read = |named: &wire::NamedRun| {
+        Ok(NamedRun { id: reservation(&named.reservation)?, settler: sidecar(&named.settler)? })
+    };
+    if named.len() > NAMED_MAX {
+        return Err(invalid("INVALID_ASK", "runs", format!("a call names at most {NAMED_MAX} other runs")));
+    }
+    named.iter().map(read).collect()
+}
+
+pub(super) fn wire_named(named: &NamedRun) -> wire::NamedRun {
+    wire::NamedRun {
+        reservation: Bytes::copy_from_slice(&named.id.0),
+        settler: Bytes::copy_from_slice(&named.settler.0),
+    }
+}
+
+pub(super) fn reservation(bytes: &[u8]) -> Result<ReservationId, Status> {
+    <[u8; 16]>::try_from(bytes)
+        .map(ReservationId)
+        .map_err(|_| invalid("INVALID_ASK", "runs", "a reservation's id has 16 bytes".to_owned()))
 }
 
 pub(super) fn epoch(epoch: &wire::Epoch) -> Epoch {
@@ -105,11 +147,20 @@ pub(super) fn batch(request: wire::ReportRequest) -> Result<Batch, Status> {
     }
     let mut totals = Vec::with_capacity(request.totals.len());
     for total in request.totals {
-        let read = decoded(&total.totals)
-            .map_err(|what| invalid("INVALID_TOTALS", "totals", format!("`totals`: {what}")))?;
+        let read = decoded(&total.totals).map_err(|what| bad_totals("totals", &what))?;
         totals.push((account(&total.account)?, read));
     }
-    Ok(Batch { records, totals, recalls_seen: request.recalls_seen })
+    let mut recounts = Vec::with_capacity(request.recounts.len());
+    for recount in request.recounts {
+        let read = decoded(&recount.recount).map_err(|what| bad_totals("recounts", &what))?;
+        recounts.push((account(&recount.account)?, read));
+    }
+    let wire::ReportRequest { acknowledged, recalls_seen, .. } = request;
+    Ok(Batch { records, totals, recounts, acknowledged, recalls_seen })
+}
+
+fn bad_totals(field: &str, what: &str) -> Status {
+    invalid("INVALID_TOTALS", field, format!("`{field}`: {what}"))
 }
 
 pub(super) fn wire_change(change: Change) -> wire::WatchResponse {
@@ -126,6 +177,11 @@ pub(super) fn wire_change(change: Change) -> wire::WatchResponse {
         Change::Recall { number, account } => {
             Wire::Recall(wire::Recall { number, account: account.to_string() })
         }
+        Change::Promote { number, account, runs } => Wire::Promote(wire::Promote {
+            number,
+            account: account.to_string(),
+            reservations: runs.iter().map(|id| Bytes::copy_from_slice(&id.0)).collect(),
+        }),
     };
     wire::WatchResponse { change: Some(change) }
 }

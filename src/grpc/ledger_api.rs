@@ -11,17 +11,30 @@ use crate::credit::CapKey;
 use crate::engine::Fault;
 use crate::engine::account::{AdminRefusal, Balance, Command, Reply, RunAsk, RunReply};
 use crate::engine::answer::Next;
-use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals};
+use crate::lease::{AccountTerms, Acting, Ask, Grant, LeaseTotals, Recount};
 use crate::playbook::cap::Scope;
 use crate::playbook::{Finding, Report};
 use crate::types::calendar::Stretch;
-use crate::types::{AccountId, Credits, Epoch, Money, Name, RequestId, SidecarId, Timestamp};
+use crate::types::{AccountId, Credits, Epoch, Money, Name, RequestId, ReservationId, SidecarId, Timestamp};
 
 /// Which process speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
     pub sidecar: SidecarId,
     pub epoch: Epoch,
+}
+
+/// A sidecar that has started, or lost its connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hello {
+    pub sidecar: SidecarId,
+    /// The number of this start in its journal.
+    pub start: u64,
+    /// The generation of the ledger that it is done with; 0 = it has known none.
+    pub generation: u32,
+    /// The highest record that it saw acknowledged in that generation; 0 = none.
+    pub acknowledged: u64,
+    pub acting: Acting,
 }
 
 /// A sidecar that may work.
@@ -65,6 +78,15 @@ pub enum Told {
     /// Idle slices are wanted elsewhere. It is answered by a report: of what was idle or, where nothing was, of the
     /// account's totals alone.
     Recall(AccountId),
+    /// Another sidecar was called about these runs: the ledger is to settle them. Answered like a recall.
+    Promote(AccountId, Vec<ReservationId>),
+}
+
+/// A run that a call names, and who settles it as far as its handle says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedRun {
+    pub id: ReservationId,
+    pub settler: SidecarId,
 }
 
 /// A report as it came in.
@@ -72,6 +94,10 @@ pub enum Told {
 pub struct Batch {
     pub records: Vec<Reported>,
     pub totals: Vec<(AccountId, LeaseTotals)>,
+    /// Slices counted anew for a ledger that was restored from a backup.
+    pub recounts: Vec<(AccountId, Recount)>,
+    /// The highest record that the sidecar saw acknowledged in its epoch's generation; 0 = none.
+    pub acknowledged: u64,
     /// The highest recall that the sidecar had seen when it made the report.
     pub recalls_seen: u64,
 }
@@ -83,6 +109,7 @@ pub enum Change {
     Terms(AccountId, Box<AccountTerms>),
     Unknown(AccountId),
     Recall { number: u64, account: AccountId },
+    Promote { number: u64, account: AccountId, runs: Vec<ReservationId> },
 }
 
 /// One account, for people.
@@ -180,6 +207,13 @@ pub enum LedgerError {
     Fenced,
     #[error("this sidecar is not attached; attach first")]
     NotAttached,
+    /// A retry helps once it has learned.
+    #[error(
+        "the ledger was restored from a backup and leases nothing new before {until}, when every lease has ended"
+    )]
+    Learning { until: Timestamp },
+    #[error("this sidecar does not act for the account `{0}`; its option `accounts` says for which it does")]
+    AccountNotAllowed(AccountId),
     /// What came in is not right: its field, the reason's word, and what would be right.
     #[error("{what}")]
     Invalid { field: &'static str, reason: &'static str, what: String },
@@ -209,11 +243,7 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
     /// The ledger's clock.
     fn now(&self) -> Timestamp;
 
-    fn attach(
-        &self,
-        sidecar: SidecarId,
-        start: u64,
-    ) -> impl Future<Output = Result<Attached, LedgerError>> + Send;
+    fn attach(&self, hello: Hello) -> impl Future<Output = Result<Attached, LedgerError>> + Send;
 
     /// `wait`: how long the answer may take; recalls use part of it.
     fn lease(
@@ -224,11 +254,13 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
         wait: Duration,
     ) -> impl Future<Output = Result<Leased, LedgerError>> + Send;
 
+    /// `named`: runs that the call names besides its own.
     fn decide(
         &self,
         who: Sender,
         account: &AccountId,
         ask: &RunAsk,
+        named: &[NamedRun],
         wait: Duration,
     ) -> impl Future<Output = Result<RunReply, LedgerError>> + Send;
 

@@ -12,6 +12,9 @@ use crate::engine::account::AdminRefusal;
 /// Of every error's details.
 const DOMAIN: &str = "bursar";
 
+/// The ledger was restored from a backup, and leases nothing new yet.
+pub(super) const LEARNING: &str = "LEARNING";
+
 /// After so long a call that was not taken may be tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
@@ -37,6 +40,7 @@ pub(super) fn of(error: &LedgerError) -> Status {
         // The process that asks must end: a retry of the same call never helps.
         LedgerError::Fenced => plain(Code::FailedPrecondition, "EPOCH_NOT_CURRENT", error),
         LedgerError::NotAttached => plain(Code::FailedPrecondition, "NOT_ATTACHED", error),
+        LedgerError::AccountNotAllowed(_) => plain(Code::PermissionDenied, "ACCOUNT_NOT_ALLOWED", error),
         LedgerError::Invalid { field, reason, what } => invalid(reason, field, what.clone()),
         LedgerError::PlaybookInvalid(report) => playbook_invalid(report, error),
         LedgerError::VersionNotHigher { .. } => plain(Code::FailedPrecondition, "VERSION_NOT_HIGHER", error),
@@ -44,6 +48,7 @@ pub(super) fn of(error: &LedgerError) -> Status {
         LedgerError::TooManyPlaybooks { .. } => plain(Code::FailedPrecondition, "TOO_MANY_PLAYBOOKS", error),
         LedgerError::TooManyAccounts { .. } => plain(Code::FailedPrecondition, "TOO_MANY_ACCOUNTS", error),
         LedgerError::Overloaded => unavailable("OVERLOADED", &error.to_string()),
+        LedgerError::Learning { .. } => unavailable(LEARNING, &error.to_string()),
         LedgerError::StoreAway(_) => unavailable("NOT_READY", &error.to_string()),
         LedgerError::StoreFailed(_) => unavailable("JOURNAL_FAILED", &error.to_string()),
     }

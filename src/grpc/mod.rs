@@ -5,6 +5,7 @@
 //! | `proto` | the generated types |
 //! | `entitlement` | the service that agent runtimes call |
 //! | `batch` | several authorises in one call |
+//! | `watch_balance` | a balance as a stream |
 //! | `entitlement_api` | what that service needs of whoever decides |
 //! | `convert`, `field` | wire → questions, or what is wrong with them |
 //! | `reply` | answers → wire |
@@ -57,6 +58,7 @@ mod reply;
 mod route;
 pub mod status;
 mod unary;
+mod watch_balance;
 
 pub use lease_client::LeaseClient;
 pub use ledger_api::LedgerApi;

@@ -116,6 +116,7 @@ pub fn of_refused(refused: &Refused) -> Status {
             };
         }
         Refused::Handle { field, what } => Line::invalid("INVALID_HANDLE", *field, *what),
+        Refused::NotServed(_) => Line::invalid("INVALID_ACCOUNT", "account", message.clone()),
         Refused::PoolUnknown(_) => Line::new(Code::NotFound, "POOL_UNKNOWN"),
         Refused::Overloaded => Line::unavailable("OVERLOADED", RETRY_SOON),
         Refused::JournalFull => Line::unavailable("JOURNAL_FULL", RETRY_LATER),

@@ -128,6 +128,9 @@ pub struct Snapshot {
     /// Ended runs and handed-over runs that are still remembered.
     #[n(7)]
     pub handed: Vec<(ReservationId, Timestamp)>,
+    /// What the records so far charged; journals of earlier builds do not say it.
+    #[cbor(n(10), default)]
+    pub charged: super::recount::Charged,
 }
 
 impl WalletEvent {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::news::News;
 use super::service::Ledger;
+use super::sidecars::Standing;
 use super::slot::Slot;
 use super::store::LedgerStore;
 use super::view;
@@ -16,12 +17,12 @@ use crate::engine::Fault;
 use crate::engine::account::{Account, AdminRefusal, Command, RunAsk, RunReply};
 use crate::grpc::LedgerApi;
 use crate::grpc::ledger_api::{
-    AccountView, Administered, Alert, Attached, BalanceView, Batch, Change, InvoiceLine, Leased, LedgerError,
-    Sender, Version,
+    AccountView, Administered, Alert, Attached, BalanceView, Batch, Change, Hello, InvoiceLine, Leased,
+    LedgerError, NamedRun, Sender, Version,
 };
 use crate::lease::Ask;
 use crate::playbook::Finding;
-use crate::types::{AccountId, Epoch, RequestId, SidecarId, Timestamp};
+use crate::types::{AccountId, Epoch, RequestId, Timestamp};
 
 /// Accounts looked at in one go when a watch begins, before others get their turn.
 const ACCOUNTS_AT_ONCE: usize = 256;
@@ -31,20 +32,26 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
         self.clock.now()
     }
 
-    async fn attach(&self, sidecar: SidecarId, start: u64) -> Result<Attached, LedgerError> {
-        let epoch = Epoch { generation: self.identity.generation, start };
-        let standing = self.sidecars.attach(sidecar, epoch, self.clock.now(), &self.store).await?;
-        self.watchers.end_earlier(Sender { sidecar, epoch });
-        self.durable(standing.ticket).await?;
+    async fn attach(&self, hello: Hello) -> Result<Attached, LedgerError> {
+        let (sidecar, start) = (hello.sidecar, hello.start);
         // What was published at another process a moment ago is part of what the sidecar is given.
         self.renew_shelf().await.map_err(store_error)?;
-        if S::SHARED {
-            self.tell(News::Attached { sidecar, epoch });
+        let (mut epoch, mut standing) = self.stands(&hello).await?;
+        if self.is_behind(&hello, standing.taken) {
+            self.renew(epoch.generation, hello.generation).await?;
+            (epoch, standing) = self.stands(&hello).await?;
         }
-        tracing::info!(%sidecar, start, acknowledged = standing.taken, "a sidecar has attached");
+        self.watchers.end_earlier(Sender { sidecar, epoch });
+        self.durable(standing.ticket).await?;
+        if S::SHARED {
+            let acting = Some(hello.acting.clone());
+            self.tell(News::Attached { sidecar, epoch, acting });
+        }
+        let identity = hello.acting.identity.as_ref().map(ToString::to_string);
+        tracing::info!(%sidecar, start, identity, acknowledged = standing.taken, "a sidecar has attached");
         Ok(Attached {
             epoch,
-            generation: self.identity.generation,
+            generation: epoch.generation,
             now: self.clock.now(),
             playbooks: self.shelf().after(0).into_iter().map(|(_, source)| source).collect(),
             acknowledged: standing.taken,
@@ -66,9 +73,10 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
         who: Sender,
         account: &AccountId,
         ask: &RunAsk,
+        named: &[NamedRun],
         wait: Duration,
     ) -> Result<RunReply, LedgerError> {
-        self.decided(who, account, ask, wait).await
+        self.decided(who, account, ask, named, wait).await
     }
 
     async fn report(&self, who: Sender, batch: Batch) -> Result<u64, LedgerError> {
@@ -76,10 +84,15 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
     }
 
     async fn watch(&self, who: Sender, playbook: u32) -> Result<mpsc::Receiver<Change>, LedgerError> {
-        self.sidecars.current(who, &self.store).await?;
+        let acting = self.sidecars.current(who, &self.store).await?.acting();
         let leased = self.store.leased_to(who.sidecar).await.map_err(store_error)?;
-        let (sender, receiver) = self.watchers.begin(who).ok_or(LedgerError::Overloaded)?;
-        tokio::spawn(begin_watch(self.clone(), who, playbook, leased, sender));
+        let (sender, receiver) = self.watchers.begin(who, acting).ok_or(LedgerError::Overloaded)?;
+        let beginning = self.watchers.beginning();
+        let ledger = self.clone();
+        tokio::spawn(async move {
+            begin_watch(ledger, who, playbook, leased, sender).await;
+            drop(beginning);
+        });
         Ok(receiver)
     }
 
@@ -168,6 +181,14 @@ impl<S: LedgerStore> Ledger<S> {
         seen.ok_or_else(|| AdminRefusal::AccountUnknown.into())
     }
 
+    /// A start becomes its sidecar's current one, in the ledger's present generation.
+    async fn stands(&self, hello: &Hello) -> Result<(Epoch, Standing), LedgerError> {
+        let epoch = Epoch { generation: self.life().generation, start: hello.start };
+        let (now, acting) = (self.clock.now(), &hello.acting);
+        let standing = self.sidecars.attach(hello.sidecar, epoch, acting, now, &self.store).await?;
+        Ok((epoch, standing))
+    }
+
     /// Accounts after this one that are in memory, in order; those alone of which the sidecar knows the terms.
     fn told_of(&self, who: Sender, after: Option<&AccountId>) -> (Option<AccountId>, Vec<Arc<Slot>>) {
         let accounts = self.accounts.read();
@@ -214,6 +235,7 @@ async fn begin_watch<S: LedgerStore>(
         if channel.send(Change::Playbook { version, source }).await.is_err() {
             return;
         }
+        ledger.watchers.sent(who.sidecar);
     }
     for account in leased {
         let slot = ledger.slot_of(&account);

@@ -183,13 +183,17 @@ impl LedgerStore for Embedded {
         Ok(identity)
     }
 
+    async fn renew(&self, _from: u32, identity: Identity) -> Result<Identity, StoreError> {
+        self.found(identity).await
+    }
+
     async fn publish(&self, published: &Published, _newest: u32) -> Result<bool, StoreError> {
         self.appended(&LedgerRecord::Published(published.clone())).await?;
         Ok(true)
     }
 
     async fn stand(&self, known: Known) -> Result<Option<Known>, StoreError> {
-        self.appended(&LedgerRecord::Attached(known)).await?;
+        self.appended(&LedgerRecord::Attached(known.clone())).await?;
         Ok(Some(known))
     }
 
@@ -287,7 +291,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_durable_is_found_again() {
         let disk = MemoryDisk::default();
-        let identity = Identity { secret: [7; 32], generation: 1 };
+        let identity = Identity { secret: [7; 32], generation: 1, learning_until: None };
         for _ in 0..2 {
             let store = Embedded::open(Path::new("x"), Engine::Memory(disk.clone()), None).unwrap();
             let foundation = store.foundation().await.unwrap();
@@ -318,8 +322,13 @@ mod tests {
             crate::ledger::record::Published { version: 1, source, at: Default::default(), request: None };
         let refused = store.append(&LedgerRecord::Published(published));
         assert!(matches!(refused, Err(StoreError::TooLong { .. })));
-        let ticket =
-            store.append(&LedgerRecord::Identity(Identity { secret: [0; 32], generation: 1 })).unwrap();
+        let ticket = store
+            .append(&LedgerRecord::Identity(Identity {
+                secret: [0; 32],
+                generation: 1,
+                learning_until: None,
+            }))
+            .unwrap();
         store.durable(ticket).await.unwrap();
     }
 }

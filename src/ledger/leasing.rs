@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fetching::named_in;
 use super::news::News;
 use super::service::Ledger;
 use super::slot::Slot;
 use super::store::LedgerStore;
-use crate::credit::{Decision, Reason};
 use crate::engine::Fault;
-use crate::engine::account::{Leasing, RunAsk, RunReply};
-use crate::grpc::ledger_api::{Leased, LedgerError, Sender};
+use crate::engine::account::{Leasing, RunAsk, RunReply, Work};
+use crate::grpc::ledger_api::{Leased, LedgerError, NamedRun, Sender};
 use crate::lease::Ask;
 use crate::types::{AccountId, SidecarId};
 
@@ -32,8 +32,14 @@ impl<S: LedgerStore> Ledger<S> {
         ask: &Ask,
         wait: Duration,
     ) -> Result<Leased, LedgerError> {
-        self.sidecars.current(who, &self.store).await?;
+        self.acts(who, account).await?;
         let Some(slot) = self.slot(account).await? else { return Ok(Leased::Unknown) };
+        let learned = self.has_learned();
+        // Terms take nothing from the account, and whoever knows them decides by its plan.
+        let introduction = ask.is_introduction() && !slot.with(|state| state.holds(who.sidecar));
+        if !introduction {
+            learned?;
+        }
         // Remembered before it is told, so that no change of terms falls in between.
         slot.with(|state| state.tells(who.sidecar, self.clock.now()));
         // What a recall brings goes to the ask that waits for it, in order of arrival; mere renewals need not queue.
@@ -45,14 +51,18 @@ impl<S: LedgerStore> Ledger<S> {
         let ask = Arc::new(ask.clone());
         let (leasing, ticket) = loop {
             let asks = Arc::clone(&ask);
-            let worked =
-                self.work(&slot, move |work| work.lease(who.sidecar, who.epoch, &asks, recalled)).await?;
+            let leasing = move |work: &mut Work<'_>| {
+                let less = work.knows_less(who.sidecar, &asks);
+                (!less).then(|| work.lease(who.sidecar, who.epoch, &asks, recalled))
+            };
+            let worked = self.work(&slot, leasing).await?;
             match worked.answer {
-                Leasing::Recall(holders) if !recalled => {
+                None => return Err(self.renewed_by(who).await),
+                Some(Leasing::Recall(holders)) if !recalled => {
                     recalled = true;
                     self.recall(&slot, &holders, patience).await;
                 }
-                other => break (other, worked.ticket),
+                Some(other) => break (other, worked.ticket),
             }
         };
         drop(turn);
@@ -71,30 +81,54 @@ impl<S: LedgerStore> Ledger<S> {
         who: Sender,
         account: &AccountId,
         ask: &RunAsk,
+        named: &[NamedRun],
         wait: Duration,
     ) -> Result<RunReply, LedgerError> {
-        self.sidecars.current(who, &self.store).await?;
+        self.acts(who, account).await?;
         let slot = self.slot(account).await?.ok_or(Fault::AccountUnknown)?;
+        if takes_credits(ask) {
+            self.has_learned()?;
+        }
         let patience = self.patience(&slot).min(wait * RECALL_PART.0 / RECALL_PART.1);
+        self.fetch(&slot, who.sidecar, named_in(ask, named), patience).await?;
         let turn = match ask {
             RunAsk::Authorize(_) | RunAsk::Record(_) => {
                 tokio::time::timeout(patience, slot.turn.lock()).await.ok()
             }
             _ => None,
         };
+        let unfound = self.within_hold(who, ask);
         let ask = Arc::new(ask.clone());
-        let asks = Arc::clone(&ask);
-        let mut worked = self.work(&slot, move |work| work.decide(&asks, who.sidecar)).await?;
-        if lacks(&worked.answer) {
-            let holders = slot.with(|state| state.holders(self.clock.now()));
-            if self.recall(&slot, &holders, patience).await {
-                worked = self.work(&slot, move |work| work.decide(&ask, who.sidecar)).await?;
+        let mut recalled = false;
+        let (answer, ticket) = loop {
+            let asks = Arc::clone(&ask);
+            let deciding = move |work: &mut Work<'_>| {
+                let recalls = !recalled && work.lacks(&asks, who.sidecar);
+                (!recalls).then(|| work.decide(&asks, who.sidecar))
+            };
+            let worked = self.work(&slot, deciding).await?;
+            if let Some(answer) = worked.answer {
+                break (answer, worked.ticket);
             }
-        }
+            recalled = true;
+            let holders = slot.with(|state| state.holders(self.clock.now()));
+            self.recall(&slot, &holders, patience).await;
+        };
         drop(turn);
         // A fault, too, may tell of what is not durable yet.
-        self.durable(worked.ticket).await?;
-        Ok(worked.answer?)
+        self.durable(ticket).await?;
+        match (answer, unfound) {
+            (Err(Fault::ReservationUnknown(_)), Some(answer)) => Ok(answer),
+            (answer, _) => Ok(answer?),
+        }
+    }
+
+    /// Errors: `Fenced`, `NotAttached`: only the current epoch acts, of the ledger's present generation;
+    /// `AccountNotAllowed`.
+    async fn acts(&self, who: Sender, account: &AccountId) -> Result<(), LedgerError> {
+        self.sidecars.current(who, &self.store).await?.may(account)?;
+        let current = who.epoch.generation == self.life().generation;
+        if current { Ok(()) } else { Err(LedgerError::NotAttached) }
     }
 
     /// How long a recall of this account may take.
@@ -109,14 +143,7 @@ impl<S: LedgerStore> Ledger<S> {
     /// was asked.
     pub(super) async fn recall(&self, slot: &Slot, holders: &[SidecarId], patience: Duration) -> bool {
         let at = self.clock.now();
-        let heard_lately = |sidecar: &SidecarId| {
-            slot.with(|state| {
-                state.silent.get(sidecar).is_none_or(|since| at.micros_since(*since) > SILENT_MICROS)
-            })
-        };
-        // Whether it listens at another process is not known here.
-        let listening =
-            |sidecar: &SidecarId| heard_lately(sidecar) && (S::SHARED || self.watchers.is_watching(*sidecar));
+        let listening = |sidecar: &SidecarId| self.may_answer(slot, *sidecar);
         let asked: Vec<SidecarId> = holders.iter().copied().filter(listening).collect();
         if asked.is_empty() {
             return false;
@@ -144,6 +171,15 @@ impl<S: LedgerStore> Ledger<S> {
         true
     }
 
+    /// Whether a sidecar is worth asking: it listens, and was not silent just now.
+    pub(super) fn may_answer(&self, slot: &Slot, sidecar: SidecarId) -> bool {
+        let at = self.clock.now();
+        let silent = slot.with(|state| state.silent.get(&sidecar).copied());
+        let heard_lately = silent.is_none_or(|since| at.micros_since(since) > SILENT_MICROS);
+        // Whether it listens at another process is not known here.
+        heard_lately && (S::SHARED || self.watchers.is_watching(sidecar))
+    }
+
     fn unanswered(&self, slot: &Slot, asked: &[SidecarId], number: u64) -> Vec<SidecarId> {
         slot.with(|state| {
             let answered =
@@ -154,13 +190,15 @@ impl<S: LedgerStore> Ledger<S> {
     }
 }
 
-/// Whether more credits or room might have changed the answer.
-fn lacks(answer: &Result<RunReply, Fault>) -> bool {
-    let (decision, reason) = match answer {
-        Ok(RunReply::Authorize(answer)) => (answer.decision, answer.reason),
-        Ok(RunReply::Progress(answer)) => (answer.decision, answer.reason),
-        Ok(RunReply::Run(_) | RunReply::Balance(_)) | Err(_) => return false,
-    };
-    let short = [Reason::CreditsExhausted, Reason::BasicOnly, Reason::CapReached];
-    decision == Decision::Denied && reason.is_some_and(|reason| short.contains(&reason))
+/// Whether a call may take credits that a restored ledger believes to be free. Work that is done is booked in any case.
+fn takes_credits(ask: &RunAsk) -> bool {
+    match ask {
+        RunAsk::Authorize(call) => !call.validate_only,
+        RunAsk::Progress(..) => true,
+        RunAsk::Commit(..)
+        | RunAsk::Release(..)
+        | RunAsk::Record(_)
+        | RunAsk::State(..)
+        | RunAsk::Balance(_) => false,
+    }
 }

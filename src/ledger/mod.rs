@@ -5,12 +5,15 @@
 //! | `process` | start order and stop order |
 //! | `service` | the ledger as one value: accounts under their locks, and what they share |
 //! | `api` | the ledger as its servers call it |
+//! | `settle` | the ledger under a test's clock, in debug builds |
 //! | `slot` | one account in memory; a bug breaks it alone |
 //! | `lane` | the account's turns: commands that wait become one write of the store |
 //! | `job` | a command that waits |
 //! | `figures` | an account in figures, for the store's own checks |
 //! | `news` | what processes of one ledger tell each other |
 //! | `time` | the ledger's clock |
+//! | `fetching` | runs that another sidecar settles |
+//! | `learning` | a ledger that was restored from a backup |
 //! | `leasing` | leases, decisions, recalls |
 //! | `reporting` | records of sidecars, each applied once |
 //! | `writes` | what administrators and pricing teams write |
@@ -26,9 +29,11 @@
 
 mod api;
 pub mod embedded;
+mod fetching;
 mod figures;
 mod job;
 mod lane;
+mod learning;
 mod leasing;
 pub mod news;
 pub mod postgres;
@@ -36,6 +41,8 @@ mod process;
 pub mod record;
 mod reporting;
 mod service;
+#[cfg(debug_assertions)]
+mod settle;
 mod shelf;
 mod sidecars;
 mod slot;

@@ -2,20 +2,22 @@
 //!
 //! Nothing rests on news: an account's entries say what holds, and a lease's renewal brings the terms. They make haste.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 use tokio::sync::{mpsc, oneshot};
 
+use super::learning::Life;
 use super::record::Known;
 use super::service::Ledger;
 use super::shelf::Shelf;
 use super::slot::Slot;
 use super::store::{LedgerStore, StoreError};
 use crate::grpc::ledger_api::{Change, Sender};
-use crate::lease::AccountTerms;
+use crate::lease::{AccountTerms, Acting};
 use crate::runtime::Backoff;
-use crate::types::{AccountId, Epoch, SidecarId};
+use crate::types::{AccountId, Epoch, ReservationId, SidecarId, Timestamp};
 
 /// A shared store is asked for news this often: what a recall waits at most, besides the way to the store.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -69,10 +71,30 @@ pub enum News {
         sidecar: SidecarId,
         #[n(1)]
         epoch: Epoch,
+        #[n(2)]
+        acting: Option<Acting>,
     },
     /// A playbook was published.
     #[n(4)]
     Published(#[n(0)] u32),
+    /// The ledger was restored from a backup: a new generation of it learns until then.
+    #[n(5)]
+    Renewed {
+        #[n(0)]
+        generation: u32,
+        #[n(1)]
+        learning_until: Option<Timestamp>,
+    },
+    /// Runs of an account are wanted of their settler. The number of the news counts with recalls.
+    #[n(6)]
+    Promote {
+        #[n(0)]
+        account: AccountId,
+        #[n(1)]
+        sidecar: SidecarId,
+        #[n(2)]
+        runs: Vec<ReservationId>,
+    },
 }
 
 /// News on their way to the store.
@@ -82,6 +104,7 @@ impl<S: LedgerStore> Ledger<S> {
     /// Tells all processes, this one too, as soon as can be.
     pub(super) fn tell(&self, news: News) {
         if S::SHARED {
+            self.tellings.fetch_add(1, Ordering::Relaxed);
             // The queue ends only with the process.
             let _gone = self.telling.send((news, None));
         } else {
@@ -96,6 +119,7 @@ impl<S: LedgerStore> Ledger<S> {
             self.hear(number, news);
             return Some(number);
         }
+        self.tellings.fetch_add(1, Ordering::Relaxed);
         let (said, told) = oneshot::channel();
         self.telling.send((news, Some(said))).ok()?;
         told.await.ok()
@@ -148,9 +172,20 @@ impl<S: LedgerStore> Ledger<S> {
                 });
                 slot.bell.notify_waiters();
             }
-            News::Attached { sidecar, epoch } => {
-                self.sidecars.found(Known { sidecar, epoch, at: self.clock.now(), acknowledged: None });
+            News::Attached { sidecar, epoch, acting } => {
+                let at = self.clock.now();
+                self.sidecars.found(Known { sidecar, epoch, at, acknowledged: None, acting });
                 self.watchers.end_earlier(Sender { sidecar, epoch });
+            }
+            News::Promote { account, sidecar, runs } => {
+                let told =
+                    self.watchers.tell(sidecar, Change::Promote { number, account: account.clone(), runs });
+                if S::SHARED && told {
+                    self.slot_of(&account).with(|state| state.recalled = Some(number));
+                }
+            }
+            News::Renewed { generation, learning_until } => {
+                self.take_life(Life { generation, learning_until })
             }
             News::Published(version) => {
                 if version > self.shelf().newest() {
@@ -171,6 +206,9 @@ impl<S: LedgerStore> Ledger<S> {
             return Ok(());
         }
         let foundation = self.store.foundation().await?;
+        if let Some(identity) = foundation.identity {
+            self.take_life(Life::of(identity));
+        }
         let newest = foundation.playbooks.last().map_or(0, |published| published.version);
         if newest <= self.shelf().newest() {
             return Ok(());
@@ -266,9 +304,9 @@ impl<S: LedgerStore> Ledger<S> {
         own: &mut std::collections::BTreeMap<u64, oneshot::Sender<u64>>,
     ) -> u64 {
         if heard.last < last {
-            tracing::warn!(from = last, to = heard.last, "the database was set back: sidecars attach again");
-            self.watchers.end_all();
+            tracing::error!(from = last, to = heard.last, "the database was set back while this process ran");
             own.clear();
+            self.was_set_back();
             return heard.last;
         }
         let first = heard.news.first().map_or(last + 1, |(number, _)| *number);

@@ -12,9 +12,13 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use super::embedded::Embedded;
 use super::postgres::{Address, Postgres};
 use super::service::Ledger;
+#[cfg(debug_assertions)]
+use super::settle::Settling;
 use super::store::LedgerStore;
 use crate::config::LedgerConfig;
 use crate::grpc::ledger_server::{Bounds, Listeners, serve_on};
+#[cfg(debug_assertions)]
+use crate::runtime::test_clock::TestClock;
 use crate::runtime::{Clock, Shutdown};
 use crate::storage::Engine;
 
@@ -58,7 +62,18 @@ async fn serve<S: LedgerStore>(
     ready: impl FnOnce(SocketAddr),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let (ledger, background) = Ledger::open(store, Clock::system()).await?;
+    #[cfg(debug_assertions)]
+    let test = TestClock::of_environment().await.context("can't reach the test's clock")?;
+    #[cfg(debug_assertions)]
+    let clock = test.as_ref().map_or_else(Clock::system, TestClock::clock);
+    #[cfg(not(debug_assertions))]
+    let clock = Clock::system();
+    let (ledger, background) = Ledger::open(store, clock).await?;
+    #[cfg(debug_assertions)]
+    if let Some(test) = test {
+        let settling = Settling::new(ledger.clone());
+        tokio::spawn(async move { test.obey(&settling).await });
+    }
     let tcp = TcpListener::bind(listen).await.with_context(|| format!("can't listen on `{listen}`"))?;
     let address = tcp.local_addr()?;
     let unix = match &config.socket {

@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::engine::account::Entry;
+use crate::lease::Acting;
 use crate::types::{AccountId, Epoch, RequestId, SidecarId, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -32,6 +33,9 @@ pub struct Identity {
     /// Which life of the store this is; epochs of sidecars begin with it.
     #[n(1)]
     pub generation: u32,
+    /// Until then the ledger learns what it lost: nothing new is leased. `None` in a ledger that was never restored.
+    #[n(2)]
+    pub learning_until: Option<Timestamp>,
 }
 
 /// A version of the playbook.
@@ -57,7 +61,7 @@ pub struct Entries {
 }
 
 /// How a sidecar stands: its current start, and how far its records are durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Known {
     #[n(0)]
     pub sidecar: SidecarId,
@@ -68,6 +72,9 @@ pub struct Known {
     /// Everything through this number of its journal is durable here; `None` where an earlier build wrote it.
     #[n(3)]
     pub acknowledged: Option<u64>,
+    /// For whom it acts; `None`: as it was.
+    #[n(4)]
+    pub acting: Option<Acting>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::fetching::of_handle;
 use super::news::News;
 use super::record::{Known, Unapplied};
 use super::service::Ledger;
+use super::sidecars::Sidecar;
 use super::slot::Part;
 use super::store::{LedgerStore, Ticket};
 use super::writes::store_error;
 use crate::engine::Fault;
 use crate::engine::account::{Report, Work};
-use crate::grpc::ledger_api::{Batch, LedgerError, Reported, Sender};
-use crate::lease::{LeaseTotals, SidecarRecord, WalletEvent};
+use crate::engine::handle::Handle;
+use crate::grpc::ledger_api::{Batch, LedgerError, NamedRun, Reported, Sender};
+use crate::lease::{LeaseTotals, Recount, SidecarRecord, WalletEvent};
 use crate::types::AccountId;
 
 /// Bytes of a kept record that its log line shows.
@@ -25,6 +28,8 @@ const RECORDS_AT_ONCE: usize = 256;
 struct Share {
     records: Vec<(Report, Reported)>,
     totals: Option<LeaseTotals>,
+    /// Runs that calls were passed on for: a live settler is asked for them first.
+    named: Vec<NamedRun>,
 }
 
 impl<S: LedgerStore> Ledger<S> {
@@ -38,45 +43,54 @@ impl<S: LedgerStore> Ledger<S> {
         // A later start may have attached while this one waited for its turn.
         self.sidecars.current(who, &self.store).await?;
         rising(who, &batch.records)?;
-        let before = sidecar.with(|standing| *standing);
+        self.knows_as_much(who, &sidecar, batch.acknowledged).await?;
+        let (before, acting) = (sidecar.with(|standing| *standing), sidecar.acting());
         let last = batch.records.last().map_or(before.taken, |record| record.number).max(before.taken);
         let mut answering: BTreeSet<AccountId> = batch.totals.iter().map(|(id, _)| id.clone()).collect();
         let mut unapplied = Vec::new();
         let mut shares: BTreeMap<AccountId, Share> = BTreeMap::new();
         for record in batch.records.into_iter().filter(|record| record.number > before.taken) {
             match read(&record) {
+                Ok(SidecarRecord { account, .. }) if !acting.accounts.have(&account) => {
+                    let why = LedgerError::AccountNotAllowed(account).to_string();
+                    unapplied.push(self.unapplied(who, &record, why));
+                }
                 Ok(SidecarRecord { account, event }) => {
                     if matches!(event, WalletEvent::Returned(_)) {
                         answering.insert(account.clone());
                     }
+                    let share = shares.entry(account).or_default();
+                    if let WalletEvent::PassedOn(passed) = &event
+                        && let Ok(handle) = Handle::peek(&passed.handle)
+                    {
+                        share.named.push(of_handle(&handle));
+                    }
                     let report = Report { epoch: record.epoch, number: record.number, event };
-                    shares.entry(account).or_default().records.push((report, record));
+                    share.records.push((report, record));
                 }
                 Err(why) => unapplied.push(self.unapplied(who, &record, why)),
             }
         }
-        for (account, totals) in batch.totals {
+        for (account, totals) in batch.totals.into_iter().filter(|(account, _)| acting.accounts.have(account))
+        {
             shares.entry(account).or_default().totals = Some(totals);
         }
-        let mut ticket = before.ticket;
-        let mut absorbing = tokio::task::JoinSet::new();
-        for (account, share) in shares {
-            let ledger = self.clone();
-            absorbing.spawn(async move { ledger.absorbed(who, account, share).await });
-        }
-        for absorbed in absorbing.join_all().await {
-            // What was not taken of one account is repeated with the whole report.
-            let (through, kept) = absorbed?;
-            ticket = ticket.max(through);
-            unapplied.extend(kept);
-        }
+        let (through, kept) = self.absorbed_all(who, shares).await?;
+        let mut ticket = before.ticket.max(through);
+        unapplied.extend(kept);
         if !unapplied.is_empty() {
             self.store.keep(unapplied).await.map_err(store_error)?;
+        }
+        for (account, recount) in
+            batch.recounts.into_iter().filter(|(account, _)| acting.accounts.have(account))
+        {
+            ticket = ticket.max(self.recounted(who, &account, recount).await?);
         }
         self.heard(who, batch.recalls_seen, &answering);
         if last > before.taken {
             let now = self.clock.now();
-            let known = Known { sidecar: who.sidecar, epoch: who.epoch, at: now, acknowledged: Some(last) };
+            let (sidecar, epoch) = (who.sidecar, who.epoch);
+            let known = Known { sidecar, epoch, at: now, acknowledged: Some(last), acting: None };
             self.store.stand(known).await.map_err(store_error)?.ok_or(LedgerError::Fenced)?;
         }
         self.durable(ticket).await?;
@@ -87,6 +101,68 @@ impl<S: LedgerStore> Ledger<S> {
         }))
     }
 
+    /// Errors: `NotAttached`: the sidecar saw more acknowledged than is known here; its attach shows what that means.
+    async fn knows_as_much(
+        &self,
+        who: Sender,
+        sidecar: &Sidecar,
+        acknowledged: u64,
+    ) -> Result<(), LedgerError> {
+        let knows = || sidecar.with(|standing| standing.taken) >= acknowledged;
+        if who.epoch.generation != self.life().generation || knows() {
+            return Ok(());
+        }
+        // It may have reported to another process.
+        if let Some(known) = self.store.standing(who.sidecar).await.map_err(store_error)? {
+            self.sidecars.found(known);
+        }
+        if knows() { Ok(()) } else { Err(LedgerError::NotAttached) }
+    }
+
+    /// Takes a slice as its sidecar counts it, after this ledger was restored from a backup.
+    async fn recounted(
+        &self,
+        who: Sender,
+        account: &AccountId,
+        recount: Recount,
+    ) -> Result<Ticket, LedgerError> {
+        let Some(slot) = self.slot(account).await? else { return Ok(Ticket::default()) };
+        let worked = match self.work(&slot, move |work| work.recount(who.sidecar, &recount)).await {
+            Ok(worked) => worked,
+            // It breaks nothing else, and was said when the account broke.
+            Err(LedgerError::Fault(Fault::Broken(_))) => return Ok(Ticket::default()),
+            Err(error) => return Err(error),
+        };
+        if worked.answer.is_positive() {
+            tracing::error!(
+                %account, sidecar = %who.sidecar, credits = %worked.answer,
+                "a sidecar charged what no record explains: it is booked as one unexplained charge"
+            );
+        }
+        Ok(worked.ticket)
+    }
+
+    /// Applies a report, its accounts beside each other. Answers what makes it durable, and records that can't be applied.
+    async fn absorbed_all(
+        &self,
+        who: Sender,
+        shares: BTreeMap<AccountId, Share>,
+    ) -> Result<(Ticket, Vec<Unapplied>), LedgerError> {
+        let mut absorbing = tokio::task::JoinSet::new();
+        for (account, share) in shares {
+            let ledger = self.clone();
+            absorbing.spawn(async move { ledger.absorbed(who, account, share).await });
+        }
+        let (mut ticket, mut unapplied) = (Ticket::default(), Vec::new());
+        for absorbed in absorbing.join_all().await {
+            // What was not taken of one account is repeated with the whole report.
+            let (through, kept) = absorbed?;
+            ticket = ticket.max(through);
+            unapplied.extend(kept);
+        }
+        Ok((ticket, unapplied))
+    }
+
     /// Applies what a report says of one account. Answers what makes it durable, and records that can't be applied.
     async fn absorbed(
         &self,
@@ -94,12 +170,14 @@ impl<S: LedgerStore> Ledger<S> {
         account: AccountId,
         share: Share,
     ) -> Result<(Ticket, Vec<Unapplied>), LedgerError> {
-        let Share { mut records, mut totals } = share;
+        let Share { mut records, mut totals, named } = share;
         let Some(slot) = self.slot(&account).await? else {
             let why = format!("the account `{account}` is not known here");
             let unknown = records.iter().map(|(_, record)| self.unapplied(who, record, why.clone()));
             return Ok((Ticket::default(), unknown.collect()));
         };
+        // An account that is broken says so below.
+        let _broken = self.fetch(&slot, who.sidecar, named, self.patience(&slot)).await;
         let mut parts = Vec::new();
         loop {
             let rest = records.split_off(records.len().min(RECORDS_AT_ONCE));

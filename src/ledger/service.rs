@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use anyhow::Context;
 use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
+use super::learning::{Learning, Life};
 use super::news::Telling;
 use super::record::Identity;
 use super::shelf::Shelf;
@@ -46,7 +47,9 @@ pub struct Ledger<S>(Arc<Inner<S>>);
 pub struct Inner<S> {
     pub(super) store: S,
     pub(super) clock: LedgerTime,
-    pub(super) identity: Identity,
+    /// The accounts' keys are derived from it.
+    pub(super) secret: [u8; 32],
+    pub(super) learning: Learning,
     pub(super) accounts: RwLock<BTreeMap<AccountId, Arc<Slot>>>,
     /// Accounts are opened one after the other.
     pub(super) opening: tokio::sync::Mutex<()>,
@@ -60,6 +63,8 @@ pub struct Inner<S> {
     pub(super) waiting: AtomicUsize,
     /// News on their way to other processes.
     pub(super) telling: mpsc::UnboundedSender<Telling>,
+    /// How many there were.
+    pub(super) tellings: AtomicU64,
 }
 
 /// What `keep_up` goes on from.
@@ -120,7 +125,7 @@ impl<S: LedgerStore> Ledger<S> {
         }
         let asked = clock.boottime();
         let heard = store.news(None).await.context("the ledger's store can't be read")?;
-        let clock = if S::SHARED {
+        let clock = if S::SHARED && !clock.is_manual() {
             LedgerTime::shared(clock, asked, heard.at)
         } else {
             LedgerTime::own(clock, latest)
@@ -130,7 +135,8 @@ impl<S: LedgerStore> Ledger<S> {
         let ledger = Self(Arc::new(Inner {
             store,
             clock,
-            identity,
+            secret: identity.secret,
+            learning: Learning::new(Life::of(identity)),
             accounts: RwLock::new(accounts),
             opening: tokio::sync::Mutex::new(()),
             shelf: RwLock::new(Arc::new(shelf)),
@@ -140,6 +146,7 @@ impl<S: LedgerStore> Ledger<S> {
             timers,
             waiting: AtomicUsize::new(0),
             telling,
+            tellings: AtomicU64::new(0),
         }));
         Ok((ledger, Background { told, from: heard.last }))
     }
@@ -151,6 +158,9 @@ impl<S: LedgerStore> Ledger<S> {
     }
 
     async fn keep_time(self, shutdown: Shutdown) {
+        if self.clock.clock().is_manual() {
+            return shutdown.requested().await;
+        }
         let mut looked = self.clock.clock().boottime();
         while !shutdown.is_requested() {
             let mut due = self.timers.take(self.clock.now(), DUE_AT_ONCE);
@@ -181,7 +191,7 @@ impl<S: LedgerStore> Ledger<S> {
         }
     }
 
-    async fn pass_time(&self, account: &AccountId) {
+    pub(super) async fn pass_time(&self, account: &AccountId) {
         let slot = self.slot_of(account);
         let Err(error) = self.work(&slot, |_| ()).await else { return };
         // It was said when the account broke, or the store failed; both end only with a restart.
@@ -239,7 +249,7 @@ impl<S: LedgerStore> Ledger<S> {
 
     /// The account's own key for handles and reservation ids; it never changes.
     pub(super) fn key(&self, account: &AccountId) -> HandleKey {
-        let mut hasher = blake3::Hasher::new_keyed(&self.identity.secret);
+        let mut hasher = blake3::Hasher::new_keyed(&self.secret);
         hasher.update(b"handles of an account\0").update(account.as_str().as_bytes());
         HandleKey { id: KEY_ID, secret: *hasher.finalize().as_bytes() }
     }
@@ -268,7 +278,7 @@ impl<S: LedgerStore> Ledger<S> {
 fn drawn() -> anyhow::Result<Identity> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).context("the machine has no randomness to draw the ledger's secret from")?;
-    Ok(Identity { secret, generation: 1 })
+    Ok(Identity { secret, generation: 1, learning_until: None })
 }
 
 fn latest(foundation: &Foundation) -> Timestamp {

@@ -9,7 +9,8 @@ use super::record::Known;
 use super::store::{LedgerStore, Ticket};
 use super::writes::store_error;
 use crate::grpc::ledger_api::{LedgerError, Sender};
-use crate::types::{Epoch, SidecarId, Timestamp};
+use crate::lease::Acting;
+use crate::types::{AccountId, Epoch, SidecarId, Timestamp};
 
 #[derive(Debug, Default)]
 pub struct Sidecars(Mutex<HashMap<SidecarId, Arc<Sidecar>>>);
@@ -17,6 +18,7 @@ pub struct Sidecars(Mutex<HashMap<SidecarId, Arc<Sidecar>>>);
 #[derive(Debug, Default)]
 pub struct Sidecar {
     standing: Mutex<Standing>,
+    acting: Mutex<Arc<Acting>>,
     /// Reports are applied one after the other.
     pub reporting: tokio::sync::Mutex<()>,
 }
@@ -36,13 +38,18 @@ pub struct Standing {
 impl Sidecars {
     /// What the store says.
     pub fn found(&self, known: Known) {
-        self.entry(known.sidecar).with(|standing| standing.learns(known));
+        self.entry(known.sidecar).learns(known);
     }
 
     /// What an account's entries say of how far a sidecar has reported. Nothing where the store says it by itself: reports
     /// are taken account by account, and the last record of one says nothing of the others.
     pub fn reported(&self, sidecar: SidecarId, number: u64) {
         self.entry(sidecar).with(|standing| standing.taken = standing.taken.max(number));
+    }
+
+    /// Nothing that was known holds any more.
+    pub fn forget(&self) {
+        self.0.lock().clear();
     }
 
     /// Sidecars of which the store does not say how far their reports are whole.
@@ -52,7 +59,8 @@ impl Sidecars {
             entry.with(|standing| {
                 if !std::mem::replace(&mut standing.said, true) {
                     let acknowledged = Some(standing.taken);
-                    unsaid.push(Known { sidecar: *sidecar, epoch: standing.epoch, at, acknowledged });
+                    let (sidecar, epoch) = (*sidecar, standing.epoch);
+                    unsaid.push(Known { sidecar, epoch, at, acknowledged, acting: None });
                 }
             });
         }
@@ -66,6 +74,7 @@ impl Sidecars {
         &self,
         sidecar: SidecarId,
         epoch: Epoch,
+        acting: &Acting,
         at: Timestamp,
         store: &S,
     ) -> Result<Standing, LedgerError> {
@@ -74,10 +83,12 @@ impl Sidecars {
         if epoch < before.epoch {
             return Err(LedgerError::Fenced);
         }
-        if S::SHARED || epoch > before.epoch {
-            let known = Known { sidecar, epoch, at, acknowledged: Some(before.taken) };
+        if S::SHARED || epoch > before.epoch || *entry.acting() != *acting {
+            // A shared store knows best how far reports are whole; it may have been set back.
+            let acknowledged = Some(if S::SHARED { 0 } else { before.taken });
+            let known = Known { sidecar, epoch, at, acknowledged, acting: Some(acting.clone()) };
             let stands = store.stand(known).await.map_err(store_error)?.ok_or(LedgerError::Fenced)?;
-            entry.with(|standing| standing.learns(stands));
+            entry.learns(stands);
         }
         let standing = entry.with(|standing| *standing);
         // Another start may have come first while this one waited for the disk.
@@ -112,7 +123,7 @@ impl Sidecars {
 }
 
 impl Standing {
-    fn learns(&mut self, known: Known) {
+    fn learns(&mut self, known: &Known) {
         self.epoch = self.epoch.max(known.epoch);
         if let Some(acknowledged) = known.acknowledged {
             // The store's word replaces what was gathered from entries.
@@ -123,6 +134,28 @@ impl Standing {
 }
 
 impl Sidecar {
+    /// Takes the store's word. What an earlier start said of itself holds no more.
+    fn learns(&self, known: Known) {
+        let current = self.with(|standing| {
+            let current = known.epoch >= standing.epoch;
+            standing.learns(&known);
+            current
+        });
+        if let (true, Some(acting)) = (current, known.acting) {
+            *self.acting.lock() = Arc::new(acting);
+        }
+    }
+
+    pub fn acting(&self) -> Arc<Acting> {
+        Arc::clone(&self.acting.lock())
+    }
+
+    /// Errors: `AccountNotAllowed`.
+    pub fn may(&self, account: &AccountId) -> Result<(), LedgerError> {
+        let may = self.acting().accounts.have(account);
+        if may { Ok(()) } else { Err(LedgerError::AccountNotAllowed(account.clone())) }
+    }
+
     pub fn with<T>(&self, act: impl FnOnce(&mut Standing) -> T) -> T {
         act(&mut self.standing.lock())
     }

@@ -127,6 +127,14 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// Makes a new ledger's identity durable. Answers the one that stands: another process may have been first.
     fn found(&self, identity: Identity) -> impl Future<Output = Result<Identity, StoreError>> + Send;
 
+    /// Makes a new generation of the ledger durable, after `from`. Answers the identity that stands: another process may
+    /// have been first.
+    fn renew(
+        &self,
+        from: u32,
+        identity: Identity,
+    ) -> impl Future<Output = Result<Identity, StoreError>> + Send;
+
     /// Makes a version durable. `newest`: the highest one that the caller knows; false where there is a higher.
     fn publish(
         &self,

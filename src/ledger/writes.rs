@@ -35,6 +35,9 @@ impl<S: LedgerStore> Ledger<S> {
             if repeated { Ok(true) } else { fits(work.account, &wanted).map(|()| false) }
         });
         let repeated = looked.await?.answer?;
+        if !repeated && matches!(command, Command::Void { .. }) {
+            self.has_learned()?;
+        }
         if !repeated && moves_credits(command) {
             let holders = slot.with(|state| state.holders(self.clock.now()));
             self.recall(&slot, &holders, self.patience(&slot)).await;

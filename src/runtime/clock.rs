@@ -57,6 +57,11 @@ impl Clock {
         (Self(Source::Manual(hands.clone())), ManualClock(hands))
     }
 
+    /// Whether a hand moves it: whoever moves it also says when to look at what is due.
+    pub fn is_manual(&self) -> bool {
+        matches!(self.0, Source::Manual(_))
+    }
+
     /// For lengths of time: leases, deadlines, offsets. Costs a few tens of nanoseconds.
     pub fn boottime(&self) -> Boottime {
         match &self.0 {

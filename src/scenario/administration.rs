@@ -70,13 +70,13 @@ impl World {
     fn administer(&mut self, account: &AccountId, command: &Command) -> Result<Written, Unread> {
         self.recall_all(account);
         self.at_ledger(account, |work| work.administer(command, None))
-            .map_err(|refusal| Unread::Error(refusal.reason()))
+            .map_err(|refusal| Unread::of(refusal.reason()))
     }
 
     pub fn publish(&mut self, source: &str) -> Done {
-        let playbook = load(source).map_err(|_| Unread::Error("PLAYBOOK_INVALID"))?;
+        let playbook = load(source).map_err(|_| Unread::of("PLAYBOOK_INVALID"))?;
         if self.playbooks.latest().is_some_and(|latest| latest.version >= playbook.version) {
-            return Err(Unread::Error("VERSION_NOT_HIGHER"));
+            return Err(Unread::of("VERSION_NOT_HIGHER"));
         }
         self.playbooks.publish(playbook);
         Ok(Reply::new())
@@ -85,11 +85,11 @@ impl World {
     pub fn balance(&mut self, keys: &Keys<'_>) -> Done {
         let account = keys.account()?;
         if keys.text("pool").is_some_and(|pool| PoolId::parse(pool) != Some(PoolId::Account)) {
-            return Err(Unread::Error("POOL_UNKNOWN"));
+            return Err(Unread::of("POOL_UNKNOWN"));
         }
         let fresh = self.fresh_totals(&account);
         let state = self.accounts.get(&account).filter(|account| account.contract.is_some());
-        let balance = state.ok_or(Unread::Error("ACCOUNT_UNKNOWN"))?.balance(self.at, &fresh);
+        let balance = state.ok_or(Unread::of("ACCOUNT_UNKNOWN"))?.balance(self.at, &fresh);
         let by: Vec<(Species, Credits)> = balance.by.into_iter().collect();
         Ok(Reply::from([
             ("available".to_owned(), balance.available.into()),
@@ -106,14 +106,14 @@ impl World {
     pub fn features(&mut self, keys: &Keys<'_>) -> Done {
         let account = keys.account()?;
         let contract = self.accounts.get(&account).and_then(|account| account.contract.as_ref());
-        let features = &contract.ok_or(Unread::Error("ACCOUNT_UNKNOWN"))?.plan.features;
+        let features = &contract.ok_or(Unread::of("ACCOUNT_UNKNOWN"))?.plan.features;
         Ok(features.iter().map(|(name, feature)| (name.clone(), value(feature))).collect())
     }
 
     /// The alerts raised since the last look.
     pub fn alerts(&mut self, keys: &Keys<'_>) -> Result<Value, Unread> {
         let account = keys.account()?;
-        let state = self.accounts.get(&account).ok_or(Unread::Error("ACCOUNT_UNKNOWN"))?;
+        let state = self.accounts.get(&account).ok_or(Unread::of("ACCOUNT_UNKNOWN"))?;
         let looked = self.looked.entry(account).or_default();
         let names = state.alert_names().skip(looked.0).map(|name| name.as_str().into()).collect();
         looked.0 = state.alerts.len();
@@ -123,7 +123,7 @@ impl World {
     /// The billing lines since the last look; overage since then is one line.
     pub fn invoice(&mut self, keys: &Keys<'_>) -> Done {
         let account = keys.account()?;
-        let state = self.accounts.get(&account).ok_or(Unread::Error("ACCOUNT_UNKNOWN"))?;
+        let state = self.accounts.get(&account).ok_or(Unread::of("ACCOUNT_UNKNOWN"))?;
         let (credits, amount) = state.overage_total();
         let looked = self.looked.entry(account).or_default();
         let (more, cost) = (credits - looked.1, amount - looked.2);

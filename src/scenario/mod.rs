@@ -14,19 +14,24 @@
 //! | `runs` | operations about runs |
 //! | `administration` | operations about accounts |
 //! | `random_tests` | random worlds, whose books must balance |
+//! | `deal` | runs dealt over several sidecars |
+//! | `site` | the world as a place where steps are carried out |
 //! | `runner` | steps, one after the other, and what is checked after each |
 
 mod administration;
+mod deal;
 mod exchange;
 mod faults;
-mod file;
+pub mod file;
 mod keys;
 mod node;
-mod operation;
+pub mod operation;
 mod random_tests;
 mod runner;
 mod runs;
-mod value;
+mod site;
+pub mod value;
 mod world;
 
-pub use runner::{Failure, Outcome, run_source};
+pub use deal::{Dealing, dealt};
+pub use runner::{Failure, Outcome, Site, play, run_dealt, run_source};

@@ -103,11 +103,18 @@ fn meters(node: &Node) -> Result<Quantities, &'static str> {
     Ok(Quantities::by_meter(meters))
 }
 
-/// What a step's call could not be read as: a badly written step, or an error that the step may expect.
-#[derive(Debug)]
+/// Why a step has no reply: it is badly written, or came to an error, which it may expect.
+#[derive(Clone, Debug)]
 pub enum Unread {
     Wrong(Wrong),
-    Error(&'static str),
+    /// By its reason.
+    Error(String),
+}
+
+impl Unread {
+    pub fn of(reason: &str) -> Self {
+        Self::Error(reason.to_owned())
+    }
 }
 
 impl From<Wrong> for Unread {
@@ -118,7 +125,7 @@ impl From<Wrong> for Unread {
 
 impl From<&'static str> for Unread {
     fn from(error: &'static str) -> Self {
-        Self::Error(error)
+        Self::of(error)
     }
 }
 
@@ -165,7 +172,7 @@ impl World {
         };
         let completion = match keys.text("completion") {
             None => None,
-            Some(text) => Some(quantity(text).map_err(|_| Unread::Error("INVALID_COMPLETION"))?),
+            Some(text) => Some(quantity(text).map_err(|_| Unread::of("INVALID_COMPLETION"))?),
         };
         Ok(Commit {
             id,
@@ -174,6 +181,7 @@ impl World {
             completion,
             verified: keys.flag("verified")?,
             request_id: keys.request_id()?,
+            provisional: None,
         })
     }
 

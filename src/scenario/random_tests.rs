@@ -10,7 +10,7 @@ mod tests {
     use crate::playbook::load;
     use crate::scenario::file;
     use crate::scenario::operation::Unread;
-    use crate::scenario::runner::operate;
+    use crate::scenario::site::operate;
     use crate::scenario::value::Value;
     use crate::scenario::world::World;
     use crate::types::{Credits, ReservationId};

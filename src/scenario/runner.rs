@@ -3,12 +3,13 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::deal::{Dealing, dealt};
 use super::file::{self, At, Malformed, Scenario, Step};
-use super::operation::{Keys, Unread};
-use super::value::{self, Reply, Value};
+use super::operation::{Unread, Wrong};
+use super::value::{self, Value};
 use super::world::World;
-use crate::engine::account::Command;
 use crate::playbook::load;
+use crate::types::Timestamp;
 
 /// What became of one scenario.
 #[derive(Clone, Debug)]
@@ -48,6 +49,19 @@ pub fn run_source(file: &str, source: &str, other: &dyn Fn(&str) -> Result<Strin
     file::read(source, other).into_iter().map(|read| outcome(file, read)).collect()
 }
 
+/// The same with the runs of each scenario dealt over several sidecars: `paid_by` and `final`, which may then differ, are not
+/// compared. A scenario that says itself which sidecar does what is left out.
+pub fn run_dealt(
+    file: &str,
+    source: &str,
+    dealing: Dealing,
+    other: &dyn Fn(&str) -> Result<String, String>,
+) -> Vec<Outcome> {
+    let read = file::read(source, other).into_iter();
+    let dealt = read.filter_map(|read| read.map(|scenario| dealt(scenario, dealing)).transpose());
+    dealt.map(|read| outcome(file, read)).collect()
+}
+
 fn outcome(file: &str, read: Result<Scenario, Malformed>) -> Outcome {
     match read {
         Err(Malformed { line, problem }) => Outcome {
@@ -76,17 +90,7 @@ fn run(scenario: &Scenario) -> Result<(), Failure> {
         unreadable(scenario.line, format!("the playbook is refused\n{}", report.in_file("playbook")))
     })?;
     let mut world = World::new(scenario.start, playbook, &scenario.sidecars);
-    for (index, step) in scenario.steps.iter().enumerate() {
-        let failure = |expected: String, got: String| Failure {
-            step: index + 1,
-            line: step.line,
-            operation: step.operation.clone(),
-            expected,
-            got,
-        };
-        take(&mut world, scenario, step).map_err(|(expected, got)| failure(expected, got))?;
-        world.verify().map_err(|problem| failure("every invariant to hold".to_owned(), problem))?;
-    }
+    play(scenario, &mut world)?;
     world.verify_replay().map_err(|problem| Failure {
         step: scenario.steps.len(),
         line: scenario.line,
@@ -96,22 +100,60 @@ fn run(scenario: &Scenario) -> Result<(), Failure> {
     })
 }
 
+/// Where steps are carried out: the core in memory, or processes of a test's.
+pub trait Site {
+    fn now(&self) -> Timestamp;
+
+    /// Moves the clock: every timer due on the way fires first, in order of time, each at its own instant.
+    fn move_to(&mut self, at: Timestamp) -> Result<(), Wrong>;
+
+    /// Carries out one operation.
+    fn operate(&mut self, sidecar: &str, step: &Step) -> Result<Value, Unread>;
+
+    /// Delivers messages between sidecars and ledger until none is left.
+    fn deliver(&mut self) -> Result<(), Wrong>;
+
+    /// Checks what holds whatever happened.
+    fn verify(&self) -> Result<(), String>;
+}
+
+/// Plays a scenario's steps, each compared with what it expects.
+pub fn play(scenario: &Scenario, site: &mut impl Site) -> Result<(), Failure> {
+    for (index, step) in scenario.steps.iter().enumerate() {
+        let failure = |(expected, got): (String, String)| Failure {
+            step: index + 1,
+            line: step.line,
+            operation: step.operation.clone(),
+            expected,
+            got,
+        };
+        take(site, scenario, step).map_err(failure)?;
+        site.verify().map_err(|problem| failure(("every invariant to hold".to_owned(), problem)))?;
+    }
+    Ok(())
+}
+
 /// Carries one step out and compares; answers what was expected and what came.
-fn take(world: &mut World, scenario: &Scenario, step: &Step) -> Result<(), (String, String)> {
+fn take(site: &mut impl Site, scenario: &Scenario, step: &Step) -> Result<(), (String, String)> {
+    let wrong = |problem| ("a step that can be carried out".to_owned(), problem);
     if let Some(at) = step.at {
         let at = match at {
             At::Absolute(at) => at,
             At::After(micros) => scenario.start.plus_micros(micros),
         };
-        if at < world.at {
-            return Err(("time to go on".to_owned(), format!("{at}, before {}", world.at)));
+        if at < site.now() {
+            return Err(("time to go on".to_owned(), format!("{at}, before {}", site.now())));
         }
-        world.move_to(at);
+        site.move_to(at).map_err(wrong)?;
     }
-    let node =
+    let sidecar =
         step.sidecar.as_deref().or_else(|| scenario.sidecars.first().map(String::as_str)).unwrap_or_default();
-    let done = operate(world, node, step);
-    world.deliver();
+    let done = match step.operation.as_str() {
+        // A text is the same wherever it is looked at.
+        "check" => Ok(Value::Map(World::check(file::text(&step.body).unwrap_or_default()))),
+        _ => site.operate(sidecar, step),
+    };
+    site.deliver().map_err(wrong)?;
     let wanted = value::expected_error(step.expect.as_ref());
     match (done, wanted) {
         (Ok(value), None) => match &step.expect {
@@ -126,42 +168,6 @@ fn take(world: &mut World, scenario: &Scenario, step: &Step) -> Result<(), (Stri
             let expected = wanted.map_or_else(|| "an answer".to_owned(), |error| format!("error {error}"));
             Err((expected, format!("error {got}")))
         }
-        (Err(Unread::Wrong(problem)), _) => Err(("a step that can be carried out".to_owned(), problem)),
+        (Err(Unread::Wrong(problem)), _) => Err(wrong(problem)),
     }
-}
-
-pub(super) fn operate(world: &mut World, node: &str, step: &Step) -> Result<Value, Unread> {
-    let keys = Keys::of(&step.body);
-    let text = file::text(&step.body).unwrap_or_default();
-    let reply: Reply = match step.operation.as_str() {
-        "subscribe" => world.subscribe(&keys)?,
-        "suspend" => world.switch(&keys, &Command::Suspend)?,
-        "resume" => world.switch(&keys, &Command::Resume)?,
-        "grant" => world.grant(&keys)?,
-        "void" => world.void(&keys)?,
-        "set_overage_limit" => world.set_overage_limit(&keys)?,
-        "publish" => world.publish(text)?,
-        "authorize" => world.authorize(node, &keys)?,
-        "progress" => world.progress(node, &keys)?,
-        "commit" => world.commit(node, &keys)?,
-        "release" => world.release(node, &keys)?,
-        "record" => world.record(node, &keys)?,
-        "state" => world.state(node, &keys)?,
-        "balance" => world.balance(&keys)?,
-        "features" => world.features(&keys)?,
-        "alerts" => return world.alerts(&keys),
-        "invoice" => world.invoice(&keys)?,
-        "check" => World::check(text),
-        "partition" => world.partition(text, true)?,
-        "heal" => world.partition(text, false)?,
-        "crash" => {
-            let name = if text.is_empty() { keys.wanted("sidecar")? } else { text };
-            let unflushed = keys.read::<usize>("unflushed")?.unwrap_or(0);
-            world.crash(name, unflushed)?
-        }
-        "restart" => world.restart(text)?,
-        "lose_disk" => world.lose_disk(text)?,
-        other => return Err(Unread::Wrong(format!("no operation is called `{other}`"))),
-    };
-    Ok(Value::Map(reply))
 }

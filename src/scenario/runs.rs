@@ -99,7 +99,7 @@ impl World {
             return Ok(settled(&answer));
         }
         if !self.nodes.get(node).is_some_and(super::node::Node::reachable) {
-            return Err(Unread::Error("RESERVATION_UNKNOWN"));
+            return Err(Unread::of("RESERVATION_UNKNOWN"));
         }
         self.report(node);
         self.settlers_report(node, &run.account, Some(run.id));
@@ -108,7 +108,7 @@ impl World {
         match self.at_ledger(&run.account, |work| work.decide(&ask, asking)) {
             Ok(RunReply::Run(answer)) => Ok(settled(&answer)),
             Ok(_) => Err(Unread::Wrong("the ledger answered something else".to_owned())),
-            Err(fault) => Err(Unread::Error(fault.reason())),
+            Err(fault) => Err(Unread::of(fault.reason())),
         }
     }
 
@@ -138,10 +138,7 @@ impl World {
         let mut link = Link::Untried;
         for _ in 0..ASKS_MAX {
             let step = self.with_wallet(node, account, |wallet, here, disk| act(wallet, link, here, disk));
-            match step
-                .ok_or_else(|| format!("no sidecar `{node}`"))?
-                .map_err(|f| Unread::Error(f.reason()))?
-            {
+            match step.ok_or_else(|| format!("no sidecar `{node}`"))?.map_err(|f| Unread::of(f.reason()))? {
                 Step::Done { answer, wait } => {
                     if let Some(node) = self.nodes.get_mut(node) {
                         node.flush(wait);
@@ -156,7 +153,7 @@ impl World {
                     let answer = self.at_ledger(account, |work| work.decide(&decide, asking));
                     return answer
                         .map(|reply| (Answer::Ledger(reply), true))
-                        .map_err(|fault| Unread::Error(fault.reason()));
+                        .map_err(|fault| Unread::of(fault.reason()));
                 }
                 Step::Decide => link = Link::Unreachable,
             }

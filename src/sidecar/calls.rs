@@ -10,7 +10,7 @@ use super::upstream::Upstream;
 use crate::engine::account::{RunAsk, RunReply};
 use crate::engine::wallet::Link;
 use crate::grpc::entitlement_api::Refused;
-use crate::grpc::lease_client::{DecideError, Leased};
+use crate::grpc::lease_client::{DecideError, Leased, LinkError, NamedRun};
 use crate::lease::{Ask, Grant};
 use crate::types::{AccountId, Timestamp};
 
@@ -60,7 +60,7 @@ enum Asked<L> {
 pub enum Away {
     /// The ledger did not answer.
     Unreachable,
-    /// It was known to be out of reach, and was not asked.
+    /// It was known to be out of reach, and was not asked; or it answers and leases nothing yet.
     Known,
     Refused(Refused),
 }
@@ -78,13 +78,27 @@ impl<U: Upstream> Core<U> {
         &self,
         account: &AccountId,
         patience: Option<Duration>,
+        op: impl FnMut(&mut Desk<'_, '_>, Link) -> Result<Turn<L>, Refused> + Send,
+    ) -> Result<Came<L>, Refused> {
+        self.drive_naming(account, patience, &[], op).await
+    }
+
+    /// The same for a call that names other runs: the ledger asks their settlers for them.
+    pub async fn drive_naming<L: Send>(
+        &self,
+        account: &AccountId,
+        patience: Option<Duration>,
+        named: &[NamedRun],
         mut op: impl FnMut(&mut Desk<'_, '_>, Link) -> Result<Turn<L>, Refused> + Send,
     ) -> Result<Came<L>, Refused> {
+        if !self.acting.accounts.have(account) {
+            return Err(Refused::NotServed(account.clone()));
+        }
         self.shards.door()?;
         let decided = match self.step(account, Link::Untried, &mut op)? {
             Stepped::Done(decided) => decided,
             // The way by the ledger is long and rare: its state is kept off the short way's.
-            other => match Box::pin(self.ask_around(account, patience, other, &mut op)).await? {
+            other => match Box::pin(self.ask_around(account, patience, (other, named), &mut op)).await? {
                 Asked::Here(decided) => decided,
                 Asked::Ledger(reply) => return Ok(Came::Ledger(reply)),
             },
@@ -106,7 +120,7 @@ impl<U: Upstream> Core<U> {
         &self,
         account: &AccountId,
         patience: Option<Duration>,
-        first: Stepped<L>,
+        (first, named): (Stepped<L>, &[NamedRun]),
         op: &mut (impl FnMut(&mut Desk<'_, '_>, Link) -> Result<Turn<L>, Refused> + Send),
     ) -> Result<Asked<L>, Refused> {
         let own = self.wait_of(account);
@@ -115,7 +129,11 @@ impl<U: Upstream> Core<U> {
         // Nothing in here waits for the disk: what was decided in time is not decided twice.
         let asked = async {
             self.link.settled().await;
-            if self.link.is_online() { self.asked(account, wait, first, op).await } else { Err(Away::Known) }
+            if self.link.is_online() {
+                self.asked(account, wait, (first, named), op).await
+            } else {
+                Err(Away::Known)
+            }
         };
         match tokio::time::timeout(wait, asked).await {
             Ok(Ok(asked)) => return Ok(asked),
@@ -147,11 +165,11 @@ impl<U: Upstream> Core<U> {
         &self,
         account: &AccountId,
         wait: Duration,
-        first: Stepped<L>,
+        (first, named): (Stepped<L>, &[NamedRun]),
         op: &mut (impl FnMut(&mut Desk<'_, '_>, Link) -> Result<Turn<L>, Refused> + Send),
     ) -> Result<Asked<L>, Away> {
         if let Stepped::Decide(ask) = first {
-            return self.pass(account, wait, &ask).await.map(Asked::Ledger);
+            return self.pass(account, wait, &ask, named).await.map(Asked::Ledger);
         }
         let turn = self.shards.with(account, |desk| desk.slot.turn())?;
         let held = turn.lock().await;
@@ -162,7 +180,7 @@ impl<U: Upstream> Core<U> {
                 Stepped::Lease(ask) => ask,
                 Stepped::Decide(ask) => {
                     drop(held);
-                    return self.pass(account, wait, &ask).await.map(Asked::Ledger);
+                    return self.pass(account, wait, &ask, named).await.map(Asked::Ledger);
                 }
             };
             let needed = ask.credits.is_positive() || !ask.caps.is_empty();
@@ -205,6 +223,9 @@ impl<U: Upstream> Core<U> {
     ) -> Result<Option<(Box<Grant>, Timestamp)>, Away> {
         // What was given back or charged so far is known to the ledger before it is asked.
         self.shards.outbox.flushed().await;
+        if let Some(Ok(totals)) = self.shards.visit(account, |desk| desk.slot.wallet.totals()) {
+            ask.totals = totals;
+        }
         let who = self.link.sender().ok_or(Away::Unreachable)?;
         ask.number = self.asks.fetch_add(1, Ordering::Relaxed);
         let (asked_at, asked) = (self.shards.clock.now(), self.shards.clock.clock().boottime());
@@ -218,13 +239,20 @@ impl<U: Upstream> Core<U> {
             Err(why) => {
                 tracing::debug!(%account, %why, "no lease");
                 let _known = self.shards.visit(account, |desk| desk.slot.burn += ask.burn);
-                Err(Away::Unreachable)
+                let learning = matches!(why, LinkError::Learning(_));
+                Err(if learning { Away::Known } else { Away::Unreachable })
             }
         }
     }
 
     /// The ledger decides the whole call.
-    pub async fn pass(&self, account: &AccountId, wait: Duration, ask: &RunAsk) -> Result<RunReply, Away> {
+    pub async fn pass(
+        &self,
+        account: &AccountId,
+        wait: Duration,
+        ask: &RunAsk,
+        named: &[NamedRun],
+    ) -> Result<RunReply, Away> {
         let who = self.link.sender().ok_or(Away::Unreachable)?;
         if may_draw(ask) {
             // What lies idle here is free for the ledger's decision.
@@ -233,8 +261,9 @@ impl<U: Upstream> Core<U> {
             })?;
         }
         self.shards.outbox.flushed().await;
-        match self.upstream.decide(who, account, ask, wait).await {
+        match self.upstream.decide(who, account, ask, named, wait).await {
             Ok(reply) => Ok(reply),
+            Err(DecideError::Learning(_)) => Err(Away::Known),
             Err(why @ DecideError::Fault(_)) => Err(Away::Refused(Refused::Passed(Box::new(why)))),
             Err(why) => {
                 tracing::debug!(%account, %why, "no decision");

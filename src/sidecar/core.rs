@@ -1,5 +1,6 @@
 //! What all parts of the sidecar share between two openings of its journal.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,10 +10,12 @@ use tokio::sync::{Notify, watch};
 
 use super::entry::{Elsewhere, Entry};
 use super::ids::Ids;
+use super::past::Past;
 use super::shard::Shards;
 use super::upstream::Upstream;
 use crate::engine::contract::Playbooks;
 use crate::grpc::lease_client::Sender;
+use crate::lease::Acting;
 use crate::playbook;
 use crate::runtime::{BootId, Boottime};
 use crate::storage::{JournalError, Urgency};
@@ -31,6 +34,12 @@ pub struct Core<U> {
     /// Which boot this is, where the machine tells.
     pub boot: Option<BootId>,
     pub keeping: Keeping,
+    /// Who it is, and for whom it acts.
+    pub acting: Acting,
+    /// What is known of the ledger's past.
+    pub past: Mutex<Past>,
+    /// Accounts whose slices a restored ledger is still to be told.
+    pub recounting: Mutex<BTreeSet<AccountId>>,
     /// The first record that the next start needs besides those of accounts: playbooks and the last attachment.
     pub facts_from: Mutex<u64>,
     /// Rung when a playbook was published.
@@ -39,6 +48,18 @@ pub struct Core<U> {
     pub recalled: Mutex<Vec<AccountId>>,
     /// The record that must be in the next report: what a recall gave back.
     pub report_from: Mutex<u64>,
+    pub pulse: Pulse,
+}
+
+/// How often what goes on in the background has come round: what a test's clock settles by.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    /// Looks at whether there is anything to report.
+    pub looks: AtomicU64,
+    /// Reports that the ledger took.
+    pub reports: AtomicU64,
+    /// Changes heard over the present watch.
+    pub heard: AtomicU64,
 }
 
 /// How long records are kept after the ledger has them.

@@ -36,6 +36,12 @@ pub struct Attachment {
     /// Ledger time minus time since boot, in microseconds.
     #[n(2)]
     pub offset: i64,
+    /// The ledger's generation that this sidecar is done with; 0 in journals of earlier builds.
+    #[cbor(n(3), default)]
+    pub generation: u32,
+    /// The highest record that was seen acknowledged in it.
+    #[cbor(n(4), default)]
+    pub acknowledged: u64,
 }
 
 /// A part of a wallet's snapshot: a large wallet has more than one record may hold.

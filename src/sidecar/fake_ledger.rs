@@ -11,10 +11,12 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use super::upstream::Upstream;
 use crate::engine::account::{Account, Command, Leasing, Report, RunAsk, RunReply, Work};
 use crate::engine::contract::Playbooks;
-use crate::grpc::lease_client::{Attached, DecideError, Leased, LinkError, Reported, Sender, Told};
+use crate::grpc::lease_client::{
+    self as ledger, Attached, DecideError, Hello, Leased, LinkError, Sender, Told,
+};
 use crate::grpc::status::of_fault;
 use crate::lease::terms::HandleKey;
-use crate::lease::{Ask, LeaseTotals, SidecarRecord};
+use crate::lease::{Ask, SidecarRecord};
 use crate::playbook;
 use crate::runtime::Clock;
 use crate::types::{AccountId, Credits, Epoch, Name, SidecarId, Timestamp};
@@ -139,7 +141,8 @@ impl FakeLedger {
 impl Upstream for FakeLedger {
     type Watching = UnboundedReceiverStream<Result<Told, LinkError>>;
 
-    async fn attach(&self, sidecar: SidecarId, start: u64) -> Result<Attached, LinkError> {
+    async fn attach(&self, hello: &Hello) -> Result<Attached, LinkError> {
+        let &Hello { sidecar, start, .. } = hello;
         self.reached()?;
         let takes = self.0.lock().attach_takes;
         if !takes.is_zero() {
@@ -189,6 +192,7 @@ impl Upstream for FakeLedger {
         who: Sender,
         account: &AccountId,
         ask: &RunAsk,
+        _: &[ledger::NamedRun],
         _: Duration,
     ) -> Result<RunReply, DecideError> {
         self.current(who).map_err(|why| DecideError::Unreachable(why.to_string()))?;
@@ -203,17 +207,12 @@ impl Upstream for FakeLedger {
         reply.map_err(|fault| DecideError::Fault(of_fault(&fault)))
     }
 
-    async fn report(
-        &self,
-        who: Sender,
-        records: Vec<Reported>,
-        _: Vec<(AccountId, LeaseTotals)>,
-    ) -> Result<u64, LinkError> {
+    async fn report(&self, who: Sender, report: ledger::Report) -> Result<u64, LinkError> {
         self.current(who)?;
         let state = &mut *self.0.lock();
         let acknowledged = state.acknowledged.entry(who.sidecar).or_default();
         let mut last = 0;
-        for reported in records {
+        for reported in report.records {
             assert!(reported.number > last, "records are told in order");
             last = reported.number;
             if reported.number <= *acknowledged {

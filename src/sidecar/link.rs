@@ -1,12 +1,12 @@
 //! Staying in touch with the ledger: attach, watch, and again after each loss.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_stream::StreamExt;
 
 use super::core::{Core, Standing};
-use super::entry::{Attachment, Entry};
 use super::upstream::Upstream;
 use crate::grpc::lease_client::{Attached, LinkError, Sender, Told};
 use crate::runtime::{Backoff, Shutdown};
@@ -69,7 +69,7 @@ impl<U: Upstream> Core<U> {
         let asked = self.shards.clock.clock().boottime();
         // Reports over the connection before this one may be acknowledged while the ledger is asked.
         let knew = self.shards.outbox.acknowledged();
-        let attached = tokio::time::timeout(ATTACH_WITHIN, self.upstream.attach(self.id, self.shards.start))
+        let attached = tokio::time::timeout(ATTACH_WITHIN, self.upstream.attach(&self.hello()))
             .await
             .unwrap_or_else(|_| Err(LinkError::Unreachable("no answer in time".to_owned())))?;
         self.learn(asked, attached.now);
@@ -77,6 +77,7 @@ impl<U: Upstream> Core<U> {
             self.publish(source);
         }
         let who = Sender { sidecar: self.id, epoch: attached.epoch };
+        self.pulse.heard.store(0, Ordering::Relaxed);
         let mut told = self.upstream.watch(who).await?;
         self.attached(&attached, knew);
         self.link.set(Standing::Up(who));
@@ -94,7 +95,10 @@ impl<U: Upstream> Core<U> {
                 }
             };
             match next {
-                Some(Ok(change)) => self.told(change),
+                Some(Ok(change)) => {
+                    self.told(change);
+                    self.pulse.heard.fetch_add(1, Ordering::Relaxed);
+                }
                 Some(Err(why)) => {
                     tracing::warn!(%why, "the ledger is out of reach");
                     return Ok(End::Lost);
@@ -120,12 +124,8 @@ impl<U: Upstream> Core<U> {
         for account in self.shards.accounts() {
             self.acknowledged_to(&account, attached.acknowledged);
         }
-        let Some(offset) = self.shards.clock.offset() else { return };
-        let boot = self.boot.map(crate::runtime::BootId::bytes);
-        let attachment = Attachment { epoch: attached.epoch, boot, offset };
-        if let Err(why) = self.note(Entry::Attached(&attachment)) {
-            tracing::error!(%why, "what the ledger said could not be journaled");
-        }
+        self.enter(attached.generation);
+        self.note_attached(attached.epoch);
     }
 
     /// The ledger has everything through this record.
@@ -152,6 +152,14 @@ impl<U: Upstream> Core<U> {
             }
             Told::Unknown(account) => {
                 let _known = self.shards.visit(&account, |desk| desk.slot.wallet.closed());
+            }
+            Told::Promote(account, runs) => {
+                let _known = self.shards.visit(&account, |desk| {
+                    for run in runs {
+                        desk.slot.wallet.promote(run, desk.here, desk.tape);
+                    }
+                });
+                self.answer_recall(account);
             }
             Told::Recall(account) => {
                 let _known = self.shards.visit(&account, |desk| {

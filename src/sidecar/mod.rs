@@ -13,8 +13,10 @@
 //! | `shard`, `slot` | the accounts in memory; one of them |
 //! | `tape`, `entry`, `outbox` | where events go: the journal, what it holds, what the ledger is still to be told |
 //! | `link` | staying in touch with the ledger |
+//! | `past` | a ledger that was restored from a backup |
 //! | `reports` | what the ledger is told |
 //! | `timers` | what time does: lapses, promotions, renewals |
+//! | `settle` | the same under a test's clock, in debug builds |
 //! | `trim` | keeping the journal short |
 //! | `recover`, `salvage` | opening the journal; what a damaged one still held |
 //! | `upstream` | the ledger as the sidecar needs it |
@@ -28,11 +30,14 @@ mod handles;
 mod ids;
 mod link;
 mod outbox;
+mod past;
 pub mod process;
 mod recover;
 mod reports;
 mod runs;
 mod salvage;
+#[cfg(debug_assertions)]
+mod settle;
 mod shard;
 mod slot;
 mod tape;

@@ -17,6 +17,9 @@ use crate::grpc::LeaseClient;
 use crate::grpc::entitlement::{ENTITLEMENT_SERVICE, services};
 use crate::grpc::health::{Health, UPSTREAM};
 use crate::grpc::listen::{Addresses, Listeners, Listening, Services};
+use crate::lease::Acting;
+#[cfg(debug_assertions)]
+use crate::runtime::test_clock::TestClock;
 use crate::runtime::{Backoff, BootId, Clock, LedgerClock, Shutdown, Stopper};
 use crate::storage::{Engine, Limits};
 use crate::telemetry::{Decisions, Export, Exporter};
@@ -56,12 +59,22 @@ pub async fn run_with<U: Upstream>(
     ready: impl FnOnce(Listening),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
+    #[cfg(debug_assertions)]
+    let test = TestClock::of_environment().await.context("can't reach the test's clock")?;
+    #[cfg(debug_assertions)]
+    let clock = test.as_ref().map_or_else(Clock::system, TestClock::clock);
+    #[cfg(not(debug_assertions))]
     let clock = Clock::system();
     let opening = opening(config, engine, clock.clone());
     let socket = config.socket.as_ref().map(|path| (path.clone(), config.socket_mode));
     let listeners = Listeners::bind(&Addresses { socket, tcp: config.listen })?;
     let listening = listeners.listening().clone();
     let opened = open(&opening, &upstream, None).await?;
+    #[cfg(debug_assertions)]
+    if let Some(test) = test {
+        let core = Arc::clone(&opened.core);
+        tokio::spawn(async move { test.obey(&core).await });
+    }
     let exporter = exporter(config, &opened)?;
     let tracer = exporter.as_ref().map(Exporter::tracer);
     let decisions = Arc::new(Decisions::new(tracer, config.trace_ratio));
@@ -115,6 +128,7 @@ fn opening(config: &SidecarConfig, engine: Engine, clock: Clock) -> Opening {
             ..Limits::default()
         },
         outbox_bytes_max: config.outbox_bytes_max,
+        acting: Acting { identity: config.label.clone(), accounts: config.accounts.clone() },
         keeping: Keeping { retain: config.retain, bytes_max: config.retain_bytes_max },
         clock,
         boot: boot.ok(),
@@ -305,6 +319,10 @@ async fn farewell<U: Upstream>(core: Arc<Core<U>>, tasks: Tasks, within: Duratio
     }
     if tokio::time::timeout(within, told(&core)).await.is_err() {
         tracing::warn!("not every record is at the ledger yet; the next start reports the rest");
+    }
+    if let Some(who) = core.link.sender() {
+        // A ledger that is restored before the next start is known by what it has acknowledged till now.
+        core.note_attached(who.epoch);
     }
     tasks.stop().await;
     close(core).await.context("the journal did not close; the next start finds an unclean stop")

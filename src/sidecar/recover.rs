@@ -9,17 +9,18 @@ use std::sync::atomic::AtomicU64;
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use super::core::{Core, Keeping, Link};
+use super::core::{Core, Keeping, Link, Pulse};
 use super::entry::{self, Attachment, Elsewhere, EntryError, Found, Kept, SnapshotPart};
 use super::ids::Ids;
 use super::outbox::{Outbox, Pending};
+use super::past::Past;
 use super::salvage::Salvage;
 use super::shard::Shards;
 use super::slot::Slot;
 use super::upstream::Upstream;
 use crate::engine::contract::Playbooks;
 use crate::engine::wallet::Wallet;
-use crate::lease::{SidecarRecord, WalletEvent};
+use crate::lease::{Acting, SidecarRecord, WalletEvent};
 use crate::playbook;
 use crate::runtime::{BootId, Clock, LedgerClock};
 use crate::storage::{self, Engine, Limits, OpenError, StoredRecord};
@@ -33,6 +34,7 @@ pub struct Opening {
     pub limits: Limits,
     pub outbox_bytes_max: u64,
     pub keeping: Keeping,
+    pub acting: Acting,
     pub clock: Clock,
     /// Which boot this is, where the machine tells.
     pub boot: Option<BootId>,
@@ -91,6 +93,7 @@ pub fn open<U: Upstream>(
         (None, None) => Arc::new(LedgerClock::new(opening.clock.clone())),
     };
     let slots = replay(&mut read);
+    let past = read.attached.as_ref().map(Past::of).unwrap_or_default();
     let Read { playbooks, pending, facts_from, .. } = read;
     let outbox = Outbox::new(opening.outbox_bytes_max, pending);
     let shards = Shards::new(opened.journal, outbox, playbooks, clock, opened.start);
@@ -106,10 +109,14 @@ pub fn open<U: Upstream>(
         asks: AtomicU64::new(1),
         boot: opening.boot,
         keeping: opening.keeping,
+        acting: opening.acting.clone(),
+        past: Mutex::new(past),
+        recounting: Mutex::default(),
         facts_from: Mutex::new(facts_from.unwrap_or(u64::MAX)),
         published: tokio::sync::Notify::new(),
         recalled: Mutex::default(),
         report_from: Mutex::default(),
+        pulse: Pulse::default(),
     };
     let salvage = opened.set_aside.and_then(Salvage::of);
     tracing::info!(

@@ -1,11 +1,12 @@
 //! What the ledger is told: records in order, each until it is acknowledged, and running totals.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::core::Core;
 use super::upstream::Upstream;
-use crate::grpc::lease_client::{LinkError, Sender};
+use crate::grpc::lease_client::{LinkError, Report, Sender};
 use crate::lease::LeaseTotals;
 use crate::runtime::{Backoff, Shutdown};
 use crate::types::AccountId;
@@ -33,7 +34,9 @@ impl<U: Upstream> Core<U> {
         let mut backoff = Backoff::new(AGAIN_FIRST, AGAIN_MOST);
         loop {
             let Some(who) = self.link.up().await else { return };
-            match self.report(who).await {
+            let reported = self.report(who).await;
+            self.pulse.looks.fetch_add(1, Ordering::Relaxed);
+            match reported {
                 Ok(true) => {
                     backoff.reset();
                     continue;
@@ -67,22 +70,36 @@ impl<U: Upstream> Core<U> {
             }
         }
         let batch = outbox.batch(self.shards.journal.durable(), who.epoch.generation);
+        let through = batch.records.last().map_or_else(|| outbox.acknowledged(), |record| record.number);
         let mut accounts = batch.accounts;
-        accounts.extend(std::mem::take(&mut *self.recalled.lock()));
+        let recalled = std::mem::take(&mut *self.recalled.lock());
+        accounts.extend(recalled.iter().cloned());
         accounts.extend(self.shards.take_dirty(TOTALS_MAX));
-        if batch.records.is_empty() && accounts.is_empty() {
+        let recounts = if batch.records.is_empty() { self.recounts() } else { Vec::new() };
+        if batch.records.is_empty() && accounts.is_empty() && recounts.is_empty() {
             return Ok(false);
         }
         let totals: Vec<(AccountId, LeaseTotals)> = accounts
             .into_iter()
             .filter_map(|account| {
-                let totals = self.shards.visit(&account, |desk| desk.slot.wallet.totals())?.ok()?;
-                Some((account, totals))
+                // Totals that run ahead of their records would show a run twice or not at all: they come with those. A
+                // recall is answered in any case.
+                let told = self.shards.visit(&account, |desk| {
+                    let whole = desk.slot.told <= through || recalled.contains(&account);
+                    whole.then(|| desk.slot.wallet.totals())
+                });
+                Some((account, told?.ok()??))
             })
             .collect();
-        let more = !batch.records.is_empty();
-        let acknowledged = self.upstream.report(who, batch.records, totals).await?;
+        let more = !batch.records.is_empty() || !recounts.is_empty();
+        let acknowledged = outbox.acknowledged();
+        let report = Report { records: batch.records, totals, recounts: recounts.clone(), acknowledged };
+        let acknowledged = self.upstream.report(who, report).await?;
+        self.pulse.reports.fetch_add(1, Ordering::Relaxed);
         self.acknowledge(acknowledged);
+        if !recounts.is_empty() {
+            self.counted(who.epoch.generation, &recounts);
+        }
         Ok(more)
     }
 }

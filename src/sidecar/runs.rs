@@ -9,24 +9,28 @@ use super::handles::{self, ToSeal};
 use super::slot::Desk;
 use super::upstream::Upstream;
 use crate::credit::{Reason, State};
+use crate::engine::Fault;
 use crate::engine::account::{RunAsk, RunReply};
 use crate::engine::answer::{AuthorizeAnswer, Next, ProgressAnswer, RunAnswer};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
-use crate::engine::handle;
-use crate::engine::wallet::Step;
+use crate::engine::handle::{self, Handle};
+use crate::engine::wallet::{Link, Step};
 use crate::grpc::entitlement_api::{
     About, Answered, AuthorizeQuestion, CommitQuestion, Given, Outcome, ProgressQuestion, RecordQuestion,
     Refused,
 };
+use crate::grpc::lease_client::NamedRun;
 use crate::playbook::Mode;
-use crate::playbook::overage;
-use crate::types::{AccountId, Credits, ReservationId, Timestamp};
+use crate::types::{AccountId, Credits, ReservationId, SidecarId, Timestamp};
 
 /// The operations whose request ids make a reservation's id.
 pub const AUTHORIZE: &str = "authorize";
 pub const RECORD: &str = "record";
 
-/// How long a record that the ledger booked is remembered here, in microseconds: an hour, as long as records are kept.
+/// Stands for the ledger itself where a run's settler is named.
+const LEDGER: SidecarId = SidecarId([0; 16]);
+
+/// How long a record or event that the ledger booked is remembered here, in microseconds: an hour, as long as records are kept.
 const RECORD_MICROS: i64 = 3_600_000_000;
 
 /// A decision, with what the answer tells besides. Boxed on its way out of the wallet: it is passed through many hands.
@@ -45,8 +49,9 @@ impl<U: Upstream> Core<U> {
         let account = &question.account;
         let fresh = ReservationId(self.ids.next());
         let mut made: Option<(Authorize, bool)> = None;
+        let named = named(question);
         let came = self
-            .drive(account, patience, |desk, link| {
+            .drive_naming(account, patience, &named, |desk, link| {
                 let call = match &made {
                     Some((call, true)) => call,
                     _ => {
@@ -75,7 +80,8 @@ impl<U: Upstream> Core<U> {
             Came::Ledger(RunReply::Authorize(answer)) => {
                 let times = (answer.as_of, answer.expires_at.unwrap_or(answer.as_of));
                 if answer.reservation.is_some() {
-                    self.elsewhere(account, id, times.1).await?;
+                    let until = answer.expires_at.unwrap_or(answer.as_of.plus_micros(RECORD_MICROS));
+                    self.elsewhere(account, id, until).await?;
                 }
                 let made = made.filter(|_| answer.reservation.is_some());
                 let handle = made.and_then(|(call, _)| {
@@ -101,8 +107,9 @@ impl<U: Upstream> Core<U> {
         let account = run.account.clone();
         let fresh = ReservationId(self.ids.next());
         let mut made: Option<(Record, String, bool)> = None;
+        let named = named(&run);
         let came = self
-            .drive(&account, patience, |desk, link| {
+            .drive_naming(&account, patience, &named, |desk, link| {
                 let (call, text, _) = match &made {
                     Some(made @ (_, _, true)) => made,
                     _ => {
@@ -145,9 +152,19 @@ impl<U: Upstream> Core<U> {
                 let Some(handle) = opened(desk, &given, link)? else {
                     return Ok(Turn::Lease(Box::default()));
                 };
-                let step = desk.slot.wallet.commit(&call, &given.text, link, desk.here, desk.tape)?;
-                let ask = || RunAsk::Commit(Box::new(call.clone()), Some(Box::new(handle)));
-                Ok(self.local(desk, id, step, ask))
+                let handing = desk.slot.wallet.is_handing(id);
+                let ask = |handle| RunAsk::Commit(Box::new(call.clone()), Some(Box::new(handle)));
+                if handing && link == Link::Untried {
+                    return Ok(Turn::Decide(Box::new(ask(handle))));
+                }
+                // A second hold under one id, or a run that the ledger may have settled: the other's word may come first.
+                let other = match handing {
+                    true => Some(LEDGER),
+                    false => (handle.settler != self.id).then_some(handle.settler),
+                };
+                let own = Commit { provisional: other, ..call.clone() };
+                let step = desk.slot.wallet.commit(&own, &given.text, link, desk.here, desk.tape)?;
+                Ok(self.local(desk, id, step, || ask(handle)))
             })
             .await?;
         let run = (id, given.claim.expires_at);
@@ -165,8 +182,11 @@ impl<U: Upstream> Core<U> {
                 let Some(handle) = opened(desk, &given, link)? else {
                     return Ok(Turn::Lease(Box::default()));
                 };
-                let step = desk.slot.wallet.release(&call, &given.text, link, desk.here, desk.tape)?;
                 let ask = || RunAsk::Release(call.clone(), Some(Box::new(handle)));
+                if desk.slot.wallet.is_handing(call.id) && link == Link::Untried {
+                    return Ok(Turn::Decide(Box::new(ask())));
+                }
+                let step = desk.slot.wallet.release(&call, &given.text, link, desk.here, desk.tape)?;
                 Ok(self.local(desk, call.id, step, ask))
             })
             .await?;
@@ -187,7 +207,18 @@ impl<U: Upstream> Core<U> {
                 let Some(handle) = opened(desk, &given, link)? else {
                     return Ok(Turn::Lease(Box::default()));
                 };
-                Ok(match desk.slot.wallet.progress(&call, link, desk.here, desk.tape)? {
+                if desk.slot.wallet.is_handing(id) && link == Link::Untried {
+                    let ask = RunAsk::Progress(Box::new(call.clone()), Some(Box::new(handle)));
+                    return Ok(Turn::Decide(Box::new(ask)));
+                }
+                let step = match desk.slot.wallet.progress(&call, link, desk.here, desk.tape) {
+                    Err(Fault::ReservationUnknown(_)) if self.is_open_elsewhere(&handle, desk) => {
+                        let answer = ProgressAnswer::within_hold(handle.expires_at);
+                        Step::Done { answer, wait: None }
+                    }
+                    step => step?,
+                };
+                Ok(match step {
                     Step::Done { answer, wait } => {
                         let about = about(desk, handle.version);
                         Turn::Done { answer: Box::new(Local { answer, handle: None, about }), wait }
@@ -212,6 +243,11 @@ impl<U: Upstream> Core<U> {
             }
             Came::Ledger(_) => Err(unfit()),
         }
+    }
+
+    /// Whether another sidecar settles a run whose time, as its handle says it, is not over.
+    fn is_open_elsewhere(&self, handle: &Handle, desk: &Desk<'_, '_>) -> bool {
+        handle.settler != self.id && handle.expires_at > desk.here.at
     }
 
     async fn elsewhere(
@@ -321,6 +357,12 @@ impl<A> Local<A> {
     }
 }
 
+/// Runs that a question names, and who settles them.
+fn named(question: &AuthorizeQuestion) -> Vec<NamedRun> {
+    let given = question.parent.iter().chain(&question.retry_of);
+    given.map(|given| NamedRun { id: given.claim.id, settler: given.claim.settler }).collect()
+}
+
 fn commit_of(id: ReservationId, outcome: &Outcome) -> Commit {
     Commit {
         id,
@@ -329,6 +371,7 @@ fn commit_of(id: ReservationId, outcome: &Outcome) -> Commit {
         completion: outcome.completion,
         verified: outcome.verified,
         request_id: outcome.request_id.clone(),
+        provisional: None,
     }
 }
 
@@ -343,18 +386,9 @@ fn about(desk: &Desk<'_, '_>, version: u32) -> About {
         .sum();
     About {
         remaining: idle + wallet.rest.balance,
-        next: next(&contract.plan.overage),
+        next: Next::after(&contract.plan.overage),
         enforced: contract.plan.mode == Mode::Enforce,
         version,
-    }
-}
-
-/// What follows the credits of a plan.
-pub fn next(chain: &[overage::Link]) -> Next {
-    match chain.first() {
-        None => Next::Deny,
-        Some(overage::Link::Soft { .. }) => Next::Overage,
-        Some(overage::Link::Degraded { .. }) => Next::Degrade,
     }
 }
 

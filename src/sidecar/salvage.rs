@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::entry::{self, Found};
 use super::upstream::Upstream;
-use crate::grpc::lease_client::{LinkError, Reported, Sender};
+use crate::grpc::lease_client::{Hello, LinkError, Report, Reported, Sender};
 use crate::runtime::{Backoff, Shutdown};
 use crate::storage::SetAside;
 use crate::types::{Epoch, SidecarId};
@@ -77,7 +77,10 @@ impl<U: Upstream> Core<U> {
 
     async fn send_salvage(&self, salvage: &Salvage) -> Result<(), LinkError> {
         self.link.up().await;
-        let attached = self.upstream.attach(salvage.sidecar, salvage.start).await?;
+        // What that journal saw acknowledged is not known: its records are all sent.
+        let hello = Hello { sidecar: salvage.sidecar, start: salvage.start, ..self.hello() };
+        let hello = Hello { generation: 0, acknowledged: 0, ..hello };
+        let attached = self.upstream.attach(&hello).await?;
         let who = Sender { sidecar: salvage.sidecar, epoch: attached.epoch };
         let missing: Vec<_> =
             salvage.records.iter().filter(|(number, ..)| *number > attached.acknowledged).collect();
@@ -90,7 +93,7 @@ impl<U: Upstream> Core<U> {
                     body: body.clone(),
                 })
                 .collect();
-            self.upstream.report(who, records, Vec::new()).await?;
+            self.upstream.report(who, Report { records, ..Report::default() }).await?;
         }
         Ok(())
     }

@@ -58,6 +58,8 @@ pub struct Shards {
     pub start: u64,
     /// Rung once memory and journal have parted: only reading the journal again helps.
     pub parted: Notify,
+    /// Rung when a lease is to be renewed, or more is to be asked for.
+    pub renewing: Notify,
 }
 
 impl Shards {
@@ -78,6 +80,7 @@ impl Shards {
             clock,
             start,
             parted: Notify::new(),
+            renewing: Notify::new(),
         }
     }
 
@@ -133,9 +136,14 @@ impl Shards {
             if slot.due <= here.at && self.clock.is_learned() {
                 renew = slot.pass_time(here, &mut tape);
             }
-            f(&mut Desk { slot, here, tape: &mut tape })
+            let done = f(&mut Desk { slot, here, tape: &mut tape });
+            if !slot.renewing && slot.wallet.wants_more(here.at) {
+                (slot.renewing, renew) = (true, true);
+            }
+            done
         }));
-        let (written, failed) = (tape.written, tape.failed);
+        let (written, told, failed) = (tape.written, tape.told, tape.failed);
+        slot.told = told.unwrap_or(slot.told);
         if let Some((first, last)) = written {
             slot.needed_from = slot.needed_from.or(Some(first));
             slot.last = last;
@@ -145,6 +153,7 @@ impl Shards {
         }
         if renew {
             shard.renewals.push(account.clone());
+            self.renewing.notify_one();
         }
         let done = match done {
             Ok(done) => done,
@@ -193,6 +202,13 @@ impl Shards {
             }
         }
         due
+    }
+
+    /// When time next does something to any account.
+    #[cfg(debug_assertions)]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let next = |shard: &Mutex<Shard>| shard.lock().accounts.values().map(|slot| slot.due).min();
+        self.shards.iter().filter_map(next).min().filter(|due| *due < NEVER)
     }
 
     /// Leases to be renewed, each once.

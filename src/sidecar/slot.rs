@@ -29,11 +29,13 @@ pub struct Slot {
     pub needed_from: Option<u64>,
     /// The newest record of this account.
     pub last: u64,
+    /// The newest record of this account that the ledger is told.
+    pub told: u64,
     /// When time next does something here.
     pub due: Timestamp,
     /// The earliest timer that is set for it.
     pub scheduled: Timestamp,
-    /// A request for more time is under way.
+    /// A request for more time, or for more credits ahead of need, is under way.
     pub renewing: bool,
     /// Use that an ask was to tell and that no answer came to.
     pub burn: Credits,
@@ -67,6 +69,7 @@ impl Slot {
             barrier: 0,
             needed_from: None,
             last: 0,
+            told: 0,
             due: NEVER,
             scheduled: NEVER,
             renewing: false,

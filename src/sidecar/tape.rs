@@ -23,6 +23,8 @@ pub struct Tape<'a> {
     promotes: bool,
     /// The first and the last record of the visit.
     pub written: Option<(u64, u64)>,
+    /// The last of them that the ledger is told.
+    pub told: Option<u64>,
     /// The journal took no more: what the wallet did since is not on disk, and must be forgotten.
     pub failed: Option<JournalError>,
 }
@@ -37,6 +39,7 @@ impl<'a> Tape<'a> {
             reported: false,
             promotes: false,
             written: None,
+            told: None,
             failed: None,
         }
     }
@@ -61,6 +64,7 @@ impl Log for Tape<'_> {
         };
         match taken {
             Ok(number) => {
+                self.told = self.reported.then_some(number).or(self.told);
                 self.written = Some((self.written.map_or(number, |(first, _)| first), number));
                 number
             }

@@ -33,6 +33,7 @@ struct Rig {
 
 fn start(ledger: &FakeLedger, disk: &MemoryDisk) -> Rig {
     let opening = Opening {
+        acting: Default::default(),
         dir: PathBuf::from("memory"),
         engine: Engine::Memory(disk.clone()),
         limits: Limits::default(),

@@ -23,6 +23,9 @@ const RENEW_WITHIN: Duration = Duration::from_secs(5);
 impl<U: Upstream> Core<U> {
     /// Watches the clock until the shutdown.
     pub async fn keep_time(self: Arc<Self>, shutdown: Shutdown) {
+        if self.shards.clock.clock().is_manual() {
+            return shutdown.requested().await;
+        }
         let room = Arc::new(Semaphore::new(RENEWALS_MAX));
         while !shutdown.is_requested() {
             self.look();
@@ -38,12 +41,13 @@ impl<U: Upstream> Core<U> {
             tokio::select! {
                 () = shutdown.requested() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.shards.renewing.notified() => {}
             }
         }
     }
 
     /// Does what is due. Before the ledger's clock is known in this boot, nothing is; nor where the journal takes no more.
-    fn look(&self) {
+    pub(super) fn look(&self) {
         if self.shards.journal.ended().is_some() {
             self.shards.parted.notify_one();
         }
@@ -57,7 +61,7 @@ impl<U: Upstream> Core<U> {
     }
 
     /// Asks for more time, once; where that fails, the wallet says when it is tried again.
-    async fn renew(&self, account: &AccountId, room: &Semaphore) {
+    pub(super) async fn renew(&self, account: &AccountId, room: &Semaphore) {
         let renewed = async {
             let _room = room.acquire().await;
             self.renew_once(account).await
@@ -79,8 +83,10 @@ impl<U: Upstream> Core<U> {
         let turn = turn?;
         let _held = turn.lock().await;
         let ask = self.shards.visit(account, |desk| {
-            desk.slot.wallet.lease.as_ref()?;
-            let mut ask = desk.slot.wallet.renewal();
+            let wallet = &mut desk.slot.wallet;
+            wallet.lease.as_ref()?;
+            let more = wallet.wants_more(desk.here.at);
+            let mut ask = if more { wallet.growth() } else { wallet.renewal() };
             ask.burn += std::mem::take(&mut desk.slot.burn);
             Some(ask)
         });

@@ -8,7 +8,7 @@ use super::core::Core;
 use super::entry::{Attachment, Entry, Kept, SnapshotPart};
 use super::shard::Shards;
 use super::upstream::Upstream;
-use crate::runtime::{BootId, Boottime, Shutdown};
+use crate::runtime::{Boottime, Shutdown};
 use crate::storage::{JournalError, Urgency};
 use crate::types::{AccountId, cbor};
 
@@ -91,7 +91,9 @@ impl<U: Upstream> Core<U> {
         }
         let mut facts_from = self.facts_from.lock();
         if *facts_from <= through {
-            *facts_from = write_facts(&self.shards, self.link.sender().map(|who| who.epoch), self.boot)?;
+            let epoch = self.link.sender().map(|who| who.epoch).unwrap_or_default();
+            let attachment = self.shards.clock.offset().map(|offset| self.attachment(epoch, offset));
+            *facts_from = write_facts(&self.shards, attachment.as_ref())?;
         }
         let needed = self.shards.needed_from().unwrap_or(u64::MAX).min(*facts_from);
         self.shards.journal.trim(through.min(needed.saturating_sub(1)));
@@ -126,20 +128,14 @@ fn snapshot(shards: &Shards, account: &AccountId, through: u64) -> Result<Option
 }
 
 /// Writes what a start needs besides wallets; answers the first record of it.
-fn write_facts(
-    shards: &Shards,
-    epoch: Option<crate::types::Epoch>,
-    boot: Option<BootId>,
-) -> Result<u64, JournalError> {
+fn write_facts(shards: &Shards, attachment: Option<&Attachment>) -> Result<u64, JournalError> {
     let mut first = None;
     for playbook in shards.playbooks.load().all() {
         let number = shards.journal.append(&Entry::Playbook(&playbook.source).bytes(), Urgency::Soon)?;
         first = first.or(Some(number));
     }
-    if let Some(offset) = shards.clock.offset() {
-        let attachment =
-            Attachment { epoch: epoch.unwrap_or_default(), boot: boot.map(BootId::bytes), offset };
-        let number = shards.journal.append(&Entry::Attached(&attachment).bytes(), Urgency::Soon)?;
+    if let Some(attachment) = attachment {
+        let number = shards.journal.append(&Entry::Attached(attachment).bytes(), Urgency::Soon)?;
         first = first.or(Some(number));
     }
     Ok(first.unwrap_or(u64::MAX))

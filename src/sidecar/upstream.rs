@@ -6,20 +6,16 @@ use tokio_stream::Stream;
 
 use crate::engine::account::{RunAsk, RunReply};
 use crate::grpc::lease_client::{
-    Attached, DecideError, LeaseClient, Leased, LinkError, Reported, Sender, Told, Watching,
+    Attached, DecideError, Hello, LeaseClient, Leased, LinkError, NamedRun, Report, Sender, Told, Watching,
 };
-use crate::lease::{Ask, LeaseTotals};
-use crate::types::{AccountId, SidecarId};
+use crate::lease::Ask;
+use crate::types::AccountId;
 
 pub trait Upstream: Clone + Send + Sync + 'static {
     type Watching: Stream<Item = Result<Told, LinkError>> + Unpin + Send;
 
     /// This start begins to act for its journal.
-    fn attach(
-        &self,
-        sidecar: SidecarId,
-        start: u64,
-    ) -> impl Future<Output = Result<Attached, LinkError>> + Send;
+    fn attach(&self, hello: &Hello) -> impl Future<Output = Result<Attached, LinkError>> + Send;
 
     fn lease(
         &self,
@@ -34,16 +30,12 @@ pub trait Upstream: Clone + Send + Sync + 'static {
         who: Sender,
         account: &AccountId,
         ask: &RunAsk,
+        named: &[NamedRun],
         wait: Duration,
     ) -> impl Future<Output = Result<RunReply, DecideError>> + Send;
 
     /// Answers the highest record that is durable there.
-    fn report(
-        &self,
-        who: Sender,
-        records: Vec<Reported>,
-        totals: Vec<(AccountId, LeaseTotals)>,
-    ) -> impl Future<Output = Result<u64, LinkError>> + Send;
+    fn report(&self, who: Sender, report: Report) -> impl Future<Output = Result<u64, LinkError>> + Send;
 
     fn watch(&self, who: Sender) -> impl Future<Output = Result<Self::Watching, LinkError>> + Send;
 }
@@ -51,8 +43,8 @@ pub trait Upstream: Clone + Send + Sync + 'static {
 impl Upstream for LeaseClient {
     type Watching = Watching;
 
-    async fn attach(&self, sidecar: SidecarId, start: u64) -> Result<Attached, LinkError> {
-        Self::attach(self, sidecar, start).await
+    async fn attach(&self, hello: &Hello) -> Result<Attached, LinkError> {
+        self.introduce(hello).await
     }
 
     async fn lease(
@@ -70,18 +62,14 @@ impl Upstream for LeaseClient {
         who: Sender,
         account: &AccountId,
         ask: &RunAsk,
+        named: &[NamedRun],
         wait: Duration,
     ) -> Result<RunReply, DecideError> {
-        Self::decide(self, who, account, ask, wait).await
+        self.decide_naming(who, account, ask, named, wait).await
     }
 
-    async fn report(
-        &self,
-        who: Sender,
-        records: Vec<Reported>,
-        totals: Vec<(AccountId, LeaseTotals)>,
-    ) -> Result<u64, LinkError> {
-        Self::report(self, who, records, totals).await
+    async fn report(&self, who: Sender, report: Report) -> Result<u64, LinkError> {
+        self.tell(who, report).await
     }
 
     async fn watch(&self, who: Sender) -> Result<Watching, LinkError> {

@@ -8,14 +8,14 @@ use super::admit::opened;
 use super::calls::{Came, Turn};
 use super::core::Core;
 use super::handles::{self, ToSeal};
-use super::runs::{AUTHORIZE, RECORD, next};
+use super::runs::{AUTHORIZE, RECORD};
 use super::slot::{Desk, Slot};
 use super::upstream::Upstream;
 use crate::credit::{PoolId, Run, State};
 use crate::engine::Fault;
 use crate::engine::account::balance::Standing;
 use crate::engine::account::{RunAsk, RunReply};
-use crate::engine::answer::RunAnswer;
+use crate::engine::answer::{Next, RunAnswer};
 use crate::engine::handle::{self, Handle};
 use crate::engine::wallet::Link;
 use crate::grpc::entitlement_api::{BalanceView, Given, ListQuestion, Lookup, Refused, RunView};
@@ -209,7 +209,9 @@ impl<U: Upstream> Core<U> {
             });
             let (last, totals) = asked?.ok()??;
             let ask = RunAsk::Balance(Box::new(totals));
-            let Ok(RunReply::Balance(standing)) = self.pass(account, wait, &ask).await else { return None };
+            let Ok(RunReply::Balance(standing)) = self.pass(account, wait, &ask, &[]).await else {
+                return None;
+            };
             self.shards.visit(account, |desk| {
                 desk.slot.heard_at = standing.at;
                 desk.slot.standing = Some((last, *standing));
@@ -331,7 +333,7 @@ fn own_balance(desk: &Desk<'_, '_>) -> Option<BalanceView> {
         by: BTreeMap::new(),
         period_ends: contract.period_ends,
         caps: Vec::new(),
-        next: next(&contract.plan.overage),
+        next: Next::after(&contract.plan.overage),
         plan: contract.plan.clone(),
         at,
         as_of: desk.slot.heard_at,

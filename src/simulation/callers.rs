@@ -219,6 +219,7 @@ impl World {
         let lead = handle.action.as_str() == "lead";
         let request_id = self.dice.one_in(2).then(|| RequestId::parse(&format!("c-{}", handle.id)).ok());
         let commit = Commit {
+            provisional: None,
             id: handle.id,
             result,
             quantities,
@@ -257,6 +258,7 @@ impl World {
             validate_only: false,
         };
         let commit = Commit {
+            provisional: None,
             id,
             result: RunResult::Succeeded,
             quantities: authorize.quantities.clone(),

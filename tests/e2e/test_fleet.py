@@ -175,8 +175,11 @@ def find_what_is_left(fleet: Fleet, stub) -> None:
             assert used + left + away >= book.limit, shown
         if left > 0:
             allowed = ask("all-of-it", left)
+            if allowed.decision != pb.DECISION_ALLOWED and left > away > 0:
+                # The lease of a sidecar that has stopped counts as available until its time is over.
+                allowed = ask("all-in-reach", left - away)
             # A cap's room may be out of reach with the credits.
-            said = refused.reason == pb.REASON_CAP_REACHED and away > 0
+            said = away >= left or (refused.reason == pb.REASON_CAP_REACHED and away > 0)
             assert allowed.decision == pb.DECISION_ALLOWED or said, f"{shown}\n{one_line(allowed)}"
             if allowed.decision == pb.DECISION_ALLOWED:
                 insist(stub.Release, pb.ReleaseRequest(reservation=allowed.reservation))

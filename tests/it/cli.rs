@@ -136,6 +136,9 @@ fn scenarios_are_played_one_line_each() {
     assert!(!scenarios.is_empty() && scenarios.iter().all(|line| line.starts_with("ok ")), "{}", ran.stdout);
     assert_eq!(*last, format!("{} passed, 0 failed", scenarios.len()));
 
+    let dealt = bursar(&["playbook", "test", "examples", "--sidecars", "3"]).ends(0);
+    assert_eq!(dealt.stdout, ran.stdout);
+
     let directory = tempfile::tempdir().expect("a directory");
     let sample = std::fs::read_to_string("examples/support-agent.yaml").expect("the sample");
     write(directory.path(), "policy.yaml", &sample);

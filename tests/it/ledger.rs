@@ -43,7 +43,7 @@ pub enum Place {
 }
 
 impl Place {
-    async fn embedded() -> Self {
+    pub async fn embedded() -> Self {
         Self::Embedded(tempfile::tempdir().unwrap())
     }
 
@@ -55,6 +55,30 @@ impl Place {
         matches!(self, Self::PostgreSql(_))
     }
 
+    /// A copy of a store that nobody has open, to be put back later.
+    pub async fn backup(&self) -> Backup {
+        match self {
+            Self::Embedded(dir) => {
+                let copy = tempfile::tempdir().unwrap();
+                copy_all(dir.path(), copy.path());
+                Backup::Directory(copy)
+            }
+            Self::PostgreSql(database) => Backup::Database(database.copy().await),
+        }
+    }
+
+    /// Everything since is lost.
+    pub async fn restore(&self, backup: &Backup) {
+        match (self, backup) {
+            (Self::Embedded(dir), Backup::Directory(copy)) => {
+                std::fs::remove_dir_all(dir.path()).unwrap();
+                copy_all(copy.path(), dir.path());
+            }
+            (Self::PostgreSql(database), Backup::Database(copy)) => database.replace_by(copy).await,
+            _ => panic!("a backup of another store"),
+        }
+    }
+
     fn flags(&self) -> BTreeMap<&'static str, String> {
         let mut flags = BTreeMap::from([("listen", "127.0.0.1:0".to_owned())]);
         match self {
@@ -62,6 +86,24 @@ impl Place {
             Self::PostgreSql(database) => flags.insert("database", database.url.clone()),
         };
         flags
+    }
+}
+
+pub enum Backup {
+    Directory(tempfile::TempDir),
+    Database(Database),
+}
+
+fn copy_all(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
@@ -115,8 +157,19 @@ impl Server {
         }
     }
 
+    /// Its sidecars find it again at the same socket.
+    pub async fn start_at(place: &Place, socket: &std::path::Path) -> Self {
+        let mut flags = place.flags();
+        flags.insert("socket", socket.display().to_string());
+        Self::with_flags(flags).await.unwrap()
+    }
+
     async fn tried(place: &Place) -> anyhow::Result<Self> {
-        let sources = Sources { flags: place.flags(), ..Sources::default() };
+        Self::with_flags(place.flags()).await
+    }
+
+    async fn with_flags(flags: BTreeMap<&'static str, String>) -> anyhow::Result<Self> {
+        let sources = Sources { flags, ..Sources::default() };
         let config = load::<LedgerConfig>(&sources).unwrap().config;
         let (stopper, shutdown) = Shutdown::new();
         let (said, ready) = tokio::sync::oneshot::channel();
@@ -284,6 +337,7 @@ impl Sidecar {
             completion: None,
             verified: false,
             request_id: None,
+            provisional: None,
         };
         let here = Here { playbooks: &self.playbooks, at: self.now };
         let step = self.wallet.commit(&commit, "", Link::Untried, here, &mut self.journal).unwrap();

@@ -256,16 +256,16 @@ async fn the_schema_is_made_once_and_must_fit() {
     let refused = |result: Result<Postgres, SchemaError>| result.unwrap_err();
     assert_eq!(
         refused(Postgres::open(&address, 1).await),
-        SchemaError::Older { found: 0, needed: 1 },
+        SchemaError::Older { found: 0, needed: 2 },
         "nothing is there yet"
     );
     let together: Vec<Migrated> = futures_of(&address, 4).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(together.iter().filter(|done| done.from == 0).count(), 1, "{together:?}");
-    assert!(together.iter().all(|done| done.to == 1));
+    assert!(together.iter().all(|done| done.to == 2));
     Postgres::open(&address, 1).await.unwrap();
     let session = database.session().await;
     session.batch_execute("UPDATE bursar.schema SET version = 7").await.unwrap();
-    let newer = SchemaError::Newer { found: 7, needed: 1 };
+    let newer = SchemaError::Newer { found: 7, needed: 2 };
     assert_eq!(refused(Postgres::open(&address, 1).await), newer);
     assert_eq!(migrate(&address).await, Err(newer));
 }

@@ -12,7 +12,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgresql");
 /// One server, shared by tests that run at the same time, or of one test alone.
 pub struct Cluster {
     dir: String,
-    url: String,
+    pub url: String,
 }
 
 /// A database of one test.
@@ -85,6 +85,38 @@ impl Database {
         database
     }
 
+    fn name(&self) -> &str {
+        self.url.rsplit_once('/').unwrap().1
+    }
+
+    /// A copy. Nobody may have the original open.
+    pub async fn copy(&self) -> Self {
+        let name = format!("t{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        self.copied(self.name(), &name).await;
+        let (server, _) = self.cluster.url.rsplit_once('/').unwrap();
+        Self { cluster: Arc::clone(&self.cluster), url: format!("{server}/{name}") }
+    }
+
+    pub async fn replace_by(&self, copy: &Self) {
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name());
+        session(&self.cluster.url).await.batch_execute(&drop).await.unwrap();
+        self.copied(copy.name(), self.name()).await;
+    }
+
+    async fn copied(&self, from: &str, to: &str) {
+        let admin = session(&self.cluster.url).await;
+        // Sessions that were closed take a moment to be gone.
+        let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{from}'");
+        loop {
+            admin.batch_execute(&end).await.unwrap();
+            match admin.batch_execute(&format!("CREATE DATABASE {to} TEMPLATE {from}")).await {
+                Ok(()) => return,
+                Err(error) if error.code() == Some(&tokio_postgres::error::SqlState::OBJECT_IN_USE) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
     pub fn address(&self) -> Address {
         Address::read(&self.url, None, None).unwrap()
     }
@@ -94,7 +126,7 @@ impl Database {
     }
 }
 
-async fn session(url: &str) -> Client {
+pub async fn session(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bursar::scenario::run_source;
+use bursar::scenario::{Dealing, Outcome, run_dealt, run_source};
 
 fn files(dir: &Path, found: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -17,8 +17,11 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-#[test]
-fn every_scenario_passes() {
+/// Reads the scenarios of a file beside it, too: playbooks.
+type Other<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// Runs every file; answers how many scenarios passed, and what is wrong with the others.
+fn all(run: impl Fn(&str, &str, Other) -> Vec<Outcome>) -> (usize, Vec<String>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let only = std::env::var("BURSAR_SCENARIO").unwrap_or_default();
     let mut paths = Vec::new();
@@ -30,7 +33,7 @@ fn every_scenario_passes() {
         let other =
             |name: &str| fs::read_to_string(dir.join(name)).map_err(|error| format!("`{name}`: {error}"));
         let name = path.strip_prefix(&root).unwrap().display().to_string();
-        for outcome in run_source(&name, &source, &other) {
+        for outcome in run(&name, &source, &other) {
             if !outcome.scenario.contains(&only) {
                 continue;
             }
@@ -40,12 +43,27 @@ fn every_scenario_passes() {
             }
         }
     }
-    assert!(
-        failed.is_empty(),
-        "{} scenarios passed, {} failed:\n{}",
-        passed,
-        failed.len(),
-        failed.join("\n")
-    );
     assert!(passed > 0 || !only.is_empty(), "no scenario was found under {}", root.display());
+    (passed, failed)
+}
+
+#[test]
+fn every_scenario_passes() {
+    let (passed, failed) = all(run_source);
+    assert!(failed.is_empty(), "{passed} scenarios passed, {}", said(&failed));
+}
+
+#[test]
+fn every_scenario_comes_to_the_same_over_one_two_and_three_sidecars() {
+    for over in 1..=3 {
+        for (skip, each_step) in (0..over).flat_map(|skip| [(skip, false), (skip, true)]) {
+            let dealing = Dealing { over, skip, each_step };
+            let (passed, failed) = all(|file, source, other| run_dealt(file, source, dealing, other));
+            assert!(failed.is_empty(), "{dealing:?}: {passed} scenarios passed, {}", said(&failed));
+        }
+    }
+}
+
+fn said(failed: &[String]) -> String {
+    format!("{} failed:\n{}", failed.len(), failed.join("\n"))
 }

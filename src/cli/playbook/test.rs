@@ -9,13 +9,21 @@ use super::scenario_files::{self, ScenarioFile};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::screen::Screen;
-use crate::scenario::{Outcome, run_source};
+use crate::scenario::{Dealing, Outcome, run_dealt, run_source};
+
+/// Sidecars that runs are dealt over at most: as many as a scenario may name.
+const SIDECARS_MAX: i64 = 100;
 
 #[derive(Clone, Debug, Args)]
 pub struct TestArgs {
     /// Files of scenarios, or directories with all their *.yaml
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+
+    /// Deal the runs of each scenario over so many sidecars: the decisions, charges and balances must be the same. What
+    /// names sidecars itself is left out; `paid_by` and `final` are not compared
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=SIDECARS_MAX))]
+    sidecars: Option<u16>,
 }
 
 impl TestArgs {
@@ -27,7 +35,7 @@ impl TestArgs {
         }
         let (mut passed, mut failed, mut shown) = (0_usize, 0_usize, Vec::new());
         for file in &files {
-            for outcome in play(file) {
+            for outcome in self.play(file) {
                 match outcome.result {
                     Ok(()) => passed += 1,
                     Err(_) => failed += 1,
@@ -46,17 +54,24 @@ impl TestArgs {
         }
         Ok(if failed == 0 { Exit::Success } else { Exit::Failure })
     }
-}
 
-/// Plays one file; a playbook that a scenario names by its path is looked for beside it.
-fn play(file: &ScenarioFile) -> Vec<Outcome> {
-    let beside = file.path.parent().unwrap_or_else(|| Path::new(""));
-    let read = |path: &str| {
-        let path = beside.join(path);
-        std::fs::read_to_string(&path)
-            .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
-    };
-    run_source(&file.path.display().to_string(), &file.source, &read)
+    /// Plays one file; a playbook that a scenario names by its path is looked for beside it.
+    fn play(&self, file: &ScenarioFile) -> Vec<Outcome> {
+        let beside = file.path.parent().unwrap_or_else(|| Path::new(""));
+        let read = |path: &str| {
+            let path = beside.join(path);
+            std::fs::read_to_string(&path)
+                .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
+        };
+        let name = file.path.display().to_string();
+        match self.sidecars {
+            None => run_source(&name, &file.source, &read),
+            Some(over) => {
+                let dealing = Dealing { over: over.into(), skip: 0, each_step: true };
+                run_dealt(&name, &file.source, dealing, &read)
+            }
+        }
+    }
 }
 
 /// One line, whatever the failure says.

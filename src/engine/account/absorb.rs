@@ -107,6 +107,7 @@ impl Work<'_> {
                     completion: *completion,
                     verified: *verified,
                     request_id: request_id.clone(),
+                    provisional: None,
                 },
                 Some(&handle),
                 sidecar,

@@ -11,6 +11,7 @@ use crate::credit::settle::PATH;
 use crate::credit::{Change, Column, Final, Flow, Place, Reservation, RunEvent, ScopeKey, State};
 use crate::engine::commit::late_caps;
 use crate::lease::WalletEvent;
+use crate::lease::recount::charges;
 use crate::types::{BlockId, Credits, ReservationId, SidecarId};
 
 /// Who holds credits of a flow, seen from the account.
@@ -133,6 +134,7 @@ impl Work<'_> {
 
     fn absorb_flows(&self, sidecar: SidecarId, mut run: RunEvent) -> (WalletEvent, Effects) {
         let mut effects = Effects { debt: run.debt, ..Effects::default() };
+        let named: Vec<(BlockId, Credits)> = charges(&run).collect();
         let (booked, lowered) = self.split_booked(sidecar, run.id);
         let known = !booked.spent.is_empty() || !lowered.is_empty();
         let mut purse =
@@ -182,6 +184,7 @@ impl Work<'_> {
             }
         }
         run.flows = flows;
+        effects.charged = beyond(named, charges(&run));
         self.absorb_caps(sidecar, &run, &mut effects);
         if matches!(run.change, Change::Ended(_)) {
             // Its settler's word charges it again.
@@ -349,6 +352,18 @@ fn from(draws: &mut Vec<Draw>, whole: Draw) -> Vec<Draw> {
         parts.push(other);
     }
     parts
+}
+
+/// What was named beyond what is shown, by block.
+fn beyond(
+    named: Vec<(BlockId, Credits)>,
+    shown: impl Iterator<Item = (BlockId, Credits)>,
+) -> Vec<(BlockId, Credits)> {
+    let mut beyond: BTreeMap<BlockId, Credits> = BTreeMap::new();
+    for (block, amount) in named.into_iter().chain(shown.map(|(block, amount)| (block, -amount))) {
+        *beyond.entry(block).or_default() += amount;
+    }
+    beyond.into_iter().filter(|(_, amount)| !amount.is_zero()).collect()
 }
 
 fn column(holder: Holder) -> Column {

@@ -73,6 +73,8 @@ impl Account {
                 self.sidecars.entry(*sidecar).or_default().epoch = *epoch;
             }
             What::Unsealed { sidecar, slices, rooms } => self.unseal(*sidecar, slices, rooms, at),
+            What::Unexplained(unexplained) => self.unexplained(unexplained),
+            What::Recounted(recounted) => self.recounted(recounted, at),
             What::Raised(alarm) => self.raise(at, alarm),
             What::Cleared(alarm) => {
                 self.raised.remove(alarm);

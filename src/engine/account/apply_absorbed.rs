@@ -5,6 +5,7 @@ use super::entry::Absorbed;
 use super::state::{Account, Seal};
 use crate::credit::{Change, Place, RunEvent};
 use crate::lease::WalletEvent;
+use crate::lease::recount::charges;
 use crate::types::{Length, Timestamp};
 
 /// A seal ends after so long: nothing is stranded by it for longer.
@@ -16,6 +17,10 @@ impl Account {
         let seen = self.sidecars.entry(*sidecar).or_default();
         seen.number = *number;
         seen.epoch = seen.epoch.max(*epoch);
+        if let WalletEvent::Run(run) = event {
+            let charged = self.charged.entry(*sidecar).or_default();
+            charged.book(charges(run).chain(effects.charged.iter().copied()));
+        }
         match event {
             WalletEvent::Run(run) if self.owners.get(&run.id) == Some(sidecar) => self.follow(run),
             WalletEvent::LeaseOver(lease) => self.lease_over(*sidecar, *lease),

@@ -194,7 +194,7 @@ impl Work<'_> {
     }
 
     /// What is known of a run of which only its handle is left, and what its sidecar had reported of it.
-    fn known(&self, handle: &Handle) -> Final {
+    pub(super) fn known(&self, handle: &Handle) -> Final {
         let booked = self.account.booked.get(&(handle.settler, handle.id)).cloned();
         let Booked { spent, debt } = booked.unwrap_or_default();
         Final { spent, debt, ..handle.as_final(self.at) }

@@ -153,6 +153,52 @@ pub enum What {
         #[n(1)]
         amount: Credits,
     },
+    /// Use that a sidecar told a restored ledger of, and that no record explains.
+    #[n(30)]
+    Unexplained(#[n(0)] Box<Unexplained>),
+    /// What a sidecar's slice holds, as it told a restored ledger.
+    #[n(31)]
+    Recounted(#[n(0)] Box<Recounted>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Unexplained {
+    #[n(0)]
+    pub sidecar: SidecarId,
+    /// What the sidecar charged beyond what is known here, by the blocks that it named.
+    #[n(1)]
+    pub charged: Vec<(BlockId, Credits)>,
+    /// What paid for it here.
+    #[n(2)]
+    pub moves: Vec<Move>,
+    /// Of this, what the sidecar's lease held.
+    #[n(3)]
+    pub lease: Vec<(BlockId, Credits)>,
+    /// What no block could pay.
+    #[n(4)]
+    pub debt: Credits,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Recounted {
+    #[n(0)]
+    pub sidecar: SidecarId,
+    /// The lease and how many grants it had; `None` where only runs are left of it.
+    #[n(1)]
+    pub lease: Option<(LeaseId, u32)>,
+    /// All that the slice holds from here on.
+    #[n(2)]
+    pub out: Vec<(BlockId, Credits)>,
+    #[n(3)]
+    pub rooms: Vec<(CapKey, Credits)>,
+    #[n(4)]
+    pub moves: Vec<Move>,
+    /// By how much each counter holds more or (negative) less.
+    #[n(5)]
+    pub counters: Vec<(CapKey, Credits)>,
+    /// The ledger's own end of it.
+    #[n(6)]
+    pub ends_at: Timestamp,
 }
 
 /// Where a granted block comes from.
@@ -239,6 +285,9 @@ pub struct Effects {
     /// Second runs under the id of one that the account knows: what was booked for them is given back.
     #[n(7)]
     pub superseded: Vec<ReservationId>,
+    /// What the sidecar charged beyond what the event shows: other blocks paid here than it named.
+    #[cbor(n(8), default)]
+    pub charged: Vec<(BlockId, Credits)>,
 }
 
 /// Use that was reported of a run that only its sidecar knows.

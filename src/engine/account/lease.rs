@@ -1,5 +1,7 @@
 //! Issuing slices, and taking back those that nobody answers for.
 
+use std::collections::BTreeMap;
+
 use super::entry::{LeaseEntry, What};
 use super::state::Lease;
 use super::work::Work;
@@ -71,8 +73,13 @@ impl Work<'_> {
         let drawn = self.credits_for(ask);
         let rooms = self.rooms_for(&ask.caps);
         let lacking = drawn.missing.is_positive() || rooms.is_none();
-        if lacking && !recalled {
-            let holders = self.idle_holders(sidecar);
+        // A last resort is none while credits lie idle elsewhere: the decision would differ by who was asked.
+        let last_resort = drawn.draws.iter().any(|draw| draw.species.is_last_resort());
+        if (lacking || last_resort) && !recalled {
+            let mut holders = self.idle_holders(sidecar);
+            if !lacking {
+                holders.retain(|holder| self.holds_idle_balance(*holder));
+            }
             if !holders.is_empty() {
                 return Leasing::Recall(holders);
             }
@@ -105,8 +112,9 @@ impl Work<'_> {
         let emergency = self.emergency_share(sidecar);
         // A lease that brings nothing is no lease; a renewal of one in hand is.
         let keeps = self.account.leases.contains_key(&sidecar);
-        let number = grants + 1;
-        if keeps || !slices.is_empty() || !rooms.is_empty() {
+        let issued = keeps || !slices.is_empty() || !rooms.is_empty();
+        let number = if issued { grants + 1 } else { 0 };
+        if issued {
             self.emit(What::Leased(Box::new(LeaseEntry {
                 sidecar,
                 lease: id,
@@ -226,7 +234,7 @@ impl Work<'_> {
     }
 
     /// Sidecars other than `asking` that hold something idle of a live lease, as far as is known.
-    fn idle_holders(&self, asking: SidecarId) -> Vec<SidecarId> {
+    pub(super) fn idle_holders(&self, asking: SidecarId) -> Vec<SidecarId> {
         self.account
             .leases
             .iter()
@@ -234,6 +242,20 @@ impl Work<'_> {
             .filter(|(_, lease)| self.account.lends(lease))
             .map(|(id, _)| *id)
             .collect()
+    }
+
+    /// Whether something of blocks that count as balance is idle at this sidecar, as far as its totals tell.
+    pub(super) fn holds_idle_balance(&self, sidecar: SidecarId) -> bool {
+        let Some(lease) = self.account.leases.get(&sidecar) else { return false };
+        let held: BTreeMap<_, _> = lease.totals.held.iter().copied().collect();
+        lease.out.iter().any(|(id, out)| {
+            let counts = self
+                .account
+                .book
+                .block(*id)
+                .is_some_and(|block| !block.species.is_last_resort() && block.pays(self.at));
+            counts && *out > held.get(id).copied().unwrap_or_default()
+        })
     }
 
     /// What is left unleased: credits that count as balance, and last resorts but `basic`.
@@ -264,7 +286,7 @@ impl Work<'_> {
         Some((parts.iter().map(|(credits, _)| *credits).sum(), until))
     }
 
-    fn lasts(&self) -> i64 {
+    pub(super) fn lasts(&self) -> i64 {
         self.account.contract.as_ref().map_or(60_000_000, |c| c.plan.offline.lease.approximate_micros())
     }
 

@@ -14,6 +14,8 @@
 //! | `absorb_run` | a record of a run |
 //! | `absorb_word` | a settler's word on what was settled in its silence |
 //! | `absorb_promoted` | runs that the account itself holds from now on |
+//! | `lacking` | whether idle credits elsewhere might change a decision |
+//! | `recount` | what a ledger that was restored from a backup is told by sidecars |
 //! | `decide` | runs that the account itself settles |
 //! | `tick` | what time does |
 //! | `balance` | the truth over ledger and sidecars together |
@@ -33,7 +35,9 @@ pub mod balance;
 mod decide;
 mod emergency;
 pub mod entry;
+mod lacking;
 mod lease;
+mod recount;
 mod state;
 mod tick;
 mod verify;

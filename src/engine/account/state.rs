@@ -8,6 +8,7 @@ use crate::credit::{Book, CapKey};
 use crate::engine::contract::Contract;
 use crate::lease::AccountTerms;
 use crate::lease::exchange::LeaseTotals;
+use crate::lease::recount::Charged;
 use crate::lease::terms::HandleKey;
 use crate::playbook::draw_order::Species;
 use crate::types::calendar::Stretch;
@@ -45,6 +46,8 @@ pub struct Account {
     pub reconciled: BTreeMap<BlockId, Credits>,
     /// What was raised so far, in order.
     pub alerts: Vec<(Timestamp, Alarm)>,
+    /// What the records of each sidecar charged, as the sidecar saw it.
+    pub charged: BTreeMap<SidecarId, Charged>,
     pub next_block: u64,
     pub next_lease: u64,
     /// The number and link of the last entry.
@@ -116,6 +119,7 @@ impl Account {
             repaid: BTreeMap::new(),
             reconciled: BTreeMap::new(),
             alerts: Vec::new(),
+            charged: BTreeMap::new(),
             next_block: 1,
             next_lease: 1,
             number: 0,

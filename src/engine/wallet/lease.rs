@@ -1,5 +1,7 @@
 //! Asking for credits and room, and giving idle ones back.
 
+use std::collections::BTreeMap;
+
 use super::state::{Here, Log, Wallet};
 use crate::credit::{Block, CapKey, ScopeKey};
 use crate::engine::authorize::Short;
@@ -7,13 +9,16 @@ use crate::lease::event::Leased;
 use crate::lease::exchange::{CapTotal, LeaseTotals};
 use crate::lease::{Ask, Grant, Mark, Returned, WalletEvent};
 use crate::playbook::draw_order::Species;
-use crate::types::{Credits, Timestamp};
+use crate::types::{BlockId, Credits, Timestamp};
 
 /// The holder stops this part of a lease before the ledger does: it covers the drift of two clocks many times over.
 const MARGIN_PART: i64 = 20;
 
 /// A lease is renewed once this part of it is left.
 const RENEW_PART: i64 = 3;
+
+/// More is asked for once less than this part of the last grant is left.
+const LOW_WATER_PART: i64 = 4;
 
 /// A renewal that failed is tried again after this part of the time left, and no sooner than a tenth of a second.
 const RETRY_PART: i64 = 4;
@@ -39,27 +44,61 @@ impl Wallet {
         }
     }
 
+    /// Whether runs took so much since the last grant that more should be there before one has to wait: three quarters of
+    /// it, and the rest is below a quarter. Never where the ledger has less left than that grant was: near zero, each
+    /// run asks for just what it needs.
+    pub fn wants_more(&self, at: Timestamp) -> bool {
+        let quarter = |credits: Credits| credits.decimal() / rust_decimal::Decimal::from(LOW_WATER_PART);
+        // The sum of a few blocks is taken only where a comparison of two numbers says that it may matter.
+        if self.granted.is_zero() || self.taken.decimal() + quarter(self.granted) < self.granted.decimal() {
+            return false;
+        }
+        let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
+        // Last resorts serve no ordinary run.
+        let ordinary = blocks.filter(|block| !block.species.is_last_resort());
+        let idle: Credits = ordinary.map(|block| block.available).sum();
+        idle.decimal() < quarter(self.granted)
+            && self.rest.balance > self.granted
+            && self.scarce_until <= at
+            && self.lease.as_ref().is_some_and(|lease| lease.until > at)
+    }
+
+    /// A request for more credits, ahead of need. Once per grant: whatever comes of it, the next run that lacks something
+    /// asks by itself.
+    pub fn growth(&mut self) -> Ask {
+        let need = Short { credits: self.largest, ..Short::default() };
+        (self.granted, self.taken) = (Credits::ZERO, Credits::ZERO);
+        self.ask(&need, false)
+    }
+
     /// A request for more time.
     pub fn renewal(&mut self) -> Ask {
         self.used = false;
         self.ask(&Short::default(), false)
     }
 
-    /// What runs hold of the lease right now.
+    /// What runs hold of the lease right now. Runs that are reported for promotion are the account's from that record on:
+    /// told here too, they would count twice until the acknowledgement is back.
     pub fn totals(&self) -> LeaseTotals {
-        let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
-        LeaseTotals {
-            held: blocks
-                .filter(|block| block.held.is_positive())
-                .map(|block| (block.id, block.held))
-                .collect(),
-            caps: self
-                .book
-                .counters
-                .iter()
-                .map(|(key, c)| (key.clone(), CapTotal { held: c.held, spent: c.spent }))
-                .collect(),
+        let mut held: BTreeMap<BlockId, Credits> = BTreeMap::new();
+        let mut caps: BTreeMap<CapKey, CapTotal> = BTreeMap::new();
+        for block in self.book.blocks().filter(|block| block.held.is_positive()) {
+            held.insert(block.id, block.held);
         }
+        for (key, counter) in &self.book.counters {
+            caps.insert(key.clone(), CapTotal { held: counter.held, spent: counter.spent });
+        }
+        let families = self.handing_roots.iter().flat_map(|root| self.book.family(*root));
+        for run in families.filter_map(|id| self.book.runs.get(&id)) {
+            for draw in &run.held {
+                held.entry(draw.block).and_modify(|held| *held -= draw.amount);
+            }
+            for hold in &run.caps {
+                caps.entry(hold.key.clone()).and_modify(|total| total.held -= hold.held);
+            }
+        }
+        held.retain(|_, held| held.is_positive());
+        LeaseTotals { held: held.into_iter().collect(), caps: caps.into_iter().collect() }
     }
 
     /// Takes a grant in; answers the record that must be on disk before the lease is used. `asked_at` is when the request
@@ -71,6 +110,9 @@ impl Wallet {
         self.hear(grant, here);
         let until = asked_at.plus_micros(grant.lasts - grant.lasts / MARGIN_PART);
         let new: Credits = grant.slices.iter().map(|slice| slice.granted).sum();
+        if new.is_positive() {
+            (self.granted, self.taken) = (new, Credits::ZERO);
+        }
         let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
         let leased: Credits = blocks.map(|block| block.available).sum::<Credits>() + new;
         let mark = match &self.contract {
@@ -174,6 +216,8 @@ impl Wallet {
 
     /// The ledger did not answer a renewal: the next try comes when a quarter of the time left has passed.
     pub fn renewal_failed(&mut self, at: Timestamp) {
+        // Asking ahead of need is given up until the next grant.
+        (self.granted, self.taken) = (Credits::ZERO, Credits::ZERO);
         if let Some(lease) = &self.lease {
             self.used = true;
             self.cut_off.get_or_insert(at);
@@ -210,5 +254,104 @@ impl Wallet {
             self.book.counters.remove(&key);
             self.rest.caps.remove(&key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credit::{Block, PoolId};
+    use crate::engine::call::Authorize;
+    use crate::engine::contract::Playbooks;
+    use crate::engine::wallet::{Link, Step};
+    use crate::lease::terms::{AccountTerms, HandleKey};
+    use crate::lease::{LeaseTotals, Room};
+    use crate::playbook::{self, Quantities};
+    use crate::types::{AccountId, BlockId, LeaseId, Name, ReservationId};
+
+    struct Forgets;
+
+    impl Log for Forgets {
+        fn prepare(&mut self, _: &AccountId, _: &WalletEvent) {}
+        fn append(&mut self, _: &AccountId, _: bool) -> u64 {
+            1
+        }
+        fn durable(&self) -> u64 {
+            1
+        }
+        fn last(&self) -> u64 {
+            1
+        }
+    }
+
+    const PLAYBOOK: &str = "{bursar: 1, playbook: p, version: 1, credit: {unit: output, price: 0.10, currency: USD}, \
+        actions: {draft: {weight: 1}}, plans: {basic: {allowance: {credits: 1000, every: month}}}}";
+
+    fn grant(at: Timestamp, credits: i64, rest: i64) -> Grant {
+        let species = crate::playbook::draw_order::Species::Subscription;
+        Grant {
+            lease: LeaseId(1),
+            number: 1,
+            slices: vec![Block::new(BlockId(1), PoolId::Account, species, at).with(Credits::whole(credits))],
+            rooms: Vec::<Room>::new(),
+            terms: AccountTerms {
+                plan: Name::parse("basic").unwrap(),
+                version: 1,
+                origin: at,
+                zone: "UTC".to_owned(),
+                suspended: false,
+                overage_limit: None,
+                period_ends: at.plus_micros(1_000_000_000_000),
+                key: HandleKey { id: 1, secret: [3; 32] },
+                owes: false,
+            },
+            lasts: 60_000_000,
+            rest: (Credits::whole(rest), Credits::ZERO),
+            rest_caps: Vec::new(),
+            out_of_reach: None,
+            at,
+            emergency: None,
+            scarce: false,
+        }
+    }
+
+    /// After how many runs of one credit more is wanted, of a grant of 40 with so many left at the ledger.
+    fn wants_more_after(rest: i64) -> Option<u8> {
+        let mut playbooks = Playbooks::default();
+        playbooks.publish(playbook::load(PLAYBOOK).unwrap());
+        let at: Timestamp = "2026-01-31T00:00:00Z".parse().unwrap();
+        let here = Here { playbooks: &playbooks, at };
+        let mut wallet = Wallet::new(AccountId::parse("acme").unwrap());
+        wallet.leased(&grant(at, 40, rest), at, here, &mut Forgets);
+        for run in 1..=40 {
+            let call = Authorize {
+                id: ReservationId([run; 16]),
+                action: Name::parse("draft").unwrap(),
+                subject: Default::default(),
+                quantities: Some(Quantities::Single("1".parse().unwrap())),
+                dimensions: Default::default(),
+                run_id: None,
+                parent: None,
+                retry_of: None,
+                ttl: None,
+                validate_only: false,
+            };
+            let step = wallet.authorize(&call, false, Link::Untried, here, &mut Forgets).unwrap();
+            assert!(matches!(step, Step::Done { .. }), "the slice pays");
+            if wallet.wants_more(at) {
+                let ask = wallet.growth();
+                assert_eq!((ask.credits, ask.totals == LeaseTotals::default()), (Credits::whole(1), false));
+                assert!(!wallet.wants_more(at), "once per grant");
+                return Some(run);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn more_is_wanted_before_a_run_waits_and_never_near_zero() {
+        assert_eq!(wants_more_after(900), Some(31));
+        assert_eq!(wants_more_after(40), None);
+        assert_eq!(wants_more_after(0), None);
     }
 }

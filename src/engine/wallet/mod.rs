@@ -6,10 +6,12 @@
 //! | `run` | calls about runs, decided on the slice |
 //! | `unknown` | what is answered for an account of which nothing is known here |
 //! | `lease` | asking for credits and room, and giving idle ones back |
+//! | `recount` | what is told to a ledger that was restored from a backup |
 //! | `tick` | what time does |
 //! | `recover` | what is done after a restart |
 
 mod lease;
+mod recount;
 mod recover;
 mod run;
 mod state;

@@ -25,6 +25,9 @@ impl Wallet {
     /// may hold those runs already, until `acknowledged` says how far it came.
     pub fn resume_handing(&mut self, number: u64, event: &WalletEvent) {
         self.hand(number, event.handed_roots());
+        if event.is_reported() {
+            self.charged.through = number;
+        }
     }
 
     /// Families are on their way to the account itself, by record `number`.

@@ -115,6 +115,7 @@ impl Wallet {
         }
         self.largest = self.largest.max(amount);
         self.burn += amount;
+        self.taken += amount;
         self.used = true;
         wait.then_some(number)
     }

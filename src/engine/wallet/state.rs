@@ -8,6 +8,7 @@ use crate::credit::{Book, CapKey, Change, Column, Counter, Move, RunEvent, Scope
 use crate::engine::contract::{Contract, Playbooks};
 use crate::engine::frame::{Beyond, Frame, Rest};
 use crate::lease::event::{Leased, Snapshot};
+use crate::lease::recount::Charged;
 use crate::lease::{AccountTerms, Mark, Returned, WalletEvent};
 use crate::playbook::draw_order::Species;
 use crate::types::{AccountId, Credits, ReservationId, Timestamp};
@@ -49,6 +50,9 @@ pub struct Wallet {
     pub(super) largest: Credits,
     /// What runs took since the last ask.
     pub(super) burn: Credits,
+    /// The last grant that brought credits, and what runs took since.
+    pub(super) granted: Credits,
+    pub(super) taken: Credits,
     /// Whether the lease served anything since it was last renewed.
     pub(super) used: bool,
     /// Since when the ledger has not answered; `None` while it does.
@@ -67,6 +71,8 @@ pub struct Wallet {
     pub(super) handing_roots: BTreeSet<ReservationId>,
     /// Runs that the account itself holds now, and until when that is remembered.
     pub(super) handed: BTreeMap<ReservationId, Timestamp>,
+    /// What reported records charged, over all the sidecar's life.
+    pub(super) charged: Charged,
 }
 
 impl Wallet {
@@ -81,6 +87,8 @@ impl Wallet {
             out_of_reach: None,
             largest: Credits::ZERO,
             burn: Credits::ZERO,
+            granted: Credits::ZERO,
+            taken: Credits::ZERO,
             used: false,
             cut_off: None,
             scarce_until: Timestamp::default(),
@@ -91,6 +99,7 @@ impl Wallet {
             handing: BTreeMap::new(),
             handing_roots: BTreeSet::new(),
             handed: BTreeMap::new(),
+            charged: Charged::default(),
         }
     }
 
@@ -103,16 +112,20 @@ impl Wallet {
         log: &mut dyn Log,
     ) -> u64 {
         log.prepare(&self.account, &event);
-        let roots = event.handed_roots();
+        let (roots, reported) = (event.handed_roots(), event.is_reported());
         // Before it is journaled: an event that breaks this account must not break it again at every start.
         self.apply(event, here.playbooks);
         let number = log.append(&self.account, urgent);
+        if reported {
+            self.charged.through = number;
+        }
         self.hand(number, roots);
         number
     }
 
     /// Evolves by an event of the journal.
     pub fn apply(&mut self, event: WalletEvent, playbooks: &Playbooks) {
+        self.count(&event);
         match event {
             WalletEvent::Run(event) => self.apply_run(event),
             WalletEvent::Terms(terms) => self.set_terms(&terms, playbooks),
@@ -242,6 +255,7 @@ impl Wallet {
             finals: self.book.finals.iter().map(|(id, ended)| (*id, (**ended).clone())).collect(),
             largest: self.largest,
             handed: self.handed.iter().map(|(id, until)| (*id, *until)).collect(),
+            charged: self.charged.clone(),
         }
     }
 
@@ -267,6 +281,7 @@ impl Wallet {
         }
         self.largest = snapshot.largest;
         self.handed = snapshot.handed.into_iter().collect();
+        self.charged = snapshot.charged;
     }
 
     /// Idle credits and room: what nobody holds. Emergency credits are never idle: they wait for the ledger to be away.

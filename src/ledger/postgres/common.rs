@@ -25,22 +25,26 @@ const NEWS_KEPT: i64 = 10_000;
 /// News that one look brings at most.
 const NEWS_AT_ONCE: i64 = 1000;
 
-const IDENTITY: &str = "SELECT secret, generation FROM bursar.ledgers WHERE account = '/'";
+const IDENTITY: &str = "SELECT secret, generation, learning_until FROM bursar.ledgers WHERE account = '/'";
 const FOUND: &str = "INSERT INTO bursar.ledgers (account, secret, generation) VALUES ('/', $1, $2)
     ON CONFLICT (account) DO NOTHING";
+const RENEW: &str = "UPDATE bursar.ledgers SET generation = $1, learning_until = $2
+    WHERE account = '/' AND generation = $3";
 const PLAYBOOKS: &str =
     "SELECT version, source, at, request FROM bursar.playbooks WHERE account = '/' ORDER BY version";
 const PUBLISHING: &str = "SELECT generation FROM bursar.ledgers WHERE account = '/' FOR UPDATE";
 const NEWEST: &str = "SELECT coalesce(max(version), 0) FROM bursar.playbooks WHERE account = '/'";
 const PUBLISH: &str = "INSERT INTO bursar.playbooks (account, version, source, at, request)
     VALUES ('/', $1, $2, $3, $4)";
-const STAND: &str = "INSERT INTO bursar.sidecars AS s (account, sidecar, generation, start, acknowledged, at)
-    VALUES ('/', $1, $2, $3, $4, $5)
+const STAND: &str =
+    "INSERT INTO bursar.sidecars AS s (account, sidecar, generation, start, acknowledged, at, acting)
+    VALUES ('/', $1, $2, $3, $4, $5, $6)
     ON CONFLICT (account, sidecar) DO UPDATE SET generation = excluded.generation, start = excluded.start,
-        acknowledged = greatest(s.acknowledged, excluded.acknowledged), at = excluded.at
+        acknowledged = greatest(s.acknowledged, excluded.acknowledged), at = excluded.at,
+        acting = coalesce(excluded.acting, s.acting)
     WHERE (s.generation, s.start) <= (excluded.generation, excluded.start)
-    RETURNING sidecar, generation, start, acknowledged, at";
-const STANDING: &str = "SELECT sidecar, generation, start, acknowledged, at FROM bursar.sidecars
+    RETURNING sidecar, generation, start, acknowledged, at, acting";
+const STANDING: &str = "SELECT sidecar, generation, start, acknowledged, at, acting FROM bursar.sidecars
     WHERE account = '/' AND sidecar = $1";
 const KEEP: &str = "INSERT INTO bursar.unapplied (account, sidecar, number, record) VALUES ('/', $1, $2, $3)
     ON CONFLICT (account, sidecar, number) DO NOTHING";
@@ -99,6 +103,14 @@ impl Common {
         stands.ok_or_else(|| StoreError::Refused("the ledger's identity is gone".into()))
     }
 
+    pub async fn renew(&self, from: u32, identity: Identity) -> Result<Identity, StoreError> {
+        let until = identity.learning_until.map(Timestamp::micros);
+        let (to, from) = (i64::from(identity.generation), i64::from(from));
+        self.query(RENEW, &[&to, &until, &from]).await?;
+        let stands = self.foundation().await?.identity;
+        stands.ok_or_else(|| StoreError::Refused("the ledger's identity is gone".into()))
+    }
+
     pub async fn publish(&self, published: &Published, newest: u32) -> Result<bool, StoreError> {
         let mut session = self.0.get().await.map_err(|error| of_pool(&error))?;
         let request = published.request.as_ref().map(RequestId::as_str);
@@ -121,7 +133,8 @@ impl Common {
         let id: &[u8] = &known.sidecar.0;
         let (generation, start) = (i64::from(known.epoch.generation), number(known.epoch.start)?);
         let acknowledged = number(known.acknowledged.unwrap_or_default())?;
-        let given: [&(dyn ToSql + Sync); 5] = [&id, &generation, &start, &acknowledged, &known.at.micros()];
+        let (at, acting) = (known.at.micros(), known.acting.as_ref().map(encoded));
+        let given: [&(dyn ToSql + Sync); 6] = [&id, &generation, &start, &acknowledged, &at, &acting];
         self.query(STAND, &given).await?.first().map(stands).transpose()
     }
 
@@ -203,6 +216,7 @@ fn identity(row: &Row) -> Result<Identity, StoreError> {
     Ok(Identity {
         secret: secret.try_into().map_err(|error| unreadable("the ledger's secret", &error))?,
         generation: small(column(row, 1)?)?,
+        learning_until: column::<Option<i64>>(row, 2)?.map(Timestamp::from_micros),
     })
 }
 
@@ -223,6 +237,10 @@ fn stands(row: &Row) -> Result<Known, StoreError> {
         epoch: Epoch { generation: small(column(row, 1)?)?, start: counted(column(row, 2)?) },
         at: Timestamp::from_micros(column(row, 4)?),
         acknowledged: Some(counted(column(row, 3)?)),
+        acting: match column::<Option<&[u8]>>(row, 5)? {
+            Some(_) => Some(decoded(row, 5, "who a sidecar acts for")?),
+            None => None,
+        },
     })
 }
 

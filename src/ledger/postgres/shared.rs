@@ -63,6 +63,10 @@ impl LedgerStore for Postgres {
         self.common.found(identity).await
     }
 
+    async fn renew(&self, from: u32, identity: Identity) -> Result<Identity, StoreError> {
+        self.common.renew(from, identity).await
+    }
+
     async fn publish(&self, published: &Published, newest: u32) -> Result<bool, StoreError> {
         self.common.publish(published, newest).await
     }

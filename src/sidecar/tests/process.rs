@@ -37,6 +37,7 @@ fn config(dir: &Path, threads: usize) -> SidecarConfig {
         listen: Some("127.0.0.1:0".parse().unwrap()),
         allow_remote: false,
         label: None,
+        accounts: Default::default(),
         unknown_accounts: OfflineMode::Deny,
         outbox_bytes_max: 1 << 20,
         retain: Duration::from_secs(3600),
