@@ -50,13 +50,23 @@ pub fn event(
         .iter()
         .map(|draw| Flow { block: draw.block, species: draw.species, amount: draw.amount, from: source, to })
         .collect();
-    event.caps = cap_flows(quote, &judged.needs, source, is_event);
+    event.caps = cap_flows(frame, quote, &judged.needs, source, is_event);
     event
 }
 
-fn cap_flows(quote: &Quote<'_>, needs: &[Need], source: Place, is_event: bool) -> Vec<CapFlow> {
+fn cap_flows(
+    frame: &Frame<'_>,
+    quote: &Quote<'_>,
+    needs: &[Need],
+    source: Place,
+    is_event: bool,
+) -> Vec<CapFlow> {
     let mut flows = Vec::with_capacity(needs.len());
     for need in needs {
+        // An event is over as it begins: a slot that it took would never come back.
+        if is_event && empty_hold(frame, need).measure == Kind::Concurrent {
+            continue;
+        }
         let fresh = fresh_room(quote.parent, need);
         for (amount, from) in [(need.amount - fresh, source), (fresh, Place::Free)] {
             if amount.is_positive() {

@@ -244,6 +244,10 @@ impl Wallet {
             .counters
             .iter()
             .filter(|(key, counter)| ended(key, counter))
+            // What an open run was charged so far may still come back to it.
+            .filter(|(key, _)| {
+                !self.book.runs.values().any(|run| run.caps.iter().any(|hold| hold.key == **key))
+            })
             .map(|(key, _)| key.clone())
             .collect();
         for key in gone {
