@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::fault::Fault;
 use crate::credit::{CapKey, Counter};
 use crate::playbook::action::{Action, Terms};
-use crate::playbook::{Plan, Playbook, cap};
+use crate::playbook::{Feature, Plan, Playbook, cap};
 use crate::types::{Credits, Name, Timestamp, calendar};
 
 /// The published versions, by number.
@@ -30,6 +30,14 @@ pub struct Contract {
 }
 
 impl Contract {
+    /// Seats, as the plan's features say.
+    pub fn seats(&self) -> Option<u32> {
+        match self.plan.features.get("seats") {
+            Some(Feature::Number(seats)) => seats.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// A counter as it is born: the cap's limit, and the end of its window.
     pub fn counter(&self, key: &CapKey, at: Timestamp) -> Option<Counter> {
         let cap = cap::named(&self.plan, key.cap.as_str())?;

@@ -7,10 +7,14 @@ use super::action::Action;
 use super::alert::Alert;
 use super::allowance::{Allowance, Anchor};
 use super::cap::Cap;
-use super::draw_order::DrawOrder;
+use super::draw_order::{DrawOrder, Species};
+use super::incentive::Incentive;
 use super::offline::Offline;
+use super::on_demand::OnDemand;
 use super::overage::Link;
-use crate::types::{Money, Name, Rounding};
+use super::pooling::Pooling;
+use super::rollover::Roll;
+use crate::types::{Credits, Money, Name, Rounding};
 
 /// One version of a playbook.
 #[derive(Debug)]
@@ -49,6 +53,10 @@ pub struct Plan {
     pub anchor: Anchor,
     /// Tried in order; empty = hard ceiling.
     pub overage: Vec<Link>,
+    pub rollover: Vec<Roll>,
+    pub pooling: Pooling,
+    pub on_demand: OnDemand,
+    pub incentives: BTreeMap<Name, Incentive>,
     pub draw_order: DrawOrder,
     pub caps: Vec<Cap>,
     pub alerts: Vec<Alert>,
@@ -75,6 +83,23 @@ pub enum Feature {
 }
 
 impl Plan {
+    /// Credits of overage that each user may draw in one period.
+    pub fn overage_per_user(&self) -> Option<Credits> {
+        self.overage.iter().find_map(|link| match link {
+            Link::Soft { per_user, .. } => *per_user,
+            _ => None,
+        })
+    }
+
+    pub fn rolls(&self, species: Species) -> Option<&Roll> {
+        self.rollover.iter().find(|roll| roll.species == species)
+    }
+
+    /// Whether what is held at a period's end matters to what the next one has: then it must be known run by run.
+    pub fn carries_over(&self) -> bool {
+        !self.rollover.is_empty() || self.overage.iter().any(|link| matches!(link, Link::Borrow { .. }))
+    }
+
     pub fn covers(&self, action: &Name) -> bool {
         self.includes.as_ref().is_none_or(|actions| actions.contains(action))
     }

@@ -12,7 +12,11 @@
 //! | `charge` | what a run costs |
 //! | `allowance` | periods and grants of a plan (C3) |
 //! | `overage` | the chain tried once credits run out (C5) |
+//! | `rollover` | what becomes of unused credits (C6) |
+//! | `pooling` | who shares what (C7) |
+//! | `on_demand` | packs, and who may buy them (C8) |
 //! | `draw_order` | which block burns first (C10) |
+//! | `incentive` | credits awarded for behaviour (C13) |
 //! | `cap` | limits per scope and window (C14) |
 //! | `alert` | what is raised, and when (C14) |
 //! | `offline` | what a cut-off sidecar may do |
@@ -27,11 +31,15 @@ mod compile;
 pub mod document;
 pub mod draw_order;
 pub mod finding;
+pub mod incentive;
 pub mod meaning;
 mod nearest;
 pub mod offline;
+pub mod on_demand;
 pub mod overage;
+pub mod pooling;
 mod read;
+pub mod rollover;
 mod rules;
 mod scalar;
 pub mod tree;
@@ -42,3 +50,4 @@ pub use charge::{ChargeFault, Quantities, RunResult};
 pub use check::{check, load};
 pub use finding::{Finding, Report, Severity};
 pub use meaning::{CreditUnit, Feature, Mode, Plan, Playbook};
+pub use scalar::Portion;

@@ -1,8 +1,7 @@
 //! Parts of the language that parse, are checked, and are not done yet: refused by name, never ignored.
 
 use super::document::Document;
-use super::document::chain::Link;
-use super::document::credits::{Between, PoolScope};
+use super::document::credits::Between;
 use super::document::governance::Condition;
 use super::document::plan::Plan;
 use super::finding::{Findings, Place};
@@ -17,7 +16,6 @@ pub fn refuse(document: &Document, f: &mut Findings) {
     named(&versions, f);
     for plan in &document.plans {
         parts(plan, f);
-        links(plan, f);
         alerts(plan, f);
     }
 }
@@ -31,31 +29,16 @@ fn named(parts: &[(&str, Option<&Place>)], f: &mut Findings) {
 }
 
 fn parts(plan: &Plan, f: &mut Findings) {
-    let pooling = plan.pooling.as_ref().filter(|pooling| pooling.value.scope.value != PoolScope::Account);
     let transfers =
         plan.transfers.as_ref().filter(|transfers| transfers.value.between.value != Between::None);
     let parts = [
         ("term", plan.term.as_ref().map(|at| &at.place)),
         ("fee", plan.fee.as_ref().map(|at| &at.place)),
         ("commitment", plan.commitment.as_ref().map(|at| &at.place)),
-        ("rollover", plan.rollover_place.as_ref()),
-        ("pooling", pooling.map(|at| &at.place)),
-        ("on_demand", plan.on_demand.as_ref().map(|at| &at.place)),
-        ("incentives", plan.incentives_place.as_ref()),
         ("refunds", plan.refunds.as_ref().map(|at| &at.place)),
         ("transfers", transfers.map(|at| &at.place)),
     ];
     named(&parts, f);
-}
-
-fn links(plan: &Plan, f: &mut Findings) {
-    for link in &plan.overage {
-        match &link.value {
-            Link::TopUp { .. } | Link::Borrow { .. } => f.unsupported(&link.place, link.value.word()),
-            Link::Soft { per_user: Some(per_user), .. } => f.unsupported(&per_user.place, "soft.per_user"),
-            Link::Soft { .. } | Link::Degraded { .. } => {}
-        }
-    }
 }
 
 fn alerts(plan: &Plan, f: &mut Findings) {

@@ -9,7 +9,7 @@ use super::compile;
 use super::document::Document;
 use super::document::actions::{Action, Keys};
 use super::document::chain::Link;
-use super::document::credits::{Lasts, Times};
+use super::rollover::{Lasts, Times};
 use super::document::plan::Plan;
 use super::document::whole::{Credit, Unit};
 use super::draw_order::{DrawOrder, Species};

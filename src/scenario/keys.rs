@@ -11,6 +11,9 @@ const OPERATIONS: &[(&str, &[&str], &[&str])] = &[
         &["error"],
     ),
     ("void", &["account", "grant"], &["credits", "error"]),
+    ("purchase", &["as", "account", "pack", "by", "user"], &["price", "error"]),
+    ("award", &["account", "user", "incentive"], &["credits", "error"]),
+    ("allocate", &["account", "from", "to", "credits"], &["error"]),
     ("set_overage_limit", &["account", "credits"], &["error"]),
     ("publish", &[], &["error"]),
     ("authorize", AUTHORIZE, AUTHORIZED),
@@ -99,7 +102,7 @@ const ANY: &[&str] = &["*"];
 
 /// Operations that belong to parts of the language that are not in force yet.
 const LATER: &[&str] =
-    &["change_plan", "set_seats", "cancel", "purchase", "award", "allocate", "transfer", "set_cap", "refund"];
+    &["change_plan", "set_seats", "cancel", "transfer", "set_cap", "refund"];
 
 /// Operations that take a text instead of a map of keys.
 pub fn takes_text(operation: &str) -> bool {

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::entry::{Answered, Reply, Source, What};
 use super::work::Work;
+use crate::credit::path::has_pool;
 use crate::credit::{Block, Column, Move, PoolId};
 use crate::lease::terms::HandleKey;
 use crate::playbook::draw_order::Species;
@@ -19,6 +20,9 @@ pub enum Command {
     Grant(Box<GrantAsk>),
     Void { block: BlockId },
     SetOverageLimit { credits: Credits },
+    Purchase { pack: Name, by_member: bool, user: Option<Name> },
+    Award { user: Name, incentive: Name },
+    Allocate { from: PoolId, to: PoolId, credits: Credits },
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +59,16 @@ pub enum AdminRefusal {
     InvalidSpecies(Species),
     #[error("an account has at most {BLOCKS_MAX} open blocks; void or let end some first")]
     TooManyBlocks,
+    #[error("the plan has no pack `{0}`")]
+    PackUnknown(Name),
+    #[error("members may not buy this; an administrator may")]
+    BuyerNotAllowed,
+    #[error("the plan has no incentive `{0}`")]
+    IncentiveUnknown(Name),
+    #[error("the limit of the incentive `{0}` is reached")]
+    IncentiveLimit(Name),
+    #[error("the pool has not so many available credits")]
+    CreditsExhausted,
     #[error("this request id came before with another request")]
     RequestIdReused,
 }
@@ -75,6 +89,11 @@ impl AdminRefusal {
             Self::GrantUnknown(_) => "GRANT_UNKNOWN",
             Self::InvalidSpecies(_) => "INVALID_SPECIES",
             Self::TooManyBlocks => "TOO_MANY_BLOCKS",
+            Self::PackUnknown(_) => "PACK_UNKNOWN",
+            Self::BuyerNotAllowed => "BUYER_NOT_ALLOWED",
+            Self::IncentiveUnknown(_) => "INCENTIVE_UNKNOWN",
+            Self::IncentiveLimit(_) => "INCENTIVE_LIMIT",
+            Self::CreditsExhausted => "CREDITS_EXHAUSTED",
             Self::RequestIdReused => "REQUEST_ID_REUSED",
         }
     }
@@ -104,6 +123,9 @@ impl Work<'_> {
             Command::SetOverageLimit { credits } => (What::OverageLimited(*credits), Reply::Done),
             Command::Grant(ask) => self.grant(ask)?,
             Command::Void { block } => self.void(*block)?,
+            Command::Purchase { pack, by_member, user } => self.purchase(pack, *by_member, user.as_ref())?,
+            Command::Award { user, incentive } => self.award(user, incentive)?,
+            Command::Allocate { from, to, credits } => self.allocate(from, to, *credits)?,
         };
         let answered = request.map(|id| Answered { id: id.clone(), fingerprint, reply });
         self.emit_answered(what, answered);
@@ -132,12 +154,11 @@ impl Work<'_> {
         if ask.species.is_last_resort() || ask.species == Species::Rollover {
             return Err(AdminRefusal::InvalidSpecies(ask.species));
         }
-        if ask.pool != PoolId::Account {
+        let pooling = self.account.contract.as_ref().map(|contract| contract.plan.pooling);
+        if !has_pool(&pooling.unwrap_or_default(), &ask.pool) {
             return Err(AdminRefusal::PoolUnknown(ask.pool.clone()));
         }
-        if self.account.book.pools.iter().map(|pool| pool.blocks.len()).sum::<usize>() >= BLOCKS_MAX {
-            return Err(AdminRefusal::TooManyBlocks);
-        }
+        self.room_for_blocks(1)?;
         let zone = self.account.contract.as_ref().map_or(TimeZone::UTC, |contract| contract.zone.clone());
         let id = BlockId(self.account.next_block);
         let starts = ask.starts.map_or(self.at, |length| calendar::plus(self.at, length, &zone));
@@ -147,6 +168,11 @@ impl Work<'_> {
         block.unit_price = ask.price;
         let block = Box::new(block.with(ask.credits));
         Ok((What::Granted { block, source: Source::Administrator }, Reply::Granted(id)))
+    }
+
+    pub(super) fn room_for_blocks(&self, more: usize) -> Result<(), AdminRefusal> {
+        let open: usize = self.account.book.pools.iter().map(|pool| pool.blocks.len()).sum();
+        if open + more > BLOCKS_MAX { Err(AdminRefusal::TooManyBlocks) } else { Ok(()) }
     }
 
     /// What is left of a grant is withdrawn; held credits stay held.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use minicbor::{Decode, Encode};
 
 use super::state::Account;
-use crate::credit::{CapKey, Counter, ScopeKey};
+use crate::credit::{CapKey, Counter, PoolId, ScopeKey};
 use crate::lease::LeaseTotals;
 use crate::playbook::draw_order::Species;
-use crate::types::{Credits, Money, SidecarId, Timestamp};
+use crate::types::{BlockId, Credits, Money, SidecarId, Timestamp};
 
 /// A balance, by what can be done with it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -52,12 +52,27 @@ pub struct Standing {
 impl Account {
     /// The balance, with each lease's running totals as last heard, or as `fresh` tells them.
     pub fn balance(&self, at: Timestamp, fresh: &BTreeMap<SidecarId, LeaseTotals>) -> Balance {
+        self.balance_of(None, at, fresh)
+    }
+
+    /// The same of one pool alone.
+    pub fn balance_of(
+        &self,
+        pool: Option<&PoolId>,
+        at: Timestamp,
+        fresh: &BTreeMap<SidecarId, LeaseTotals>,
+    ) -> Balance {
+        let here = |id: &PoolId| pool.is_none_or(|pool| pool == id);
+        let counts = |block: &BlockId| {
+            pool.is_none() || self.book.block(*block).is_some_and(|block| here(&block.pool))
+        };
+        let draws = self.book.runs.values().flat_map(|run| &run.held);
         let mut balance = Balance {
             available: Credits::ZERO,
-            held: self.book.runs.values().map(|run| run.held_total()).sum(),
+            held: draws.filter(|draw| counts(&draw.block)).map(|draw| draw.amount).sum(),
             spent: Credits::ZERO,
             lapsed: Credits::ZERO,
-            debt: self.book.pools.iter().map(|pool| pool.debt).sum(),
+            debt: self.book.pools.iter().filter(|pool| here(&pool.id)).map(|pool| pool.debt).sum(),
             by: BTreeMap::new(),
             overage: Credits::ZERO,
             period_ends: self.period.end,
@@ -65,8 +80,8 @@ impl Account {
         let mut idle: BTreeMap<_, Credits> = BTreeMap::new();
         for (sidecar, lease) in &self.leases {
             let totals = fresh.get(sidecar).unwrap_or(&lease.totals);
-            let mut reserved: BTreeMap<_, Credits> = totals.held.iter().copied().collect();
-            for (block, out) in &lease.out {
+            let mut reserved = self.held_in(lease, totals);
+            for (block, out) in lease.out.iter().filter(|(block, _)| counts(block)) {
                 let held = reserved.remove(block).unwrap_or_default().min(*out);
                 balance.held += held;
                 // An ended lease that nobody answers for is no balance until it is reclaimed.
@@ -75,11 +90,16 @@ impl Account {
                 }
             }
         }
-        for block in self.book.blocks() {
+        for block in self.book.blocks().filter(|block| here(&block.pool)) {
             if block.species != Species::Emergency {
                 balance.spent += block.spent;
             }
-            balance.lapsed += block.lapsed;
+            if block.species == Species::Borrowed {
+                // What no allowance covered is debt, or was paid as such. What was never borrowed is no loss.
+                balance.spent -= self.reconciled.get(&block.id).copied().unwrap_or_default();
+            } else {
+                balance.lapsed += block.lapsed;
+            }
             if block.species == Species::Overage {
                 balance.overage += block.spent;
             }

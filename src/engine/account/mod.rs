@@ -8,6 +8,11 @@
 //! | `apply_lease`, `apply_absorbed` | the same, by what leases hold, and by a sidecar's record |
 //! | `work` | one command at work: entries are emitted and applied one by one |
 //! | `administer` | what administrators do: subscribe, suspend, grant, void, lower the overage |
+//! | `buy` | packs, and the top-up |
+//! | `award` | incentives |
+//! | `allocate` | credits that go from pool to pool, and seats' shares |
+//! | `moved` | what entries say of these, and of the period's end |
+//! | `period_end` | what rolls over, and what was borrowed |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
@@ -28,15 +33,20 @@ mod absorb_run;
 mod absorb_word;
 mod administer;
 mod alert;
+mod allocate;
 mod apply;
 mod apply_absorbed;
 mod apply_lease;
+mod award;
 pub mod balance;
+mod buy;
 mod decide;
 mod emergency;
 pub mod entry;
 mod lacking;
 mod lease;
+mod moved;
+mod period_end;
 mod recount;
 mod state;
 mod tick;

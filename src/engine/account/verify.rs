@@ -28,5 +28,13 @@ impl Account {
             && self.book.runs == replayed.book.runs
             && self.book.counters == replayed.book.counters
             && self.leases == leases
+            && self.book.pools == replayed.book.pools
+            && self.book.overage_by == replayed.book.overage_by
+            && (&self.seated, self.seat_share, self.topped_up)
+                == (&replayed.seated, replayed.seat_share, replayed.topped_up)
+            && (&self.purchases, &self.awards, &self.awarded)
+                == (&replayed.purchases, &replayed.awards, &replayed.awarded)
+            && (&self.heirs, &self.covered, &self.arrivals)
+                == (&replayed.heirs, &replayed.covered, &replayed.arrivals)
     }
 }
