@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `check`, `rules`, `warning`, `unsupported` | whether a document may be published, and why not |
+//! | `caution` | the warnings, each with its reason |
 //! | `tree`, `read`, `scalar`, `nearest` | YAML text, read with the place of each value |
 //! | `document` | what was written: the whole language |
 //! | `finding` | what a check has to say, and where |
@@ -21,6 +22,7 @@ pub mod action;
 pub mod alert;
 pub mod allowance;
 pub mod cap;
+pub mod caution;
 pub mod charge;
 pub mod check;
 mod compile;

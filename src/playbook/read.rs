@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::{At, Choice, Findings, Place, shown};
+use super::finding::{At, Choice, Findings, Place, shown, why};
 use super::nearest::nearest;
 use super::scalar::NAME_HELP;
 use super::tree::{Entry, Kind, Node};
@@ -101,7 +101,7 @@ impl<'a> Cursor<'a> {
     fn bounded(&self, f: &mut Findings, length: usize, most: usize) {
         if length > most {
             let problem = format!("there are {length} entries here, more than {most}");
-            f.error(&self.place, problem, format!("write at most {most}"));
+            f.error_because(&self.place, problem, why::BOUNDS, format!("write at most {most}"));
         }
     }
 
@@ -122,7 +122,7 @@ impl<'a> Cursor<'a> {
                 }
                 Err(error) => {
                     let problem = format!("the name `{}` {error}", shown(&entry.key));
-                    f.plain_error(&cursor.place, entry.mark, problem, NAME_HELP.to_owned());
+                    f.plain_error(&cursor.place, entry.mark, problem, why::NAME, NAME_HELP.to_owned());
                 }
             }
         }
@@ -139,7 +139,7 @@ impl<'a> Cursor<'a> {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("the keys here are {}", listed(known.iter().copied())),
             };
-            f.plain_error(&place, other.mark, format!("unknown key `{}`", shown(key)), help);
+            f.plain_error(&place, other.mark, format!("unknown key `{}`", shown(key)), why::UNKNOWN, help);
         }
         Some(fields)
     }
@@ -182,7 +182,8 @@ impl<'a> Fields<'a> {
         let found = self.get(key);
         if found.is_none() {
             let problem = format!("the key `{key}` is missing");
-            f.plain_error(&self.place, self.place.key, problem, format!("add `{key}: {such_as}`"));
+            let help = format!("add `{key}: {such_as}`");
+            f.plain_error(&self.place, self.place.key, problem, why::MISSING, help);
         }
         found
     }
@@ -212,7 +213,7 @@ pub fn unique<'n>(names: impl Iterator<Item = &'n At<Name>>, what: &str, f: &mut
     for name in names {
         if !seen.insert(name.value.as_str()) {
             let problem = format!("there are two {what} named `{}`", shown(name.value.as_str()));
-            f.error(&name.place, problem, "give each a name of its own");
+            f.error_because(&name.place, problem, why::TWICE, "give each a name of its own");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use crate::playbook::action::{Partial, Retries, Trigger, Weight};
-use crate::playbook::finding::{At, Findings, Place, shown};
+use crate::playbook::finding::{At, Findings, Place, shown, why};
 use crate::playbook::nearest::one_edit_away;
 use crate::playbook::read::{Cursor, Fields};
 use crate::playbook::tree::{Entry, Kind};
@@ -113,8 +113,9 @@ impl Keys {
 
 /// `None` where anything in it is wrong.
 pub fn read(name: At<Name>, cursor: &Cursor<'_>, f: &mut Findings) -> Option<Action> {
-    let before = f.refused();
     let fields = cursor.fields(f, KEYS_AND_WHEN)?;
+    // A key too many does not touch what the others say.
+    let before = f.refused();
     fields.require(f, "weight", "1");
     let keys = keys(&fields, f);
     let when = fields.get("when").map(|c| c.items(f, WHEN_MAX)).unwrap_or_default();
@@ -157,7 +158,7 @@ fn entry(cursor: &Cursor<'_>, f: &mut Findings) -> Option<When> {
             } else {
                 format!("write `{key}`, or give the dimension another name")
             };
-            f.plain_error(cursor.place(), other.mark, problem, help);
+            f.plain_error(cursor.place(), other.mark, problem, why::UNKNOWN, help);
         } else if let Some(value) = dimension(cursor.place(), other, f) {
             dimensions.insert(other.key.clone(), value);
         }
@@ -166,7 +167,8 @@ fn entry(cursor: &Cursor<'_>, f: &mut Findings) -> Option<When> {
 }
 
 fn dimension(place: &Place, entry: &Entry, f: &mut Findings) -> Option<String> {
-    let mut refuse = |problem: String, help: &str| f.plain_error(place, entry.mark, problem, help.to_owned());
+    let mut refuse =
+        |problem: String, help: &str| f.plain_error(place, entry.mark, problem, why::VALUE, help.to_owned());
     if let Err(error) = Name::parse(&entry.key) {
         refuse(
             format!("the dimension `{}` {error}", shown(&entry.key)),
@@ -199,9 +201,10 @@ fn weight(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Weight>> {
         }
     }
     if meters.is_empty() && f.refused() == before {
-        f.error(
+        f.error_because(
             cursor.place(),
             "a weight by meters names no meter",
+            "a run that nothing measures costs nothing.",
             "write `{input_tokens: 0.25}`, or a number",
         );
     }
@@ -211,9 +214,10 @@ fn weight(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Weight>> {
 fn above_zero(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Decimal>> {
     let factor = cursor.factor(f)?;
     if factor.value.is_zero() {
-        f.error(
+        f.error_because(
             &factor.place,
             "a weight for no units means nothing",
+            "a price divided by nothing is no price.",
             "write a number above zero, such as `1000`",
         );
         return None;

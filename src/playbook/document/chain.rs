@@ -1,6 +1,6 @@
 //! The overage chain as written.
 
-use crate::playbook::finding::{At, Findings};
+use crate::playbook::finding::{At, Findings, why};
 use crate::playbook::overage::{Prices, Tier};
 use crate::playbook::read::Cursor;
 use crate::playbook::scalar::{Portion, TIMES};
@@ -56,7 +56,8 @@ pub fn read(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<At<Link>> {
         let Some(link) = link(&item, f) else { continue };
         if chain.iter().any(|earlier| earlier.value.word() == link.value.word()) {
             let problem = format!("`{}` stands twice in the chain", link.value.word());
-            f.error(&link.place, problem, "keep one of each kind; volume prices go into one `soft`");
+            let help = "keep one of each kind; volume prices go into one `soft`";
+            f.error_because(&link.place, problem, why::TWICE, help);
         }
         chain.push(link);
     }
@@ -83,7 +84,12 @@ fn link(item: &Cursor<'_>, f: &mut Findings) -> Option<At<Link>> {
 
 fn top_up(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
     let fields = cursor.fields(f, &["pack", "below", "at_most"])?;
-    let pack = fields.require(f, "pack", "small").and_then(|c| c.name(f));
+    let Some(named) = fields.get("pack") else {
+        let why = "a top-up buys a pack at the pack's price; without one there is nothing to buy.";
+        f.error_because(cursor.place(), "`top_up` names no pack", why, "add `pack: small`, one of `on_demand.packs`");
+        return None;
+    };
+    let pack = named.name(f);
     let below = fields.get("below").and_then(|c| c.amount(f));
     let at_most = fields.get("at_most").and_then(|c| c.whole(f, 0));
     Some(Link::TopUp { pack: pack?, below, at_most })
@@ -111,9 +117,10 @@ fn degraded(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
     if credits.is_some() {
         fields.require(f, "every", "day");
     } else if let Some(every) = fields.get("every") {
-        f.error(
+        f.error_because(
             every.place(),
             "without `credits` degraded use is free of charge, and nothing starts anew",
+            why::IDLE,
             "add `credits: 100`, or leave `every` out",
         );
     }
@@ -138,13 +145,15 @@ fn prices(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Prices>> {
         let last = n + 1 == items.len();
         if last != fields.get("up_to").is_none() {
             let problem = if last { "the last tier has an end" } else { "only the last tier has no end" };
-            f.error(item.place(), problem, "give each tier but the last its `up_to`");
+            let why = "each credit of overage has one price: no gap, no overlap, no end.";
+            f.error_because(item.place(), problem, why, "give each tier but the last its `up_to`");
         }
         if let Some(end) = &up_to
             && tiers.last().and_then(|tier| tier.up_to).unwrap_or_default() >= end.value
         {
             let problem = format!("this tier ends at `{}`, which is not after the one before", end.value);
-            f.error(&end.place, problem, "order the tiers by where they end");
+            let why = "a tier that ends before it begins prices nothing.";
+            f.error_because(&end.place, problem, why, "order the tiers by where they end");
         }
         tiers.extend(at.map(|at| Tier { up_to: up_to.map(|end| end.value), at: at.value }));
     }

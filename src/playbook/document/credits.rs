@@ -1,7 +1,7 @@
 //! What becomes of credits, as written: rollover, pooling, packs, refunds, transfers and incentives.
 
 use crate::playbook::draw_order::Species;
-use crate::playbook::finding::{At, Findings};
+use crate::playbook::finding::{At, Findings, why};
 use crate::playbook::read::Cursor;
 use crate::playbook::scalar::{PERIODS, Portion};
 use crate::types::calendar::Every;
@@ -199,7 +199,7 @@ pub fn pooling(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Pooling>> {
         for key in ["personal", "spend"] {
             if let Some(stray) = fields.get(key) {
                 let problem = format!("`{key}` has no effect unless the scope is `hybrid`");
-                f.error(stray.place(), problem, "write `scope: hybrid`, or leave it out");
+                f.error_because(stray.place(), problem, why::IDLE, "write `scope: hybrid`, or leave it out");
             }
         }
     }
@@ -222,6 +222,10 @@ pub fn on_demand(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<OnDemand>> 
 fn pack(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Pack> {
     let fields = cursor.fields(f, &["credits", "price", "lasts"])?;
     let credits = fields.require(f, "credits", "1000").and_then(|c| c.amount(f));
+    if let Some(nothing) = credits.as_ref().filter(|credits: &&At<Credits>| credits.value.is_zero()) {
+        let why = "whoever buys it pays for nothing, and a top-up would never be done buying it.";
+        f.error_because(&nothing.place, "a pack of no credits", why, "write a number above zero, such as `1000`");
+    }
     let price = fields.require(f, "price", "120.00").and_then(|c| c.amount(f));
     let lasts = fields.get("lasts").and_then(|c| c.length(f));
     Some(Pack { credits: credits?, price: price?, lasts })
@@ -289,9 +293,10 @@ pub fn transfers(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Transfers>>
             fields.require(f, "every", "month");
         }
         (None, Some(stray)) => {
-            f.error(
+            f.error_because(
                 stray.place(),
                 "`every` has no effect without `up_to`",
+                why::IDLE,
                 "add `up_to: 1000`, or leave it out",
             );
         }

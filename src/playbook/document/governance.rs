@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 
 use crate::playbook::cap::{Cap, Glob, Measure, Scope};
-use crate::playbook::finding::{At, Findings, Place, shown};
+use crate::playbook::finding::{At, Findings, Place, shown, why};
 use crate::playbook::read::{Cursor, Fields, unique};
 use crate::playbook::scalar::{Portion, TIMES, WINDOWS};
 use crate::types::calendar::Every;
@@ -109,13 +109,19 @@ pub fn cap(cursor: &Cursor<'_>, f: &mut Findings) -> Option<CapLine> {
 fn measure(fields: &Fields<'_>, per: Option<Scope>, f: &mut Findings) -> Option<Measure> {
     let [kind] = fields.present(&["limit", "concurrent", "runs"])[..] else {
         let help = "write `limit` for credits, `runs` to count runs, or `concurrent` for open runs";
-        f.error(fields.place(), "a cap has exactly one of `limit`, `runs` and `concurrent`", help);
+        let why = "one counter has one limit; two limits are two caps, each with its name in a refusal.";
+        f.error_because(
+            fields.place(),
+            "a cap has exactly one of `limit`, `runs` and `concurrent`",
+            why,
+            help,
+        );
         return None;
     };
     let every = fields.get("every");
     if kind == "concurrent" {
         if let Some(every) = every {
-            f.error(every.place(), "what runs at one time has no window", "leave `every` out");
+            f.error_because(every.place(), "what runs at one time has no window", why::IDLE, "leave `every` out");
         }
         return fields.get(kind)?.whole(f, 0).map(|limit| Measure::Concurrent { limit: limit.value });
     }
@@ -155,13 +161,14 @@ fn alert(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Alert> {
     let name = fields.require(f, "name", "low").and_then(|c| c.name(f));
     let [kind] = fields.present(KINDS)[..] else {
         let help = "write one of `balance_below`, `expires_within`, `cap` with `reaches`, `overage_reaches`, `burn_above`";
-        f.error(cursor.place(), "an alert has exactly one condition", help);
+        let why = "an alert says by its name what has happened; two conditions are two alerts.";
+        f.error_because(cursor.place(), "an alert has exactly one condition", why, help);
         return None;
     };
     for (key, with) in [("at_least", "expires_within"), ("cap", "reaches")] {
         if let Some(stray) = fields.get(key).filter(|_| kind != with) {
             let problem = format!("`{key}` goes with `{with}`, not with `{kind}`");
-            f.error(stray.place(), problem, "leave it out");
+            f.error_because(stray.place(), problem, why::IDLE, "leave it out");
         }
     }
     let value = fields.get(kind)?;
