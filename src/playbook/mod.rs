@@ -6,6 +6,7 @@
 //! | `caution` | the warnings, each with its reason |
 //! | `tree`, `read`, `scalar`, `nearest` | YAML text, read with the place of each value |
 //! | `document` | what was written: the whole language |
+//! | `shape` | every key of it, for the reader, editors and people |
 //! | `finding` | what a check has to say, and where |
 //! | `compile` | from what was written to what it means |
 //! | `meaning` | the compiled playbook and its plans |
@@ -36,6 +37,7 @@ pub mod overage;
 mod read;
 mod rules;
 mod scalar;
+pub mod shape;
 pub mod tree;
 mod unsupported;
 mod warning;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::finding::{At, Choice, Findings, Place, shown, why};
 use super::nearest::nearest;
 use super::scalar::NAME_HELP;
+use super::shape::Map;
 use super::tree::{Entry, Kind, Node};
 use crate::types::Name;
 
@@ -129,32 +130,29 @@ impl<'a> Cursor<'a> {
         named
     }
 
-    /// A map with these keys only.
-    pub fn fields(&self, f: &mut Findings, known: &[&str]) -> Option<Fields<'a>> {
-        let (fields, others) = self.fields_and_others(f, known)?;
+    /// A map with the keys of its shape only.
+    pub fn fields(&self, f: &mut Findings, shape: &Map) -> Option<Fields<'a>> {
+        let known = || shape.names();
+        let (fields, others) = self.fields_and_others(f, shape)?;
         for other in others {
             let key = &other.key;
             let place = child(&self.place, other).place;
-            let help = match nearest(key, known.iter().copied()) {
+            let help = match nearest(key, known()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("the keys here are {}", listed(known.iter().copied())),
+                None => format!("the keys here are {}", listed(known())),
             };
             f.plain_error(&place, other.mark, format!("unknown key `{}`", shown(key)), why::UNKNOWN, help);
         }
         Some(fields)
     }
 
-    /// A map with these keys, and what other keys it has.
-    pub fn fields_and_others(
-        &self,
-        f: &mut Findings,
-        known: &[&str],
-    ) -> Option<(Fields<'a>, Vec<&'a Entry>)> {
+    /// A map with the keys of its shape, and what other keys it has.
+    pub fn fields_and_others(&self, f: &mut Findings, shape: &Map) -> Option<(Fields<'a>, Vec<&'a Entry>)> {
         let Kind::Map(entries) = &self.node.kind else {
-            self.wrong_kind(f, &format!("a map with the keys {}", listed(known.iter().copied())));
+            self.wrong_kind(f, &format!("a map with the keys {}", listed(shape.names())));
             return None;
         };
-        let others = entries.iter().filter(|entry| !known.contains(&entry.key.as_str())).collect();
+        let others = entries.iter().filter(|entry| shape.key(&entry.key).is_none()).collect();
         Some((Fields { entries, place: self.place.clone() }, others))
     }
 

@@ -4,6 +4,7 @@ use crate::playbook::finding::{At, Findings, why};
 use crate::playbook::overage::{Prices, Tier};
 use crate::playbook::read::Cursor;
 use crate::playbook::scalar::{Portion, TIMES};
+use crate::playbook::shape::chain as shape;
 use crate::types::calendar::Every;
 use crate::types::{Credits, Name};
 
@@ -37,8 +38,6 @@ pub enum Link {
     },
 }
 
-const KINDS: &[&str] = &["top_up", "borrow", "soft", "degraded"];
-
 impl Link {
     pub fn word(&self) -> &'static str {
         match self {
@@ -65,8 +64,8 @@ pub fn read(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<At<Link>> {
 }
 
 fn link(item: &Cursor<'_>, f: &mut Findings) -> Option<At<Link>> {
-    let fields = item.fields(f, KINDS)?;
-    let [kind] = fields.present(KINDS)[..] else {
+    let fields = item.fields(f, &shape::LINK)?;
+    let [kind] = fields.present(shape::LINK.one_of)[..] else {
         let problem =
             "a link of the chain is a map with exactly one of `top_up`, `borrow`, `soft`, `degraded`";
         f.error(item.place(), problem, "write each link as a list item of its own: `- soft: {up_to: 2000}`");
@@ -83,7 +82,7 @@ fn link(item: &Cursor<'_>, f: &mut Findings) -> Option<At<Link>> {
 }
 
 fn top_up(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
-    let fields = cursor.fields(f, &["pack", "below", "at_most"])?;
+    let fields = cursor.fields(f, &shape::TOP_UP)?;
     let Some(named) = fields.get("pack") else {
         let why = "a top-up buys a pack at the pack's price; without one there is nothing to buy.";
         f.error_because(cursor.place(), "`top_up` names no pack", why, "add `pack: small`, one of `on_demand.packs`");
@@ -96,13 +95,13 @@ fn top_up(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
 }
 
 fn borrow(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
-    let fields = cursor.fields(f, &["up_to"])?;
+    let fields = cursor.fields(f, &shape::BORROW)?;
     let up_to = fields.require(f, "up_to", "20%").and_then(|c| c.portion(f, true))?;
     Some(Link::Borrow { up_to })
 }
 
 fn soft(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
-    let fields = cursor.fields(f, &["up_to", "per_user", "price"])?;
+    let fields = cursor.fields(f, &shape::SOFT)?;
     Some(Link::Soft {
         up_to: fields.get("up_to").and_then(|c| c.amount(f)),
         per_user: fields.get("per_user").and_then(|c| c.amount(f)),
@@ -111,7 +110,7 @@ fn soft(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
 }
 
 fn degraded(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
-    let fields = cursor.fields(f, &["credits", "every"])?;
+    let fields = cursor.fields(f, &shape::DEGRADED)?;
     let credits = fields.get("credits");
     // Free of charge there is nothing that could start anew.
     if credits.is_some() {
@@ -139,7 +138,7 @@ fn prices(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Prices>> {
     let items = cursor.items(f, TIERS_MAX);
     let mut tiers: Vec<Tier> = Vec::new();
     for (n, item) in items.iter().enumerate() {
-        let Some(fields) = item.fields(f, &["up_to", "at"]) else { continue };
+        let Some(fields) = item.fields(f, &shape::TIER) else { continue };
         let at = fields.require(f, "at", "0.10").and_then(|c| c.amount(f));
         let up_to: Option<At<Credits>> = fields.get("up_to").and_then(|c| c.amount(f));
         let last = n + 1 == items.len();

@@ -13,35 +13,12 @@ use crate::playbook::finding::{At, Findings, Place, why};
 use crate::playbook::meaning::{Feature, Mode};
 use crate::playbook::read::Cursor;
 use crate::playbook::scalar::PERIODS;
+use crate::playbook::shape::plan as shape;
 use crate::types::calendar::Every;
 use crate::types::{Credits, Length, Money, Name};
 
 /// The most allowances of a plan: each is a block per period.
 pub const ALLOWANCES_MAX: usize = 16;
-
-const KEYS: &[&str] = &[
-    "mode",
-    "includes",
-    "price",
-    "features",
-    "allowance",
-    "anchor",
-    "term",
-    "fee",
-    "commitment",
-    "overage",
-    "rollover",
-    "pooling",
-    "on_demand",
-    "incentives",
-    "refunds",
-    "draw_order",
-    "transfers",
-    "trading",
-    "caps",
-    "alerts",
-    "offline",
-];
 
 #[derive(Debug)]
 pub struct Plan {
@@ -104,7 +81,7 @@ impl Plan {
 
 /// `None` where anything in its writing is wrong.
 pub fn read(name: At<Name>, cursor: &Cursor<'_>, f: &mut Findings) -> Option<Plan> {
-    let fields = cursor.fields(f, KEYS)?;
+    let fields = cursor.fields(f, &shape::PLAN)?;
     // A key too many does not touch what the others say.
     let before = f.refused();
     let rollover = fields.get("rollover").map(|c| c.of(6));
@@ -154,7 +131,7 @@ pub fn allowance(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<At<AllowanceLine>
 }
 
 fn allowance_line(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<AllowanceLine>> {
-    let fields = cursor.fields(f, &["credits", "every", "lasts"])?;
+    let fields = cursor.fields(f, &shape::ALLOWANCE_LINE)?;
     let credits = fields.require(f, "credits", "1000").and_then(|c| c.amount(f));
     let every = fields.require(f, "every", "month").and_then(|c| recurrence(&c, f));
     let lasts = fields.get("lasts").and_then(|c| c.length(f));
