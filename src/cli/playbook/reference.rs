@@ -92,3 +92,18 @@ fn warnings(text: &mut String) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_reference_is_the_code_s() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/playbook.md");
+        let committed = std::fs::read_to_string(path).unwrap();
+        let (_, rest) = committed.split_once("<!-- reference: begin -->\n\n").unwrap();
+        let (between, _) = rest.split_once("<!-- reference: end -->").unwrap();
+        assert!(
+            between == super::reference(),
+            "put what `bursar playbook reference` prints between the two marks of docs/playbook.md"
+        );
+    }
+}

@@ -1,29 +1,19 @@
-//! `bursar playbook schema`: the JSON Schema of the document, for editors, from the same shape that the reader reads.
+//! The JSON Schema of the document, for editors, from the same shape that the reader reads: `docs/playbook.schema.json`
+//! is a copy.
 
 use std::collections::BTreeSet;
 
-use clap::Args;
 use serde_json::{Map as Object, Value, json};
 
-use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
-use crate::cli::screen::Screen;
 use crate::playbook::shape::whole::DOCUMENT;
 use crate::playbook::shape::{Key, Kind, Map};
 
-#[derive(Clone, Debug, Args)]
-pub struct SchemaArgs {}
-
-impl SchemaArgs {
-    #[expect(clippy::unused_self, reason = "commands run alike")]
-    pub fn run(self, screen: Screen) -> Result<Exit, Failure> {
-        screen.print_json(&schema())?;
-        Ok(Exit::Success)
-    }
+/// What only `check` knows (names that lead nowhere, numbers against each other) is not in it.
+pub fn text() -> String {
+    format!("{:#}\n", schema())
 }
 
-/// What only `check` knows (names that lead nowhere, numbers against each other) is not in it.
-pub fn schema() -> Value {
+fn schema() -> Value {
     let mut maps = Maps::default();
     maps.of(&DOCUMENT);
     let mut definitions = Object::new();
@@ -147,4 +137,14 @@ fn whole(least: u32, most: u32) -> Value {
         return json!({ "enum": [least, least.to_string()] });
     }
     json!({ "type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": "^[0-9]+$" })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_schema_is_the_code_s() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/playbook.schema.json");
+        let committed = std::fs::read_to_string(path).unwrap();
+        assert!(committed == super::text(), "run `bursar playbook schema > docs/playbook.schema.json`");
+    }
 }
