@@ -3,7 +3,9 @@
 use crate::playbook::draw_order::Species;
 use crate::playbook::finding::{At, Findings};
 use crate::playbook::read::Cursor;
+use crate::playbook::refund::{PaidAs, Reissue};
 use crate::playbook::scalar::{PERIODS, Portion};
+use crate::playbook::transfer::Between;
 use crate::types::calendar::Every;
 use crate::types::{Credits, Length, Money, Name, Percent};
 
@@ -108,30 +110,12 @@ pub struct ChargeRefunds {
     pub reissue: Option<At<Reissue>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reissue {
-    For(Length),
-    Never,
-}
-
-impl From<Length> for Reissue {
-    fn from(length: Length) -> Self {
-        Self::For(length)
-    }
-}
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct PurchaseRefunds {
     pub within: At<Length>,
     pub rate: Option<At<Percent>>,
     pub minimum: Option<At<Credits>>,
     pub paid_as: Option<At<PaidAs>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PaidAs {
-    Money,
-    Credit,
 }
 
 /// C11.
@@ -141,13 +125,6 @@ pub struct Transfers {
     pub by_member: Option<At<bool>>,
     pub up_to: Option<At<Credits>>,
     pub every: Option<At<Every>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Between {
-    None,
-    Pools,
-    Accounts,
 }
 
 /// C13.
