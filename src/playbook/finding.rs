@@ -153,8 +153,10 @@ impl<T> At<T> {
 /// Why a fault of writing matters, whatever the key: rules about one key say it in their own words.
 pub mod why {
     pub const VALUE: &str = "what has to be guessed at would be billed by a guess.";
-    pub const UNKNOWN: &str = "a key that nothing reads is a rule that nobody keeps, though whoever wrote it counts on it.";
-    pub const MISSING: &str = "nothing can stand in for it: a default would be a price that nobody decided on.";
+    pub const UNKNOWN: &str =
+        "a key that nothing reads is a rule that nobody keeps, though whoever wrote it counts on it.";
+    pub const MISSING: &str =
+        "nothing can stand in for it: a default would be a price that nobody decided on.";
     pub const NAME: &str = "calls, balances and invoices carry the name, and must carry it unchanged.";
     pub const TWICE: &str = "one of the two would win, and readers would not agree which.";
     pub const BOUNDS: &str = "every decision looks at all of them, and a decision's time is bounded.";
@@ -187,7 +189,14 @@ impl Findings {
     }
 
     /// An error in the writing itself, which belongs to no choice: at the key where there is one.
-    pub fn plain_error(&mut self, place: &Place, mark: Mark, problem: String, why: &'static str, help: String) {
+    pub fn plain_error(
+        &mut self,
+        place: &Place,
+        mark: Mark,
+        problem: String,
+        why: &'static str,
+        help: String,
+    ) {
         let place = Place { choice: None, ..place.clone() };
         self.push(Severity::Error, &place, mark, why, problem, help);
     }

@@ -4,22 +4,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::action::Action;
+use super::addon::AddOn;
 use super::alert::Alert;
 use super::allowance::{Allowance, Anchor};
+use super::billing::{Commitment, Fee, Term};
 use super::cap::Cap;
 use super::draw_order::DrawOrder;
 use super::offline::Offline;
 use super::overage::Link;
-use crate::types::{Money, Name, Rounding};
+use super::refund::Refunds;
+use super::transfer::Transfers;
+use super::version::Grandfather;
+use crate::types::{Length, Money, Name, Rounding, Timestamp};
 
 /// One version of a playbook.
 #[derive(Debug)]
 pub struct Playbook {
     pub name: Name,
     pub version: u32,
+    /// From when runs are priced by it; `None` = from when it is published.
+    pub effective: Option<Timestamp>,
+    /// How long before its `effective` a dearer next version must be published.
+    pub notice: Option<Length>,
+    pub grandfather: Grandfather,
     pub credit: CreditUnit,
     pub actions: BTreeMap<Name, Action>,
     pub plans: BTreeMap<Name, Arc<Plan>>,
+    pub addons: BTreeMap<Name, AddOn>,
     /// The document as published.
     pub source: Arc<str>,
 }
@@ -35,7 +46,7 @@ pub struct CreditUnit {
     pub currency: String,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     pub name: Name,
     pub mode: Mode,
@@ -47,9 +58,15 @@ pub struct Plan {
     /// The first sets the period; empty = pay as you go.
     pub allowances: Vec<Allowance>,
     pub anchor: Anchor,
+    pub term: Option<Term>,
+    /// The plan's own, then those of add-ons.
+    pub fees: Vec<Fee>,
+    pub commitment: Option<Commitment>,
     /// Tried in order; empty = hard ceiling.
     pub overage: Vec<Link>,
+    pub refunds: Refunds,
     pub draw_order: DrawOrder,
+    pub transfers: Transfers,
     pub caps: Vec<Cap>,
     pub alerts: Vec<Alert>,
     pub offline: Offline,
@@ -75,6 +92,15 @@ pub enum Feature {
 }
 
 impl Plan {
+    /// What is left of a plan once its subscription is over: it says what may still run, and grants and bills nothing.
+    pub(super) fn end(&mut self) {
+        self.allowances.clear();
+        self.overage.clear();
+        self.fees.clear();
+        self.term = None;
+        self.commitment = None;
+    }
+
     pub fn covers(&self, action: &Name) -> bool {
         self.includes.as_ref().is_none_or(|actions| actions.contains(action))
     }

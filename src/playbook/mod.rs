@@ -15,31 +15,45 @@
 //! | `allowance` | periods and grants of a plan (C3) |
 //! | `overage` | the chain tried once credits run out (C5) |
 //! | `draw_order` | which block burns first (C10) |
+//! | `billing` | term, fee and commitment (C3, C4) |
+//! | `refund` | what comes back of charges and purchases (C9) |
+//! | `transfer` | who may move credits (C11) |
+//! | `addon`, `overlay` | what one account has beside its plan, or in its place (C15) |
+//! | `version` | which version is in force (C16) |
+//! | `flat`, `diff` | what one version changes against another, and what of it is dearer (C16) |
 //! | `cap` | limits per scope and window (C14) |
 //! | `alert` | what is raised, and when (C14) |
 //! | `offline` | what a cut-off sidecar may do |
 
 pub mod action;
+pub mod addon;
 pub mod alert;
 pub mod allowance;
+pub mod billing;
 pub mod cap;
 pub mod caution;
 pub mod charge;
 pub mod check;
 mod compile;
+pub mod diff;
 pub mod document;
 pub mod draw_order;
 pub mod finding;
+mod flat;
 pub mod meaning;
 mod nearest;
 pub mod offline;
 pub mod overage;
+pub mod overlay;
 mod read;
+pub mod refund;
 mod rules;
 mod scalar;
 pub mod shape;
+pub mod transfer;
 pub mod tree;
 mod unsupported;
+pub mod version;
 mod warning;
 
 pub use charge::{ChargeFault, Quantities, RunResult};

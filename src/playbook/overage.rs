@@ -1,6 +1,7 @@
 //! C5: the chain tried, in order, once the other blocks are used up.
 
 use super::cap::CapWindow;
+use super::draw_order::Species;
 use crate::types::{Credits, Money, Ratio};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +14,16 @@ pub enum Link {
     },
     /// A degraded allowance for basic actions; `credits: None` = free of charge.
     Degraded { credits: Option<Credits>, every: CapWindow },
+}
+
+impl Link {
+    /// The species of the blocks that it brings, where these last as long as the link does.
+    pub fn species(&self) -> Option<Species> {
+        match self {
+            Self::Soft { .. } => Some(Species::Overage),
+            Self::Degraded { .. } => Some(Species::Basic),
+        }
+    }
 }
 
 /// A price per credit, marginal over a period's overage: each tier's price holds for the credits inside that tier.

@@ -148,7 +148,12 @@ fn allowance_wanted(plan: &Plan, f: &mut Findings) {
     let mut share = |place: &Place, portion: Portion| {
         if let Portion::Share(percent) = portion {
             let problem = format!("`{percent}` of an allowance, and the plan has none");
-            f.error_because(place, problem, "a share of nothing is nothing: the rule would never apply.", HELP);
+            f.error_because(
+                place,
+                problem,
+                "a share of nothing is nothing: the rule would never apply.",
+                HELP,
+            );
         }
     };
     if let Some(personal) = plan.pooling.as_ref().and_then(|pooling| pooling.value.personal.as_ref()) {

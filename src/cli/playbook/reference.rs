@@ -26,7 +26,9 @@ fn section(map: &Map, text: &mut String) {
         let keys: Vec<_> = map.one_of.iter().map(|key| format!("`{key}`")).collect();
         let _ = write!(text, " Exactly one of {} stands.", keys.join(", "));
     }
-    text.push_str("\n\n| key | what may stand there | default | what it does | choice |\n|---|---|---|---|---|\n");
+    text.push_str(
+        "\n\n| key | what may stand there | default | what it does | choice |\n|---|---|---|---|---|\n",
+    );
     for key in map.keys {
         row(map, key, text);
     }
@@ -64,9 +66,7 @@ fn what(kind: &Kind) -> String {
         Kind::Multiple => "a multiple, `3x`".to_owned(),
         Kind::Length { exact: true, .. } => "a length of time in `s`, `m`, `h`, `d`".to_owned(),
         Kind::Length { exact: false, .. } => "a length of time".to_owned(),
-        Kind::Words(words) => {
-            words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
-        }
+        Kind::Words(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Kind::Map(map) => link(map),
         Kind::Named(inner) => format!("a map from names to {}", what(inner)),
         Kind::List(inner, _) => format!("a list of {}", what(inner)),

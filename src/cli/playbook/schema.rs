@@ -100,7 +100,9 @@ const NAME: &str = r"^[^\u0000-\u001f\u007f]+$";
 fn schema_of(kind: &Kind) -> Value {
     match kind {
         // Unquoted, a name may look like a number.
-        Kind::Name => json!({ "type": ["string", "number", "boolean"], "minLength": 1, "maxLength": 128, "pattern": NAME }),
+        Kind::Name => {
+            json!({ "type": ["string", "number", "boolean"], "minLength": 1, "maxLength": 128, "pattern": NAME })
+        }
         Kind::Text | Kind::Dimension => json!({ "type": ["string", "number", "boolean"] }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Instant => json!({ "type": "string", "format": "date-time" }),

@@ -4,16 +4,17 @@ use jiff::tz::TimeZone;
 
 use super::apply_lease;
 use super::entry::{Alarm, Entry, Source, What};
-use super::state::Account;
+use super::state::{Account, Committed};
 use crate::credit::pool::Sorting;
 use crate::credit::price::PeriodOverage;
-use crate::credit::{Block, CapKey, Change, Column, Move, Place, RunEvent};
-use crate::engine::contract::{Contract, Playbooks};
+use crate::credit::{Block, CapKey, Change, Column, Flow, Move, Place, RunEvent};
+use crate::engine::contract::{Contract, Playbooks, Since};
 use crate::playbook::allowance::Recurs;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overage::{Link, Prices};
+use crate::playbook::overlay::Overlay;
 use crate::types::calendar::{self, Stretch};
-use crate::types::{BlockId, Credits, Length, Timestamp};
+use crate::types::{BlockId, Credits, Length, Money, Name, Timestamp};
 
 /// How long after the last time at which it could be committed a run's final answer is kept: a week for late commits and
 /// a day more.
@@ -29,12 +30,8 @@ impl Account {
             What::Subscribed { plan, version, zone, key } => {
                 self.zone.clone_from(zone);
                 self.key = *key;
-                self.contract = contract(playbooks, *version, plan.as_str(), at, zone);
-                if let Some(contract) = &self.contract {
-                    self.book.sort_by(Sorting::of(&contract.plan));
-                    self.allowances = contract.plan.allowances.iter().map(|_| Some(at)).collect();
-                    self.chain = contract.plan.overage.iter().map(|_| Some(at)).collect();
-                }
+                self.contract = contract(playbooks, *version, plan, at, zone);
+                self.begin(at);
                 self.period = Stretch { start: at, end: at };
             }
             What::Suspended => self.set_suspended(true),
@@ -58,6 +55,7 @@ impl Account {
                 self.shift_all(moves);
                 let parts: Vec<_> = moves.iter().map(|step| (step.block, step.amount)).collect();
                 apply_lease::add(&mut self.repaid, &parts);
+                self.burn.note(-*paid);
                 self.book.pool_mut(pool).debt -= *paid;
             }
             What::Leased(leased) => self.lease(leased, at),
@@ -79,10 +77,36 @@ impl Account {
             What::Cleared(alarm) => {
                 self.raised.remove(alarm);
             }
+            What::Overlaid(overlay) => self.overlaid(overlay, at, playbooks),
+            What::Moved(moved) => {
+                let overlay = self.contract.as_ref().map(|contract| contract.overlay.clone());
+                self.moved(moved, overlay.unwrap_or_default(), at, playbooks);
+            }
+            What::Billed(line) => self.billed(line),
+            What::Pended(pending) => self.pending = pending.clone(),
+            What::Ended => self.end_subscription(at, playbooks),
+            What::TermStarted { start, end, lapse } => {
+                self.start_term(Stretch { start: *start, end: *end }, *lapse)
+            }
+            What::CommitmentStarted { start, end } => {
+                let stretch = Stretch { start: *start, end: *end };
+                self.committed = Some(Committed { stretch, spent: Money::ZERO });
+            }
+            What::Refunded(refunded) => self.refund(refunded, at),
+            What::PurchaseRefunded(refunded) => self.purchase_refunded(refunded),
+            What::TransferSent(sent) => self.transfer_sent(sent),
+            What::TransferReceived(received) => self.transfer_received(received),
+            What::TransferAnswered { id, back } => {
+                self.sent.remove(id);
+                self.shift_all(back);
+            }
+            What::DebtBilled { pool, line } => self.debt_billed(pool, line),
+            What::Reduced(moves) => self.shift_all(moves),
         }
         if let Some(answered) = &entry.request {
             self.requests.insert(answered.id.clone(), answered.clone());
         }
+        self.burn.book(at);
         self.book.archive(at);
         self.book.forget(at, FINALS_MAX);
         self.number = entry.number;
@@ -101,8 +125,7 @@ impl Account {
         let Some(old) = self.contract.take() else { return };
         let mut new = old.clone();
         if version != old.playbook.version
-            && let Some(contract) =
-                contract(playbooks, version, old.plan.name.as_str(), old.origin, &self.zone)
+            && let Some(contract) = contract(playbooks, version, &old.plan.name, old.origin, &self.zone)
         {
             let moved = contract.plan.allowances.len() != old.plan.allowances.len()
                 || contract.plan.overage.len() != old.plan.overage.len();
@@ -142,7 +165,7 @@ impl Account {
                     *due = block.expires_at;
                 }
             }
-            Source::Administrator | Source::Emergency => {}
+            Source::Administrator | Source::Emergency | Source::Changed | Source::Refund => {}
         }
         self.book.insert(block.clone());
     }
@@ -156,12 +179,9 @@ impl Account {
             .flows
             .iter()
             .filter(|flow| flow.species == Species::Overage)
-            .map(|flow| {
-                let into = if flow.to == Place::Spent { flow.amount } else { Credits::ZERO };
-                let from = if flow.from == Place::Spent { flow.amount } else { Credits::ZERO };
-                (flow.block, into - from)
-            })
+            .map(|flow| (flow.block, spends(flow)))
             .collect();
+        let consumed = event.flows.iter().filter(|flow| flow.species != Species::Emergency).map(spends).sum();
         let keep = match &event.change {
             Change::Ended(ended) => kept(ended.expires_at),
             _ => event.at,
@@ -185,6 +205,7 @@ impl Account {
             run.debt += debt;
         }
         self.owe(debt, observed);
+        self.burn.note(consumed);
         for (block, amount) in spent {
             self.note_overage(block, amount);
         }
@@ -197,6 +218,7 @@ impl Account {
     pub(super) fn owe(&mut self, debt: Credits, observed: bool) {
         let pool = self.book.pool_mut(&crate::credit::PoolId::Account);
         pool.debt = (pool.debt + debt).or_zero();
+        self.burn.note(debt);
         if observed {
             pool.observed_debt += debt;
         }
@@ -217,13 +239,15 @@ impl Account {
     pub(super) fn shift(&mut self, step: Move) {
         let species = self.book.block(step.block).map(|block| block.species);
         self.book.shift(&step);
-        if species == Some(Species::Overage) {
-            if step.to == Column::Spent {
-                self.note_overage(step.block, step.amount);
-            }
-            if step.from == Column::Spent {
-                self.note_overage(step.block, -step.amount);
-            }
+        let into = if step.to == Column::Spent { step.amount } else { Credits::ZERO };
+        let from = if step.from == Column::Spent { step.amount } else { Credits::ZERO };
+        let spent = into - from;
+        // What was spent of an emergency allowance counts once it has become debt.
+        if species != Some(Species::Emergency) {
+            self.burn.note(spent);
+        }
+        if species == Some(Species::Overage) && !spent.is_zero() {
+            self.note_overage(step.block, spent);
         }
     }
 
@@ -234,7 +258,7 @@ impl Account {
             |contract| {
                 let soft = contract.plan.overage.iter().find_map(|link| match link {
                     Link::Soft { price, .. } => Some(price.clone()),
-                    Link::Degraded { .. } => None,
+                    _ => None,
                 });
                 soft.unwrap_or_else(|| Prices::flat(contract.plan.price))
             },
@@ -243,8 +267,15 @@ impl Account {
             self.overage.push(PeriodOverage::new(start));
             self.overage.len() - 1
         });
+        let discount = self
+            .contract
+            .as_ref()
+            .and_then(|contract| contract.plan.commitment)
+            .map_or_else(Default::default, |commitment| commitment.discount);
+        let lines = self.lines.len();
         if let Some(period) = self.overage.get_mut(index) {
-            period.add(amount, &prices);
+            let more = period.add(amount, &prices, discount, lines);
+            self.count_committed(more);
         }
     }
 
@@ -270,21 +301,22 @@ fn kept(expires_at: Timestamp) -> Timestamp {
     expires_at.plus_micros(FINAL_KEPT.approximate_micros())
 }
 
+/// What a flow spends, or (negative) gives back.
+fn spends(flow: &Flow) -> Credits {
+    let into = if flow.to == Place::Spent { flow.amount } else { Credits::ZERO };
+    let from = if flow.from == Place::Spent { flow.amount } else { Credits::ZERO };
+    into - from
+}
+
 fn contract(
     playbooks: &Playbooks,
     version: u32,
-    plan: &str,
+    plan: &Name,
     origin: Timestamp,
     zone: &str,
 ) -> Option<Contract> {
-    let playbook = playbooks.version(version)?;
-    Some(Contract {
-        plan: playbook.plans.get(plan)?.clone(),
-        playbook: playbook.clone(),
-        origin,
-        zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC),
-        suspended: false,
-        overage_limit: None,
-        period_ends: calendar::plus(origin, Length::Months(1), &TimeZone::UTC),
-    })
+    let contract =
+        Contract::of(playbooks.version(version)?, plan, Overlay::default(), Since { origin, zone })?;
+    let period_ends = calendar::plus(origin, Length::Months(1), &TimeZone::UTC);
+    Some(Contract { period_ends, ..contract })
 }

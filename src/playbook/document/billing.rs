@@ -1,5 +1,6 @@
 //! Term, fee and commitment as written: billing lines, not invoices.
 
+use crate::playbook::billing::Unused;
 use crate::playbook::finding::{At, Findings};
 use crate::playbook::read::Cursor;
 use crate::playbook::scalar::PERIODS;
@@ -12,13 +13,6 @@ pub struct Term {
     pub lasts: At<Length>,
     pub renews: Option<At<bool>>,
     pub unused: Option<At<Unused>>,
-}
-
-/// What becomes of unused credits at the term's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unused {
-    Lapse,
-    Roll,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -85,7 +85,12 @@ fn top_up(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
     let fields = cursor.fields(f, &shape::TOP_UP)?;
     let Some(named) = fields.get("pack") else {
         let why = "a top-up buys a pack at the pack's price; without one there is nothing to buy.";
-        f.error_because(cursor.place(), "`top_up` names no pack", why, "add `pack: small`, one of `on_demand.packs`");
+        f.error_because(
+            cursor.place(),
+            "`top_up` names no pack",
+            why,
+            "add `pack: small`, one of `on_demand.packs`",
+        );
         return None;
     };
     let pack = named.name(f);

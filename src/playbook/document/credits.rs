@@ -3,8 +3,10 @@
 use crate::playbook::draw_order::Species;
 use crate::playbook::finding::{At, Findings, why};
 use crate::playbook::read::Cursor;
+use crate::playbook::refund::{PaidAs, Reissue};
 use crate::playbook::scalar::{PERIODS, Portion};
 use crate::playbook::shape::credits as shape;
+use crate::playbook::transfer::Between;
 use crate::types::calendar::Every;
 use crate::types::{Credits, Length, Money, Name, Percent};
 
@@ -109,30 +111,12 @@ pub struct ChargeRefunds {
     pub reissue: Option<At<Reissue>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reissue {
-    For(Length),
-    Never,
-}
-
-impl From<Length> for Reissue {
-    fn from(length: Length) -> Self {
-        Self::For(length)
-    }
-}
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct PurchaseRefunds {
     pub within: At<Length>,
     pub rate: Option<At<Percent>>,
     pub minimum: Option<At<Credits>>,
     pub paid_as: Option<At<PaidAs>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PaidAs {
-    Money,
-    Credit,
 }
 
 /// C11.
@@ -142,13 +126,6 @@ pub struct Transfers {
     pub by_member: Option<At<bool>>,
     pub up_to: Option<At<Credits>>,
     pub every: Option<At<Every>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Between {
-    None,
-    Pools,
-    Accounts,
 }
 
 /// C13.
@@ -224,7 +201,12 @@ fn pack(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Pack> {
     let credits = fields.require(f, "credits", "1000").and_then(|c| c.amount(f));
     if let Some(nothing) = credits.as_ref().filter(|credits: &&At<Credits>| credits.value.is_zero()) {
         let why = "whoever buys it pays for nothing, and a top-up would never be done buying it.";
-        f.error_because(&nothing.place, "a pack of no credits", why, "write a number above zero, such as `1000`");
+        f.error_because(
+            &nothing.place,
+            "a pack of no credits",
+            why,
+            "write a number above zero, such as `1000`",
+        );
     }
     let price = fields.require(f, "price", "120.00").and_then(|c| c.amount(f));
     let lasts = fields.get("lasts").and_then(|c| c.length(f));

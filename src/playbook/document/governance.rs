@@ -88,8 +88,7 @@ pub fn caps(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<CapLine> {
 
 /// One cap, in a plan or set for one account.
 pub fn cap(cursor: &Cursor<'_>, f: &mut Findings) -> Option<CapLine> {
-    let fields =
-        cursor.fields(f, &shape::CAP)?;
+    let fields = cursor.fields(f, &shape::CAP)?;
     let name = fields.require(f, "name", "daily-user").and_then(|c| c.name(f));
     let per = fields.require(f, "per", "user").and_then(|c| c.word(f, SCOPES));
     let pattern = fields.get("match").and_then(|c| c.text(f));
@@ -122,7 +121,12 @@ fn measure(fields: &Fields<'_>, per: Option<Scope>, f: &mut Findings) -> Option<
     let every = fields.get("every");
     if kind == "concurrent" {
         if let Some(every) = every {
-            f.error_because(every.place(), "what runs at one time has no window", why::IDLE, "leave `every` out");
+            f.error_because(
+                every.place(),
+                "what runs at one time has no window",
+                why::IDLE,
+                "leave `every` out",
+            );
         }
         return fields.get(kind)?.whole(f, 0).map(|limit| Measure::Concurrent { limit: limit.value });
     }

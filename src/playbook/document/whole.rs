@@ -11,6 +11,7 @@ use crate::playbook::meaning::Feature;
 use crate::playbook::read::{Cursor, Fields};
 use crate::playbook::shape::whole as shape;
 use crate::playbook::tree::Node;
+use crate::playbook::version::Grandfather;
 use crate::types::{Length, Money, Name, Rounding, Timestamp};
 
 /// The format that this build reads.
@@ -57,21 +58,6 @@ pub enum Unit {
     Capacity,
     Output,
     Outcome,
-}
-
-/// How long accounts keep the version that they have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grandfather {
-    None,
-    UntilRenewal,
-    Forever,
-    For(Length),
-}
-
-impl From<Length> for Grandfather {
-    fn from(length: Length) -> Self {
-        Self::For(length)
-    }
 }
 
 /// What is bought beside a plan.

@@ -69,8 +69,12 @@ pub static WHEN: Map = Map::new(
 pub static PARTIAL: Map = Map::new(
     "partial",
     "All from a threshold on.",
-    &[Key::new("threshold", Kind::Percent { bounded: true }, "A completion from which on the run costs its full charge.")
-        .required()],
+    &[Key::new(
+        "threshold",
+        Kind::Percent { bounded: true },
+        "A completion from which on the run costs its full charge.",
+    )
+    .required()],
 );
 
 pub static RETRIES: Map = Map::new(
@@ -88,6 +92,7 @@ pub static RESERVE: Map = Map::new(
     &[
         Key::new("ttl", LENGTH, "At first.").or("`15m`"),
         Key::new("longest", LENGTH, "With all its extensions.").or("the larger of `ttl` and `24h`"),
-        Key::new("outcome_ttl", LENGTH, "While it awaits its outcome, from the commit that reports success.").or("`14d`"),
+        Key::new("outcome_ttl", LENGTH, "While it awaits its outcome, from the commit that reports success.")
+            .or("`14d`"),
     ],
 );

@@ -7,7 +7,12 @@ pub static LINK: Map = Map::new(
     "a link of `overage`",
     "Tried in order once the other blocks are used up. Each kind may stand once.",
     &[
-        Key::new("top_up", Kind::Map(&TOP_UP), "Buys packs by itself, already when the balance falls below `below`.").of(5),
+        Key::new(
+            "top_up",
+            Kind::Map(&TOP_UP),
+            "Buys packs by itself, already when the balance falls below `below`.",
+        )
+        .of(5),
         Key::new("borrow", Kind::Map(&BORROW), "Part of the next period's allowance.").of(5),
         Key::new("soft", Kind::Map(&SOFT), "Headroom past the allowance, billed per credit.").of(5),
         Key::new("degraded", Kind::Map(&DEGRADED), "Basic actions go on, and they alone.").of(5),
@@ -20,9 +25,14 @@ pub static TOP_UP: Map = Map::new(
     "Decided at the ledger, one at a time per pool; never in observe mode or offline.",
     &[
         Key::new("pack", Kind::Name, "One of `on_demand.packs`.").required(),
-        Key::new("below", Kind::Amount, "Credits below which it buys as many packs as bring the balance back there.")
-            .or("only where a run would not fit"),
-        Key::new("at_most", Kind::Whole { least: 0, most: u32::MAX }, "Packs per period.").or("without limit"),
+        Key::new(
+            "below",
+            Kind::Amount,
+            "Credits below which it buys as many packs as bring the balance back there.",
+        )
+        .or("only where a run would not fit"),
+        Key::new("at_most", Kind::Whole { least: 0, most: u32::MAX }, "Packs per period.")
+            .or("without limit"),
     ],
 );
 

@@ -19,19 +19,16 @@ pub static ROLL_RULE: Map = Map::new(
     "how a species rolls",
     "Fewest rolls first; what does not roll lapses.",
     &[
-        Key::new("up_to", PORTION_BEYOND, "Credits, or a percentage of the allowance, at each boundary.").or("`100%`"),
+        Key::new("up_to", PORTION_BEYOND, "Credits, or a percentage of the allowance, at each boundary.")
+            .or("`100%`"),
         Key::new(
             "times",
             Kind::OneOf(&[Kind::Whole { least: 1, most: u32::MAX }, Kind::Words(&["unlimited"])]),
             "How often the same credits roll.",
         )
         .or("1"),
-        Key::new(
-            "lasts",
-            Kind::OneOf(&[Kind::Words(&["forever"]), LENGTH]),
-            "How long rolled credits last.",
-        )
-        .or("one period"),
+        Key::new("lasts", Kind::OneOf(&[Kind::Words(&["forever"]), LENGTH]), "How long rolled credits last.")
+            .or("one period"),
     ],
 );
 
@@ -45,8 +42,12 @@ pub static POOLING: Map = Map::new(
             PORTION,
             "Set aside for each seat at each period's start: credits, or a percentage of an equal share. With `hybrid` only.",
         ),
-        Key::new("spend", Kind::Words(&["personal_first", "pool_first"]), "In which order. With `hybrid` only.")
-            .or("`personal_first`"),
+        Key::new(
+            "spend",
+            Kind::Words(&["personal_first", "pool_first"]),
+            "In which order. With `hybrid` only.",
+        )
+        .or("`personal_first`"),
     ],
 );
 
@@ -55,8 +56,12 @@ pub static ON_DEMAND: Map = Map::new(
     "Packs of credits, and who may buy them.",
     &[
         Key::new("packs", Kind::Named(&Kind::Map(&PACK)), "What there is to buy.").required(),
-        Key::new("buyers", Kind::OneOf(&[BUYER_WORD, Kind::Map(&MEMBER), Kind::List(&BUYER, 2)]), "Who may buy; administrators always may.")
-            .or("`admin`"),
+        Key::new(
+            "buyers",
+            Kind::OneOf(&[BUYER_WORD, Kind::Map(&MEMBER), Kind::List(&BUYER, 2)]),
+            "Who may buy; administrators always may.",
+        )
+        .or("`admin`"),
         Key::new("pool", LANDING, "Where a member's purchase lands.").or("`account`"),
     ],
 );
@@ -111,7 +116,8 @@ pub static REFUNDS: Map = Map::new(
     "refunds",
     "What is given back, and until when.",
     &[
-        Key::new("charges", Kind::Map(&CHARGE_REFUNDS), "Credits of charges, back to their blocks.").or("none"),
+        Key::new("charges", Kind::Map(&CHARGE_REFUNDS), "Credits of charges, back to their blocks.")
+            .or("none"),
         Key::new("purchases", Kind::Map(&PURCHASE_REFUNDS), "Unused credits of one purchase.").or("none"),
     ],
 );
@@ -126,7 +132,7 @@ pub static CHARGE_REFUNDS: Map = Map::new(
             Kind::OneOf(&[Kind::Words(&["never"]), LENGTH]),
             "Where the block has ended: a new `refund` block that lasts so long; `never`: they lapse.",
         )
-        .or("`never`"),
+        .or("a `refund` block that does not expire"),
     ],
 );
 
@@ -145,8 +151,14 @@ pub static TRANSFERS: Map = Map::new(
     "transfers",
     "Between whom credits move.",
     &[
-        Key::new("between", Kind::Words(&["none", "pools", "accounts"]), "Pools of one account, or accounts.").or("`none`"),
-        Key::new("by", Kind::Words(&["admin", "member"]), "Who may; administrators always may.").or("`admin`"),
+        Key::new(
+            "between",
+            Kind::Words(&["none", "pools", "accounts"]),
+            "Pools of one account, or accounts.",
+        )
+        .or("`none`"),
+        Key::new("by", Kind::Words(&["admin", "member"]), "Who may; administrators always may.")
+            .or("`admin`"),
         Key::new("up_to", Kind::Amount, "Credits.").or("without limit"),
         Key::new("every", PERIOD, "When the limit starts anew; with `up_to` it must stand."),
     ],

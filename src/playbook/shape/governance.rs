@@ -37,7 +37,11 @@ pub static ALERT: Map = Map::new(
         Key::new("at_least", Kind::Amount, "With `expires_within`: how many of them.").or("any"),
         Key::new("cap", Kind::Name, "With `reaches`: the cap that is watched, per scope and window."),
         Key::new("reaches", Kind::Percent { bounded: false }, "Of the cap's limit, spent and held together."),
-        Key::new("overage_reaches", PORTION_BEYOND, "Credits of overage in the period, or a percentage of `soft.up_to`."),
+        Key::new(
+            "overage_reaches",
+            PORTION_BEYOND,
+            "Credits of overage in the period, or a percentage of `soft.up_to`.",
+        ),
         Key::new("burn_above", Kind::Multiple, "This hour against the mean of the account's last 24 hours."),
     ],
 )
@@ -54,8 +58,13 @@ pub static OFFLINE: Map = Map::new(
         )
         .or("`deny`"),
         Key::new("for", Kind::Length { exact: true, zero: true }, "For how long; then it denies.").or("`1h`"),
-        Key::new("wait", Kind::Length { exact: true, zero: true }, "How long a run may wait for the ledger.").or("`1s`"),
-        Key::new("emergency", Kind::Map(&EMERGENCY), "Per account, leased in advance. With `mode: emergency` it must stand."),
+        Key::new("wait", Kind::Length { exact: true, zero: true }, "How long a run may wait for the ledger.")
+            .or("`1s`"),
+        Key::new(
+            "emergency",
+            Kind::Map(&EMERGENCY),
+            "Per account, leased in advance. With `mode: emergency` it must stand.",
+        ),
         Key::new("lease", Kind::Length { exact: true, zero: false }, "How long a lease lasts.").or("`60s`"),
         Key::new(
             "reclaim_after",

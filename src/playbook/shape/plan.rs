@@ -20,9 +20,16 @@ pub static PLAN: Map = Map::new(
         )
         .or("`enforce`")
         .of(15),
-        Key::new("includes", Kind::List(&Kind::Name, ACTIONS_MAX), "The actions that may run.").or("all").of(15),
+        Key::new("includes", Kind::List(&Kind::Name, ACTIONS_MAX), "The actions that may run.")
+            .or("all")
+            .of(15),
         Key::new("price", Kind::Amount, "This plan's price of one credit.").or("`credit.price`").of(4),
-        Key::new("features", Kind::Named(&Kind::Feature), "Boolean and static entitlements, served as they are.").of(15),
+        Key::new(
+            "features",
+            Kind::Named(&Kind::Feature),
+            "Boolean and static entitlements, served as they are.",
+        )
+        .of(15),
         Key::new(
             "allowance",
             ALLOWANCE,
@@ -54,7 +61,9 @@ pub static PLAN: Map = Map::new(
         )
         .or("they lapse")
         .of(6),
-        Key::new("pooling", Kind::Map(&POOLING), "Whose pool a run draws on.").or("the account's alone").of(7),
+        Key::new("pooling", Kind::Map(&POOLING), "Whose pool a run draws on.")
+            .or("the account's alone")
+            .of(7),
         Key::new("on_demand", Kind::Map(&ON_DEMAND), "Packs of credits, and who may buy them.").of(8),
         Key::new("incentives", Kind::Named(&Kind::Map(&INCENTIVE)), "Credits awarded for behaviour.").of(13),
         Key::new("refunds", Kind::Map(&REFUNDS), "What is given back, and until when.").or("nothing").of(9),
@@ -62,11 +71,19 @@ pub static PLAN: Map = Map::new(
         Key::new("transfers", Kind::Map(&TRANSFERS), "Between whom credits move; the giver's plan decides.")
             .or("nobody")
             .of(11),
-        Key::new("trading", Kind::Words(&["none"]), "`none` is the only value: trading is refused by design.")
-            .or("`none`")
-            .of(12),
-        Key::new("caps", Kind::List(&Kind::Map(&CAP), CAPS_MAX), "Limits per scope and window.").or("none").of(14),
-        Key::new("alerts", Kind::List(&Kind::Map(&ALERT), ALERTS_MAX), "What is raised, and when.").or("none").of(14),
+        Key::new(
+            "trading",
+            Kind::Words(&["none"]),
+            "`none` is the only value: trading is refused by design.",
+        )
+        .or("`none`")
+        .of(12),
+        Key::new("caps", Kind::List(&Kind::Map(&CAP), CAPS_MAX), "Limits per scope and window.")
+            .or("none")
+            .of(14),
+        Key::new("alerts", Kind::List(&Kind::Map(&ALERT), ALERTS_MAX), "What is raised, and when.")
+            .or("none")
+            .of(14),
         Key::new("offline", Kind::Map(&OFFLINE), "What a sidecar does that cannot reach the ledger."),
     ],
 );

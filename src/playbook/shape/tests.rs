@@ -134,9 +134,22 @@ fn all_keys() -> Vec<(Path, &'static Key)> {
 
 /// Whether what is wrong is wrong about the writing of one value, and not about names that lead nowhere.
 fn of_writing(problem: &str) -> bool {
-    ["is not ", "not a", "is negative", "more than", "no time", "shorter", "depends", "is longer", "is missing", "unknown key", "exactly one", "this is"]
-        .iter()
-        .any(|part| problem.contains(part))
+    [
+        "is not ",
+        "not a",
+        "is negative",
+        "more than",
+        "no time",
+        "shorter",
+        "depends",
+        "is longer",
+        "is missing",
+        "unknown key",
+        "exactly one",
+        "this is",
+    ]
+    .iter()
+    .any(|part| problem.contains(part))
         && !problem.starts_with("there is no")
 }
 
@@ -233,7 +246,9 @@ fn the_words_of_the_shape_are_those_of_the_reader() {
 fn words(kind: &Kind) -> Box<dyn Iterator<Item = &'static str>> {
     match kind {
         Kind::Words(words) => Box::new(words.iter().copied()),
-        Kind::OneOf(kinds) => Box::new(kinds.iter().filter(|kind| matches!(kind, Kind::Words(_))).flat_map(words)),
+        Kind::OneOf(kinds) => {
+            Box::new(kinds.iter().filter(|kind| matches!(kind, Kind::Words(_))).flat_map(words))
+        }
         _ => Box::new(std::iter::empty()),
     }
 }
@@ -242,7 +257,8 @@ fn words(kind: &Kind) -> Box<dyn Iterator<Item = &'static str>> {
 fn a_required_key_is_missed_and_no_other() {
     for (path, key) in all_keys() {
         let Some(map) = map_at(&path) else { continue };
-        let rest: Vec<_> = map.keys.iter().filter(|other| map.requires(other) && other.name != key.name).collect();
+        let rest: Vec<_> =
+            map.keys.iter().filter(|other| map.requires(other) && other.name != key.name).collect();
         let entries: Vec<String> =
             rest.iter().map(|key| format!("{}: {}", key.name, sample(&key.kind))).collect();
         let source = match path.len() {

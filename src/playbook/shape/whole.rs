@@ -68,7 +68,12 @@ pub static ADDON: Map = Map::new(
     "What is bought beside a plan.",
     &[
         Key::new("allowance", ALLOWANCE, "Credits besides the plan's.").of(3),
-        Key::new("features", Kind::Named(&Kind::Feature), "Entitlements besides the plan's; they replace its own.").of(15),
+        Key::new(
+            "features",
+            Kind::Named(&Kind::Feature),
+            "Entitlements besides the plan's; they replace its own.",
+        )
+        .of(15),
         Key::new("fee", Kind::Map(&FEE), "What it costs.").of(4),
     ],
 );
