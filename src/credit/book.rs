@@ -11,6 +11,7 @@ use super::pool::{Pool, PoolId, Sorting};
 use super::reservation::{Final, Reservation, State};
 use super::retry::Chain;
 use crate::playbook::charge::Quantities;
+use crate::playbook::draw_order::Species;
 use crate::types::{BlockId, ById, Credits, Name, ReservationId, Timestamp};
 
 #[derive(Clone, Debug, Default)]
@@ -96,6 +97,16 @@ impl Book {
             for block in pool.blocks.extract_if(.., |block| done(block)) {
                 self.archive.insert(block.id, block);
             }
+        }
+    }
+
+    /// Blocks of these species end, at the latest now.
+    pub fn end_blocks(&mut self, at: Timestamp, of: impl Fn(Species) -> bool) {
+        for pool in &mut self.pools {
+            for block in pool.blocks.iter_mut().filter(|block| of(block.species) && !block.has_ended(at)) {
+                block.expires_at = Some(at);
+            }
+            pool.sort(&self.sorting);
         }
     }
 

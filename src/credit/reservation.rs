@@ -176,6 +176,9 @@ pub struct Final {
     /// this.
     #[n(16)]
     pub provisional: Option<SidecarId>,
+    /// What of its charge was given back. A refund closes the run: a commit after it is recorded, not charged.
+    #[cbor(n(17), default)]
+    pub refunded: Credits,
 }
 
 impl Reservation {

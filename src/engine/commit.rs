@@ -297,6 +297,7 @@ pub fn ended(run: &Reservation, at: Timestamp, settlement: &Settlement, used: Op
         used,
         budget: run.budget,
         provisional: None,
+        refunded: Credits::ZERO,
     }
 }
 

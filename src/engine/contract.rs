@@ -8,12 +8,18 @@ use jiff::tz::TimeZone;
 use super::fault::Fault;
 use crate::credit::{CapKey, Counter};
 use crate::playbook::action::{Action, Terms};
+use crate::playbook::overlay::{self, Overlay};
+use crate::playbook::version::in_force_from;
 use crate::playbook::{Feature, Plan, Playbook, cap};
 use crate::types::{Credits, Name, Timestamp, calendar};
 
 /// The published versions, by number.
 #[derive(Clone, Debug, Default)]
-pub struct Playbooks(BTreeMap<u32, Arc<Playbook>>);
+pub struct Playbooks {
+    versions: BTreeMap<u32, Arc<Playbook>>,
+    /// From when each is in force.
+    from: BTreeMap<u32, Timestamp>,
+}
 
 /// One account's terms.
 #[derive(Clone, Debug)]
@@ -27,15 +33,32 @@ pub struct Contract {
     /// The overage limit that an administrator set for this account.
     pub overage_limit: Option<Credits>,
     pub period_ends: Timestamp,
+    /// What the account has beside its plan, or in its place; `plan` has it in it.
+    pub overlay: Overlay,
 }
 
 impl Contract {
-    /// Seats, as the plan's features say.
+    /// The terms of a plan for one account; `None` where the version does not have the plan, or no longer what the account
+    /// has beside it.
+    pub fn of(playbook: &Arc<Playbook>, plan: &Name, overlay: Overlay, since: Since<'_>) -> Option<Self> {
+        Some(Self {
+            plan: overlay::plan(playbook, plan, &overlay).ok()?,
+            playbook: playbook.clone(),
+            origin: since.origin,
+            zone: TimeZone::get(since.zone).unwrap_or(TimeZone::UTC),
+            suspended: false,
+            overage_limit: None,
+            period_ends: since.origin,
+            overlay,
+        })
+    }
+
+    /// Seats: what the account subscribed to, else the plan's feature `seats`.
     pub fn seats(&self) -> Option<u32> {
-        match self.plan.features.get("seats") {
-            Some(Feature::Number(seats)) => seats.parse().ok(),
+        self.overlay.seats.or_else(|| match self.plan.features.get("seats") {
+            Some(Feature::Number(text)) => text.parse().ok(),
             _ => None,
-        }
+        })
     }
 
     /// A counter as it is born: the cap's limit, and the end of its window.
@@ -46,24 +69,54 @@ impl Contract {
     }
 }
 
+/// Since when and where an account counts its time.
+#[derive(Clone, Copy, Debug)]
+pub struct Since<'a> {
+    /// The subscription's start.
+    pub origin: Timestamp,
+    /// An IANA name.
+    pub zone: &'a str,
+}
+
 impl Playbooks {
+    /// A version that is in force from its `effective` on, or always where it names none: when it was published does not
+    /// matter to who asks.
     pub fn publish(&mut self, playbook: Playbook) -> Arc<Playbook> {
+        self.publish_at(playbook, Timestamp::from_micros(i64::MIN))
+    }
+
+    pub fn publish_at(&mut self, playbook: Playbook, at: Timestamp) -> Arc<Playbook> {
         let playbook = Arc::new(playbook);
-        self.0.insert(playbook.version, playbook.clone());
+        self.from.insert(playbook.version, in_force_from(playbook.effective, at));
+        self.versions.insert(playbook.version, playbook.clone());
         playbook
     }
 
     pub fn version(&self, version: u32) -> Option<&Arc<Playbook>> {
-        self.0.get(&version)
+        self.versions.get(&version)
     }
 
-    /// The version in force.
+    /// The highest version, in force or not yet.
     pub fn latest(&self) -> Option<&Arc<Playbook>> {
-        self.0.values().next_back()
+        self.versions.values().next_back()
+    }
+
+    /// From when a version is in force.
+    pub fn in_force_from(&self, version: u32) -> Option<Timestamp> {
+        self.from.get(&version).copied()
+    }
+
+    /// The version in force: the highest whose time has come. Before the first one's time there is nothing else to price
+    /// by, and it is in force.
+    pub fn in_force(&self, at: Timestamp) -> Option<&Arc<Playbook>> {
+        let mut all = self.versions.values();
+        let begun =
+            |playbook: &&Arc<Playbook>| self.in_force_from(playbook.version).is_none_or(|from| from <= at);
+        self.versions.values().rev().find(begun).or_else(|| all.next())
     }
 
     pub fn all(&self) -> impl DoubleEndedIterator<Item = &Arc<Playbook>> {
-        self.0.values()
+        self.versions.values()
     }
 
     /// The action of a version; a name that no version has is a fault, one that only others have is `None`.

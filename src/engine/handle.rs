@@ -161,6 +161,7 @@ impl Handle {
             used: None,
             budget: self.id,
             provisional: None,
+            refunded: Credits::ZERO,
         }
     }
 }

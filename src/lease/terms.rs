@@ -2,6 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::playbook::overlay::Overlay;
 use crate::types::{Credits, Name, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -28,6 +29,9 @@ pub struct AccountTerms {
     /// The account has debt: what comes back to it pays that first, so nothing stays idle at a sidecar.
     #[n(8)]
     pub owes: bool,
+    /// What the account has beside its plan, or in its place. Earlier builds do not send it.
+    #[cbor(n(9), default)]
+    pub overlay: Overlay,
 }
 
 /// A key of the account's ring.

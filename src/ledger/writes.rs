@@ -194,7 +194,7 @@ fn administering(
         let reply = work.administer(&command, Some(&request))?;
         let ends_at = match reply {
             Reply::Granted(block) => work.account.book.block(block).and_then(|block| block.expires_at),
-            Reply::Done | Reply::Withdrawn(_) => None,
+            _ => None,
         };
         let account = view::account(work.account, false).ok_or(AdminRefusal::AccountUnknown)?;
         Ok(Administered { reply, account, ends_at })

@@ -1,6 +1,8 @@
 //! C14: what is raised, once, when its condition becomes true.
 
-use crate::types::{Credits, Name, Percent};
+use rust_decimal::Decimal;
+
+use crate::types::{Credits, Length, Name, Percent};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
@@ -14,11 +16,17 @@ pub enum Condition {
     BalanceBelow(Threshold),
     /// Spent and held of the cap reach this share of its limit, per scope and window.
     CapReaches { cap: Name, share: Percent },
+    /// What is available in blocks that end within this length of time reaches `at_least`, or is anything at all.
+    ExpiresWithin { lasts: Length, at_least: Credits },
+    /// The period's overage reaches this: a share of `soft.up_to`, or credits.
+    OverageReaches(Threshold),
+    /// What this hour burned is above so many times the mean hour of the 24 before it.
+    BurnAbove(Decimal),
 }
 
-/// A share of the period's allowance, or credits.
+/// A share (of the period's allowance, or of `soft.up_to`), or credits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Threshold {
-    OfAllowance(Percent),
+    Share(Percent),
     Credits(Credits),
 }

@@ -1,10 +1,10 @@
 //! Whether a document may be published: all errors of its writing and of its meaning at once, and all warnings.
 
 use super::document;
-use super::finding::{Findings, Place, Report};
+use super::finding::{Findings, Place, Report, why};
 use super::meaning::Playbook;
 use super::tree::{self, Mark, Node};
-use super::{compile, rules, unsupported, warning};
+use super::{compile, rules, warning};
 
 /// Checks a document. The report's `playbook` is what it means, where nothing in it is refused.
 pub fn check(source: &str) -> Report {
@@ -16,7 +16,6 @@ pub fn check(source: &str) -> Report {
     let document = document::read(&root, f);
     rules::apply(&document, f);
     warning::warn(&document, f);
-    unsupported::refuse(&document, f);
     let playbook = if f.refused() == 0 { compile::playbook(&document, source) } else { None };
     findings.report(playbook)
 }
@@ -31,13 +30,13 @@ fn only_document(source: &str, f: &mut Findings) -> Option<Node> {
     let (documents, faults) = tree::documents(source);
     let nowhere = Place::default();
     for fault in faults {
-        f.plain_error(&nowhere, fault.mark, fault.problem, fault.help);
+        f.plain_error(&nowhere, fault.mark, fault.problem, why::YAML, fault.help);
     }
     let mut documents = documents.into_iter();
     let first = documents.next();
     if let Some(second) = documents.next() {
         let problem = "a second document begins here; a playbook is one".to_owned();
-        f.plain_error(&nowhere, second.mark, problem, "keep one of them".to_owned());
+        f.plain_error(&nowhere, second.mark, problem, why::TWICE, "keep one of them".to_owned());
     }
     if first.is_none() && f.refused() == 0 {
         let start = Mark { line: 1, column: 1 };
@@ -45,6 +44,7 @@ fn only_document(source: &str, f: &mut Findings) -> Option<Node> {
             &nowhere,
             start,
             "the document is empty".to_owned(),
+            why::MISSING,
             "begin with `bursar: 1`".to_owned(),
         );
     }
@@ -55,12 +55,10 @@ fn only_document(source: &str, f: &mut Findings) -> Option<Node> {
 mod tests {
     //! One row per rule: what is written, and everything that the check says to it.
 
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::playbook::finding::{Choice, Severity};
+    use crate::playbook::finding::Severity;
 
     const WHOLE: &str = include_str!("../../tests/playbook/whole-language.yaml");
 
@@ -86,28 +84,21 @@ mod tests {
         document(CREDIT, "draft: {weight: 1}", &format!("basic: {{{keys}}}"))
     }
 
-    /// Each finding as `error[C5] path: problem`; unsupported ones as `unsupported[…] …`.
+    /// Each finding as `error[C5] path: problem`.
     fn said(source: &str) -> Vec<String> {
         let report = check(source);
         let refused = report.findings.iter().any(|finding| finding.severity != Severity::Warning);
         assert_eq!(report.is_sound(), !refused, "{source}");
         for finding in &report.findings {
             assert!(finding.line > 0 && finding.column > 0, "{finding}");
-            assert!(!finding.help.is_empty(), "{finding}");
-            assert_eq!(
-                finding.severity == Severity::Warning,
-                finding.why.is_some() && finding.choice != Some(Choice(12))
-            );
+            assert!(!finding.help.is_empty() && finding.why.ends_with('.'), "{finding}");
         }
         report
             .findings
             .iter()
+            .filter(|finding| finding.severity != Severity::Unsupported)
             .map(|finding| {
-                let word = match finding.severity {
-                    Severity::Error => "error",
-                    Severity::Unsupported => "unsupported",
-                    Severity::Warning => "warning",
-                };
+                let word = finding.severity.word();
                 let choice = finding.choice.map_or_else(String::new, |choice| format!("[{choice}]"));
                 format!("{word}{choice} {}: {}", finding.path, finding.problem)
             })
@@ -125,33 +116,6 @@ mod tests {
         let report = check(WHOLE);
         assert_eq!(report.choices(Severity::Error), Vec::<String>::new(), "{}", report.in_file("whole"));
         assert_eq!(report.choices(Severity::Warning), ["C5"], "{}", report.in_file("whole"));
-        let unsupported: BTreeSet<_> = report
-            .of(Severity::Unsupported)
-            .map(|finding| finding.problem.replace(" is not supported yet", ""))
-            .collect();
-        let want = [
-            "`addons`",
-            "`borrow`",
-            "`burn_above`",
-            "`commitment`",
-            "`effective`",
-            "`expires_within`",
-            "`fee`",
-            "`grandfather`",
-            "`incentives`",
-            "`notice`",
-            "`on_demand`",
-            "`overage_reaches`",
-            "`pooling`",
-            "`refunds`",
-            "`rollover`",
-            "`soft.per_user`",
-            "`term`",
-            "`top_up`",
-            "`transfers`",
-        ];
-        assert_eq!(unsupported.iter().map(String::as_str).collect::<Vec<_>>(), want);
-        assert!(load(WHOLE).is_err());
     }
 
     #[test]
@@ -160,8 +124,10 @@ mod tests {
         let report = check(&source);
         assert_eq!(
             report.in_file("p.yaml").to_string(),
-            "p.yaml:5:19: error: actions.draft.wieght: unknown key `wieght`\n  help: did you mean `weight`?\n\
-             p.yaml:5:41: error: actions.draft.colour: unknown key `colour`\n  help: the keys here are `weight`, `quantity`, \
+            "p.yaml:5:19: error: actions.draft.wieght: unknown key `wieght`\n  why: a key that nothing reads is a rule that nobody keeps, though whoever wrote it \
+             counts on it.\n  help: did you mean `weight`?\n\
+             p.yaml:5:41: error: actions.draft.colour: unknown key `colour`\n  why: a key that nothing reads is a rule that nobody keeps, though whoever wrote it \
+             counts on it.\n  help: the keys here are `weight`, `quantity`, \
              `per`, `trigger`, `failure`, `cancelled`, `partial`, `lapse`, `retries`, `reserve`, `minimum`, `basic`, \
              `value`, `when`\n"
         );
@@ -394,10 +360,7 @@ mod tests {
             ),
             (
                 with_plan("overage: [{top_up: {pack: small}}]"),
-                &[
-                    "unsupported[C5] plans.basic.overage[0].top_up: `top_up` is not supported yet",
-                    "error[C5] plans.basic.overage[0].top_up.pack: there is no pack `small`",
-                ],
+                &["error[C5] plans.basic.overage[0].top_up.pack: there is no pack `small`"],
             ),
             (
                 without_governance(
@@ -479,33 +442,22 @@ mod tests {
 
     #[test]
     fn what_needs_an_allowance_says_so() {
-        let unsupported = |part: &str, choice: &str| {
-            format!(
-                "unsupported[{choice}] plans.basic.{part}: `{}` is not supported yet",
-                part.rsplit('.').next().unwrap()
-            )
-        };
         expect(&[
             (
                 with_plan("overage: [{borrow: {up_to: 20%}}]"),
                 &[
-                    &unsupported("overage[0].borrow", "C5") as &str,
                     "error[C5] plans.basic.overage[0].borrow: there is no next period to borrow from: the plan has no recurring allowance",
                 ],
             ),
             (
                 with_plan("allowance: {credits: 5, every: once}, overage: [{borrow: {up_to: 5}}]"),
                 &[
-                    &unsupported("overage[0].borrow", "C5") as &str,
                     "error[C5] plans.basic.overage[0].borrow: there is no next period to borrow from: the plan has no recurring allowance",
                 ],
             ),
             (
                 with_plan("rollover: {subscription: {}}"),
-                &[
-                    &unsupported("rollover", "C6") as &str,
-                    "error[C6] plans.basic.rollover: nothing rolls over: the plan has no allowance",
-                ],
+                &["error[C6] plans.basic.rollover: nothing rolls over: the plan has no allowance"],
             ),
             (
                 without_governance(
@@ -517,17 +469,13 @@ mod tests {
             ),
             (
                 with_plan("pooling: {scope: hybrid, personal: 20%}"),
-                &[
-                    &unsupported("pooling", "C7") as &str,
-                    "error[C7] plans.basic.pooling.personal: `20%` of an allowance, and the plan has none",
-                ],
+                &["error[C7] plans.basic.pooling.personal: `20%` of an allowance, and the plan has none"],
             ),
             (
                 without_governance(
                     "caps: [{name: a, per: run, limit: 1}], alerts: [{name: x, overage_reaches: 80%}]",
                 ),
                 &[
-                    &unsupported("alerts[0].overage_reaches", "C14") as &str,
                     "error[C14] plans.basic.alerts[0].overage_reaches: `80%` of `soft.up_to`, and the plan's overage has no such limit",
                 ],
             ),
@@ -602,10 +550,7 @@ mod tests {
 
     #[test]
     fn warnings_name_their_choice() {
-        let quiet = |keys: &str| {
-            let said = said(&with_plan(keys));
-            said.into_iter().filter(|line| !line.starts_with("unsupported")).collect::<Vec<_>>()
-        };
+        let quiet = |keys: &str| said(&with_plan(keys));
         expect(&[
             (
                 document(
@@ -733,44 +678,6 @@ mod tests {
                 "term: {{lasts: {term}}}, on_demand: {{packs: {{s: {{credits: 5, price: 1, {lasts}}}}}}}"
             );
             assert_eq!(quiet(&keys), want);
-        }
-    }
-
-    #[test]
-    fn what_is_not_done_yet_is_refused_by_name() {
-        for (keys, part) in [
-            ("rollover: {subscription: {}}", "rollover"),
-            ("pooling: {scope: team}", "pooling"),
-            ("term: {lasts: 1y}", "term"),
-            ("fee: {amount: 1, every: month}", "fee"),
-            ("commitment: {spend: 1, over: year, discount: 10%}", "commitment"),
-            ("on_demand: {packs: {s: {credits: 1, price: 1}}, buyers: member, pool: personal}", "on_demand"),
-            ("on_demand: {packs: {}, buyers: [admin, {member: {up_to: 5, every: month}}]}", "on_demand"),
-            ("on_demand: {packs: {}, buyers: {member: {up_to: 5, every: month}}}", "on_demand"),
-            ("incentives: {hi: {credits: 1, lasts: 1d}}", "incentives"),
-            ("refunds: {charges: {within: 1d, reissue: never}}", "refunds"),
-            ("transfers: {between: accounts}", "transfers"),
-            ("overage: [{soft: {per_user: 5}}]", "soft.per_user"),
-            ("overage: [{borrow: {up_to: 5}}]", "borrow"),
-        ] {
-            let source = with_plan(&format!("allowance: {{credits: 5, every: month}}, {keys}"));
-            let report = check(&source);
-            let [finding] = report.findings.as_slice() else { panic!("{}", report.in_file("p")) };
-            assert_eq!(finding.severity, Severity::Unsupported);
-            assert_eq!(finding.problem, format!("`{part}` is not supported yet"));
-            assert_eq!(finding.line, 6);
-            assert!(load(&source).is_err());
-        }
-        for keys in [
-            "pooling: {scope: account}",
-            "transfers: {between: none}",
-            "transfers: {}",
-            "offline: {mode: deny}",
-            "offline: {mode: basic}",
-            "offline: {mode: allow}",
-            "offline: {mode: emergency, emergency: {credits: 5, every: 10m}}",
-        ] {
-            assert!(check(&with_plan(keys)).is_sound(), "{keys}");
         }
     }
 

@@ -6,14 +6,18 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 
 use super::action::{Action, Terms, When};
+use super::addon::AddOn;
 use super::alert::{Alert, Condition, Threshold};
 use super::allowance::{Allowance, Recurs};
+use super::billing::{Commitment, Fee, Term};
 use super::document::Document;
 use super::document::actions::{self, Keys, Reserve};
+use super::document::billing;
 use super::document::chain;
 use super::document::credits;
 use super::document::governance;
 use super::document::plan::{self, AllowanceLine, Recurrence};
+use super::document::whole;
 use super::finding::At;
 use super::incentive::Incentive;
 use super::meaning::{CreditUnit, Plan, Playbook};
@@ -22,7 +26,9 @@ use super::on_demand::{Members, OnDemand, Pack};
 use super::overage::{Link, Prices};
 use super::pooling::Pooling;
 use super::rollover::{Roll, Times};
+use super::refund::{ChargeRefunds, PurchaseRefunds, Refunds};
 use super::scalar::Portion;
+use super::transfer::Transfers;
 use crate::types::calendar::Every;
 use crate::types::{Length, Money, Name, Percent};
 
@@ -57,9 +63,13 @@ pub fn playbook(document: &Document, source: &str) -> Option<Playbook> {
     Some(Playbook {
         name: value(document.name.as_ref())?,
         version: value(document.version.as_ref())?,
+        effective: value(document.effective.as_ref()),
+        notice: value(document.notice.as_ref()),
+        grandfather: value(document.grandfather.as_ref()).unwrap_or_default(),
         credit,
         actions,
         plans,
+        addons: document.addons.iter().map(|written| (written.name.value.clone(), addon(written))).collect(),
         source: source.into(),
     })
 }
@@ -123,7 +133,12 @@ fn plan(written: &plan::Plan, credit: &CreditUnit) -> Option<Plan> {
         pooling: written.pooling.as_ref().map(|at| pooling(&at.value)).unwrap_or_default(),
         on_demand: written.on_demand.as_ref().map(|at| on_demand(&at.value)).unwrap_or_default(),
         incentives: written.incentives.iter().map(|(name, line)| (name.value.clone(), incentive(line))).collect(),
+        term: written.term.as_ref().map(|at| term(&at.value)),
+        fees: written.fee.iter().map(|at| fee(&at.value)).collect(),
+        commitment: written.commitment.as_ref().map(|at| commitment(&at.value)),
+        refunds: written.refunds.as_ref().map(|at| refunds(&at.value)).unwrap_or_default(),
         draw_order: value(written.draw_order.as_ref()).unwrap_or_default(),
+        transfers: written.transfers.as_ref().map(|at| transfers(&at.value)).unwrap_or_default(),
         caps: written.caps.iter().map(|line| line.cap.clone()).collect(),
         alerts: written.alerts.iter().map(alert).collect::<Option<_>>()?,
         offline: offline(written.offline.as_ref())?,
@@ -136,6 +151,57 @@ fn allowance(line: &AllowanceLine) -> Allowance {
         Recurrence::Once => Recurs::Once { lasts: value(line.lasts.as_ref()) },
     };
     Allowance { credits: line.credits.value, recurs }
+}
+
+fn addon(written: &whole::AddOn) -> AddOn {
+    AddOn {
+        name: written.name.value.clone(),
+        allowances: written.allowance.iter().map(|line| allowance(&line.value)).collect(),
+        features: written.features.clone(),
+        fee: written.fee.as_ref().map(|at| fee(&at.value)),
+    }
+}
+
+fn term(written: &billing::Term) -> Term {
+    Term {
+        lasts: written.lasts.value,
+        renews: value(written.renews.as_ref()).unwrap_or(true),
+        unused: value(written.unused.as_ref()).unwrap_or_default(),
+    }
+}
+
+fn fee(written: &billing::Fee) -> Fee {
+    Fee { amount: written.amount.value, every: written.every.value }
+}
+
+fn commitment(written: &billing::Commitment) -> Commitment {
+    Commitment {
+        spend: written.spend.value,
+        over: written.over.value,
+        discount: value(written.discount.as_ref()).unwrap_or_default(),
+    }
+}
+
+fn refunds(written: &credits::Refunds) -> Refunds {
+    let charges = written
+        .charges
+        .as_ref()
+        .map(|at| ChargeRefunds { within: at.value.within.value, reissue: value(at.value.reissue.as_ref()) });
+    let purchases = written.purchases.as_ref().map(|at| PurchaseRefunds {
+        within: at.value.within.value,
+        rate: value(at.value.rate.as_ref()).unwrap_or(Percent::FULL),
+        minimum: value(at.value.minimum.as_ref()).unwrap_or_default(),
+        paid_as: value(at.value.paid_as.as_ref()).unwrap_or_default(),
+    });
+    Refunds { charges, purchases }
+}
+
+fn transfers(written: &credits::Transfers) -> Transfers {
+    Transfers {
+        between: written.between.value,
+        by_member: value(written.by_member.as_ref()).unwrap_or_default(),
+        limit: value(written.up_to.as_ref()).zip(value(written.every.as_ref())),
+    }
 }
 
 fn link(written: &chain::Link, plan_price: Money) -> Link {
@@ -207,7 +273,7 @@ fn incentive(written: &credits::Incentive) -> Incentive {
 fn alert(written: &governance::Alert) -> Option<Alert> {
     let when = match &written.when.value {
         governance::Condition::BalanceBelow(Portion::Share(share)) => {
-            Condition::BalanceBelow(Threshold::OfAllowance(*share))
+            Condition::BalanceBelow(Threshold::Share(*share))
         }
         governance::Condition::BalanceBelow(Portion::Credits(credits)) => {
             Condition::BalanceBelow(Threshold::Credits(*credits))
@@ -215,7 +281,16 @@ fn alert(written: &governance::Alert) -> Option<Alert> {
         governance::Condition::CapReaches { cap, share } => {
             Condition::CapReaches { cap: cap.value.clone(), share: *share }
         }
-        _ => return None,
+        governance::Condition::ExpiresWithin { lasts, at_least } => {
+            Condition::ExpiresWithin { lasts: *lasts, at_least: at_least.unwrap_or_default() }
+        }
+        governance::Condition::OverageReaches(Portion::Share(share)) => {
+            Condition::OverageReaches(Threshold::Share(*share))
+        }
+        governance::Condition::OverageReaches(Portion::Credits(credits)) => {
+            Condition::OverageReaches(Threshold::Credits(*credits))
+        }
+        governance::Condition::BurnAbove(times) => Condition::BurnAbove(*times),
     };
     Some(Alert { name: written.name.value.clone(), when })
 }
@@ -446,7 +521,7 @@ plans:
             (Scope::Agent, true, "x-*")
         );
         let conditions = [
-            Condition::BalanceBelow(Threshold::OfAllowance(share("20%"))),
+            Condition::BalanceBelow(Threshold::Share(share("20%"))),
             Condition::BalanceBelow(Threshold::Credits(Credits::whole(7))),
             Condition::CapReaches { cap: Name::parse("a").unwrap(), share: share("80%") },
         ];

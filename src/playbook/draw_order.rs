@@ -66,6 +66,13 @@ impl Species {
     }
 }
 
+impl Species {
+    /// Whether it is over when its subscription is: what was bought, awarded or refunded is not.
+    pub const fn ends_with_subscription(self) -> bool {
+        matches!(self, Self::Subscription | Self::Rollover | Self::Borrowed | Self::Overage | Self::Basic)
+    }
+}
+
 impl fmt::Display for Species {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())

@@ -29,6 +29,18 @@ pub enum Link {
     Degraded { credits: Option<Credits>, every: CapWindow },
 }
 
+impl Link {
+    /// The species of the blocks that it brings, where these last as long as the link does.
+    pub fn species(&self) -> Option<Species> {
+        match self {
+            Self::TopUp { .. } => None,
+            Self::Borrow { .. } => Some(Species::Borrowed),
+            Self::Soft { .. } => Some(Species::Overage),
+            Self::Degraded { .. } => Some(Species::Basic),
+        }
+    }
+}
+
 /// A price per credit, marginal over a period's overage: each tier's price holds for the credits inside that tier.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prices(pub Vec<Tier>);
@@ -38,18 +50,6 @@ pub struct Tier {
     /// Where the tier ends, in credits from the period's start; `None` in the last tier only.
     pub up_to: Option<Credits>,
     pub at: Money,
-}
-
-impl Link {
-    /// The species of the blocks that this link grants each period.
-    pub fn species(&self) -> Option<Species> {
-        match self {
-            Self::TopUp { .. } => None,
-            Self::Borrow { .. } => Some(Species::Borrowed),
-            Self::Soft { .. } => Some(Species::Overage),
-            Self::Degraded { .. } => Some(Species::Basic),
-        }
-    }
 }
 
 impl Prices {

@@ -84,7 +84,38 @@ pub fn documents(source: &str) -> (Vec<Node>, Vec<Fault>) {
     (builder.documents, builder.faults)
 }
 
+/// A text in double quotes, as YAML and JSON both read it.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
 impl Node {
+    /// The same as YAML in one line: what was plain stays plain.
+    pub fn in_one_line(&self) -> String {
+        match &self.kind {
+            Kind::Scalar { text, plain: true } => text.clone(),
+            Kind::Scalar { text, plain: false } => quoted(text),
+            Kind::List(items) => {
+                format!("[{}]", items.iter().map(Self::in_one_line).collect::<Vec<_>>().join(", "))
+            }
+            Kind::Map(entries) => {
+                let pairs = entries
+                    .iter()
+                    .map(|entry| format!("{}: {}", quoted(&entry.key), entry.value.in_one_line()));
+                format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
     /// What it is, for a message.
     pub fn describe(&self) -> &'static str {
         match &self.kind {

@@ -36,6 +36,27 @@ pub fn plus(at: Timestamp, length: Length, zone: &TimeZone) -> Timestamp {
     }
 }
 
+/// The first instant from which `length` on reaches `end`.
+pub fn before(end: Timestamp, length: Length, zone: &TimeZone) -> Timestamp {
+    match length {
+        Length::Exact(micros) => end.plus_micros(micros.saturating_neg()),
+        Length::Months(months) => {
+            let mut at = shifted(end, (-i64::from(months)).months(), zone);
+            // A shorter month clamps: a month before 31 Mar is 28 Feb, and a month from there is 28 Mar.
+            for _ in 0..CLAMPED_DAYS_MAX {
+                if plus(at, length, zone) >= end {
+                    break;
+                }
+                at = shifted(at, Span::new().try_days(1).unwrap_or_default(), zone);
+            }
+            at
+        }
+    }
+}
+
+/// The most days by which months differ.
+const CLAMPED_DAYS_MAX: u32 = 3;
+
 /// The stretch number `n` (from 0) of a period anchored at `anchor`: 31 Jan → 28 Feb → 31 Mar.
 ///
 /// Every boundary is computed from the anchor, never from the boundary before it, so that a clamped day comes back.
@@ -149,6 +170,18 @@ mod tests {
             .map(|n| anchored(at("2026-01-31T00:00:00Z"), Every::Month, n, &zone).end.to_string())
             .collect();
         assert_eq!(ends, ["2026-02-28T00:00:00Z", "2026-03-31T00:00:00Z", "2026-04-30T00:00:00Z"]);
+    }
+
+    #[test]
+    fn a_length_before_an_end_is_the_first_instant_that_reaches_it() {
+        let zone = TimeZone::UTC;
+        for (end, length, first) in [
+            ("2026-03-31T00:00:00Z", Length::Months(1), "2026-03-01T00:00:00Z"),
+            ("2026-02-28T00:00:00Z", Length::Months(1), "2026-01-28T00:00:00Z"),
+            ("2026-01-10T00:00:00Z", Length::days(7), "2026-01-03T00:00:00Z"),
+        ] {
+            assert_eq!(before(at(end), length, &zone), at(first), "{end}");
+        }
     }
 
     #[test]

@@ -2,11 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::tz::TimeZone;
+
+use super::burn::next_hour;
 use super::entry::{Alarm, What};
 use super::work::Work;
 use crate::credit::CapKey;
 use crate::playbook::alert::{Alert, Condition, Threshold};
-use crate::types::{Credits, Ratio};
+use crate::playbook::draw_order::Species;
+use crate::playbook::overage::Link;
+use crate::types::{Credits, Length, Ratio, Timestamp, calendar};
 
 impl Work<'_> {
     pub(super) fn raise_alerts(&mut self) {
@@ -53,13 +58,88 @@ impl Work<'_> {
                     }
                 }
             }
+            Condition::ExpiresWithin { lasts, at_least } => {
+                let expiring = self.expiring(*lasts);
+                if expiring.is_positive() && expiring >= *at_least {
+                    holding.insert(Alarm { alert: alert.name.clone(), counter: None });
+                }
+            }
+            Condition::OverageReaches(threshold) => {
+                if self.overage_reaches(*threshold) {
+                    holding.insert(Alarm { alert: alert.name.clone(), counter: None });
+                }
+            }
+            Condition::BurnAbove(times) => {
+                if self.account.burn.is_above(*times, self.at) {
+                    holding.insert(Alarm { alert: alert.name.clone(), counter: None });
+                }
+            }
+        }
+    }
+
+    /// What is available in blocks that end within a length of time from now.
+    fn expiring(&self, within: Length) -> Credits {
+        let Some(contract) = &self.account.contract else { return Credits::ZERO };
+        let until = calendar::plus(self.at, within, &contract.zone);
+        let available = self.account.available(self.at, &BTreeMap::new());
+        available
+            .filter(|(block, _)| block.expires_at.is_some_and(|end| end <= until))
+            .map(|(_, available)| available)
+            .sum()
+    }
+
+    fn overage_reaches(&self, threshold: Threshold) -> bool {
+        let Some(contract) = &self.account.contract else { return false };
+        let blocks = self.account.book.blocks();
+        let spent: Credits = blocks
+            .filter(|block| block.species == Species::Overage && block.pays(self.at))
+            .map(|block| block.spent)
+            .sum();
+        let bound = match threshold {
+            Threshold::Credits(credits) => Ratio::of(credits.decimal()),
+            Threshold::Share(share) => {
+                let soft = contract.plan.overage.iter().find_map(|link| match link {
+                    Link::Soft { up_to, .. } => *up_to,
+                    _ => None,
+                });
+                // An administrator may have lowered it for this account.
+                let limit = soft.map(|soft| contract.overage_limit.map_or(soft, |limit| limit.min(soft)));
+                limit.and_then(|limit| share.of(limit))
+            }
+        };
+        let spent = Ratio::of(spent.decimal()).filter(|spent| spent.is_positive());
+        bound.zip(spent).and_then(|(bound, spent)| spent.at_least(bound)) == Some(true)
+    }
+
+    /// The next instant at which time alone changes what an alert looks at.
+    pub(super) fn next_alert(&self) -> Option<Timestamp> {
+        let contract = self.account.contract.as_ref()?;
+        let alerts = contract.plan.alerts.iter();
+        alerts
+            .filter_map(|alert| self.changes_next(alert, &contract.zone))
+            .filter(|next| *next > self.at)
+            .min()
+    }
+
+    fn changes_next(&self, alert: &Alert, zone: &TimeZone) -> Option<Timestamp> {
+        match &alert.when {
+            Condition::ExpiresWithin { lasts, .. } => {
+                let available = self.account.available(self.at, &BTreeMap::new());
+                let ends = available.filter_map(|(block, _)| block.expires_at);
+                ends.map(|end| calendar::before(end, *lasts, zone)).filter(|next| *next > self.at).min()
+            }
+            Condition::BurnAbove(_) => {
+                let alarm = Alarm { alert: alert.name.clone(), counter: None };
+                self.account.raised.contains(&alarm).then(|| next_hour(self.at))
+            }
+            _ => None,
         }
     }
 
     fn is_below(&self, balance: Ratio, threshold: Threshold) -> bool {
         let bound = match threshold {
             Threshold::Credits(credits) => Ratio::of(credits.decimal()),
-            Threshold::OfAllowance(share) => self
+            Threshold::Share(share) => self
                 .account
                 .contract
                 .as_ref()

@@ -17,7 +17,7 @@ impl Work<'_> {
         credits: Credits,
     ) -> Result<(What, Reply), AdminRefusal> {
         let (moves, blocks) = self.between_pools(from, to, credits)?;
-        Ok((What::Moved { moves, blocks }, Reply::Done))
+        Ok((What::Allocated { moves, blocks }, Reply::Done))
     }
 
     /// What takes `credits` out of one pool, in draw order, and the blocks that they go on in.

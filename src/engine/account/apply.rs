@@ -4,16 +4,19 @@ use jiff::tz::TimeZone;
 
 use super::apply_lease;
 use super::entry::{Alarm, Buyer, Entry, Purchase, Source, What};
-use super::state::Account;
+use super::state::{Account, Committed};
+use crate::credit::invoice::{Line, LineKind};
 use crate::credit::pool::Sorting;
 use crate::credit::price::PeriodOverage;
-use crate::credit::{Block, CapKey, Change, Column, Move, Place, PoolId, RunEvent};
-use crate::engine::contract::{Contract, Playbooks};
+use crate::credit::{Block, CapKey, Change, Column, Flow, Move, Place, PoolId, RunEvent};
+use crate::engine::contract::{Contract, Playbooks, Since};
 use crate::playbook::allowance::Recurs;
+use crate::playbook::billing::discounted;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overage::{Link, Prices};
+use crate::playbook::overlay::Overlay;
 use crate::types::calendar::{self, Stretch};
-use crate::types::{BlockId, Credits, Length, Name, ReservationId, Timestamp};
+use crate::types::{BlockId, Credits, Length, Money, Name, Percent, ReservationId, Timestamp};
 
 /// How long after the last time at which it could be committed a run's final answer is kept: a week for late commits and
 /// a day more.
@@ -32,12 +35,8 @@ impl Account {
             What::Subscribed { plan, version, zone, key } => {
                 self.zone.clone_from(zone);
                 self.key = *key;
-                self.contract = contract(playbooks, *version, plan.as_str(), at, zone);
-                if let Some(contract) = &self.contract {
-                    self.book.sort_by(Sorting::of(&contract.plan));
-                    self.allowances = contract.plan.allowances.iter().map(|_| Some(at)).collect();
-                    self.chain = contract.plan.overage.iter().map(|link| link.species().map(|_| at)).collect();
-                }
+                self.contract = contract(playbooks, *version, plan, at, zone);
+                self.begin(at);
                 self.period = Stretch { start: at, end: at };
             }
             What::Suspended => self.set_suspended(true),
@@ -61,6 +60,7 @@ impl Account {
                 self.shift_all(moves);
                 let parts: Vec<_> = moves.iter().map(|step| (step.block, step.amount)).collect();
                 apply_lease::add(&mut self.repaid, &parts);
+                self.burn.note(-*paid);
                 self.book.pool_mut(pool).debt -= *paid;
             }
             What::Leased(leased) => self.lease(leased, at),
@@ -72,12 +72,12 @@ impl Account {
             }
             What::Absorbed(absorbed) => self.absorb(absorbed, entry),
             What::Run(event) => self.run(event, entry.number),
-            What::Moved { moves, blocks } => self.moved(moves, blocks),
+            What::Allocated { moves, blocks } => self.allocated(moves, blocks),
             What::Purchased { block, purchase } => self.purchased(block, purchase),
             What::Awarded { block, incentive, user } => self.awarded(block, incentive, user),
             What::SeatTaken { user, moves, blocks } => {
                 self.seated.insert(user.clone());
-                self.moved(moves, blocks);
+                self.allocated(moves, blocks);
             }
             What::Rolled(rolled) => self.rolled(rolled),
             What::Covered { block, by, amount } => self.covered(*block, *by, *amount),
@@ -91,10 +91,36 @@ impl Account {
             What::Cleared(alarm) => {
                 self.raised.remove(alarm);
             }
+            What::Overlaid(overlay) => self.overlaid(overlay, at, playbooks),
+            What::Moved(moved) => {
+                let overlay = self.contract.as_ref().map(|contract| contract.overlay.clone());
+                self.moved(moved, overlay.unwrap_or_default(), at, playbooks);
+            }
+            What::Billed(line) => self.billed(line),
+            What::Pended(pending) => self.pending = pending.clone(),
+            What::Ended => self.end_subscription(at, playbooks),
+            What::TermStarted { start, end, lapse } => {
+                self.start_term(Stretch { start: *start, end: *end }, *lapse)
+            }
+            What::CommitmentStarted { start, end } => {
+                let stretch = Stretch { start: *start, end: *end };
+                self.committed = Some(Committed { stretch, spent: Money::ZERO });
+            }
+            What::Refunded(refunded) => self.refund(refunded, at),
+            What::PurchaseRefunded(refunded) => self.purchase_refunded(refunded),
+            What::TransferSent(sent) => self.transfer_sent(sent),
+            What::TransferReceived(received) => self.transfer_received(received),
+            What::TransferAnswered { id, back } => {
+                self.sent.remove(id);
+                self.shift_all(back);
+            }
+            What::DebtBilled { pool, line } => self.debt_billed(pool, line),
+            What::Reduced(moves) => self.shift_all(moves),
         }
         if let Some(answered) = &entry.request {
             self.requests.insert(answered.id.clone(), answered.clone());
         }
+        self.burn.book(at);
         self.book.archive(at);
         self.book.forget(at, FINALS_MAX);
         self.number = entry.number;
@@ -113,8 +139,7 @@ impl Account {
         let Some(old) = self.contract.take() else { return };
         let mut new = old.clone();
         if version != old.playbook.version
-            && let Some(contract) =
-                contract(playbooks, version, old.plan.name.as_str(), old.origin, &self.zone)
+            && let Some(contract) = contract(playbooks, version, &old.plan.name, old.origin, &self.zone)
         {
             let moved = contract.plan.allowances.len() != old.plan.allowances.len()
                 || contract.plan.overage.len() != old.plan.overage.len();
@@ -159,7 +184,7 @@ impl Account {
                 }
             }
             Source::Seats(share) => self.seat_share = share,
-            Source::Administrator | Source::Emergency => {}
+            Source::Administrator | Source::Emergency | Source::Changed | Source::Refund => {}
         }
         self.book.insert(block.clone());
     }
@@ -176,12 +201,9 @@ impl Account {
             .flows
             .iter()
             .filter(|flow| flow.species == Species::Overage)
-            .map(|flow| {
-                let into = if flow.to == Place::Spent { flow.amount } else { Credits::ZERO };
-                let from = if flow.from == Place::Spent { flow.amount } else { Credits::ZERO };
-                (flow.block, into - from)
-            })
+            .map(|flow| (flow.block, spends(flow)))
             .collect();
+        let consumed = event.flows.iter().filter(|flow| flow.species != Species::Emergency).map(spends).sum();
         let keep = match &event.change {
             Change::Ended(ended) => kept(ended.expires_at),
             _ => event.at,
@@ -206,6 +228,7 @@ impl Account {
             run.debt += debt;
         }
         self.owe(&pool, debt, observed);
+        self.burn.note(consumed);
         let user = self.user_of(id);
         for (block, amount) in spent {
             self.note_overage(block, amount, user.as_ref());
@@ -222,6 +245,7 @@ impl Account {
         }
         let pool = self.book.pool_mut(pool);
         pool.debt = (pool.debt + debt).or_zero();
+        self.burn.note(debt);
         if observed {
             pool.observed_debt += debt;
         }
@@ -247,13 +271,15 @@ impl Account {
     pub(super) fn shift_for(&mut self, step: Move, user: Option<&Name>) {
         let species = self.book.block(step.block).map(|block| block.species);
         self.book.shift(&step);
-        if species == Some(Species::Overage) {
-            if step.to == Column::Spent {
-                self.note_overage(step.block, step.amount, user);
-            }
-            if step.from == Column::Spent {
-                self.note_overage(step.block, -step.amount, user);
-            }
+        let into = if step.to == Column::Spent { step.amount } else { Credits::ZERO };
+        let from = if step.from == Column::Spent { step.amount } else { Credits::ZERO };
+        let spent = into - from;
+        // What was spent of an emergency allowance counts once it has become debt.
+        if species != Some(Species::Emergency) {
+            self.burn.note(spent);
+        }
+        if species == Some(Species::Overage) && !spent.is_zero() {
+            self.note_overage(step.block, spent, user);
         }
     }
 
@@ -265,7 +291,7 @@ impl Account {
     }
 
     /// Credits that left one pool go on in another.
-    fn moved(&mut self, moves: &[Move], blocks: &[Block]) {
+    fn allocated(&mut self, moves: &[Move], blocks: &[Block]) {
         self.shift_all(moves);
         for block in blocks {
             self.next_block = self.next_block.max(block.id.0 + 1);
@@ -274,15 +300,31 @@ impl Account {
     }
 
     fn purchased(&mut self, block: &Block, purchase: &Purchase) {
-        self.moved(&[], std::slice::from_ref(block));
+        self.allocated(&[], std::slice::from_ref(block));
         self.topped_up += u32::from(purchase.by == Buyer::TopUp);
         self.purchases.insert(block.id, purchase.clone());
+        let amount = discounted(purchase.price, self.discount()).unwrap_or(purchase.price);
+        self.billed(&Line {
+            kind: LineKind::Pack,
+            at: purchase.at,
+            credits: purchase.credits,
+            amount,
+            from: purchase.at,
+            to: None,
+            what: Some(purchase.pack.clone()),
+        });
     }
 
     fn awarded(&mut self, block: &Block, incentive: &Name, user: &Name) {
-        self.moved(&[], std::slice::from_ref(block));
+        self.allocated(&[], std::slice::from_ref(block));
         *self.awards.entry((incentive.clone(), user.clone())).or_default() += 1;
         *self.awarded.entry(incentive.clone()).or_default() += block.granted;
+    }
+
+    /// What a commitment takes off prices.
+    fn discount(&self) -> Percent {
+        let commitment = self.contract.as_ref().and_then(|contract| contract.plan.commitment);
+        commitment.map_or_else(Default::default, |commitment| commitment.discount)
     }
 
     fn note_overage(&mut self, block: BlockId, amount: Credits, user: Option<&Name>) {
@@ -296,7 +338,7 @@ impl Account {
             |contract| {
                 let soft = contract.plan.overage.iter().find_map(|link| match link {
                     Link::Soft { price, .. } => Some(price.clone()),
-                    Link::TopUp { .. } | Link::Borrow { .. } | Link::Degraded { .. } => None,
+                    _ => None,
                 });
                 soft.unwrap_or_else(|| Prices::flat(contract.plan.price))
             },
@@ -305,8 +347,11 @@ impl Account {
             self.overage.push(PeriodOverage::new(start));
             self.overage.len() - 1
         });
+        let discount = self.discount();
+        let lines = self.lines.len();
         if let Some(period) = self.overage.get_mut(index) {
-            period.add(amount, &prices);
+            let more = period.add(amount, &prices, discount, lines);
+            self.count_committed(more);
         }
     }
 
@@ -337,21 +382,22 @@ fn kept(expires_at: Timestamp) -> Timestamp {
     expires_at.plus_micros(FINAL_KEPT.approximate_micros())
 }
 
+/// What a flow spends, or (negative) gives back.
+fn spends(flow: &Flow) -> Credits {
+    let into = if flow.to == Place::Spent { flow.amount } else { Credits::ZERO };
+    let from = if flow.from == Place::Spent { flow.amount } else { Credits::ZERO };
+    into - from
+}
+
 fn contract(
     playbooks: &Playbooks,
     version: u32,
-    plan: &str,
+    plan: &Name,
     origin: Timestamp,
     zone: &str,
 ) -> Option<Contract> {
-    let playbook = playbooks.version(version)?;
-    Some(Contract {
-        plan: playbook.plans.get(plan)?.clone(),
-        playbook: playbook.clone(),
-        origin,
-        zone: TimeZone::get(zone).unwrap_or(TimeZone::UTC),
-        suspended: false,
-        overage_limit: None,
-        period_ends: calendar::plus(origin, Length::Months(1), &TimeZone::UTC),
-    })
+    let contract =
+        Contract::of(playbooks.version(version)?, plan, Overlay::default(), Since { origin, zone })?;
+    let period_ends = calendar::plus(origin, Length::Months(1), &TimeZone::UTC);
+    Some(Contract { period_ends, ..contract })
 }

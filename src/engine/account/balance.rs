@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use minicbor::{Decode, Encode};
 
 use super::state::Account;
-use crate::credit::{CapKey, Counter, PoolId, ScopeKey};
+use crate::credit::{Block, CapKey, Counter, PoolId, ScopeKey};
 use crate::lease::LeaseTotals;
 use crate::playbook::draw_order::Species;
 use crate::types::{BlockId, Credits, Money, SidecarId, Timestamp};
@@ -77,19 +77,8 @@ impl Account {
             overage: Credits::ZERO,
             period_ends: self.period.end,
         };
-        let mut idle: BTreeMap<_, Credits> = BTreeMap::new();
-        for (sidecar, lease) in &self.leases {
-            let totals = fresh.get(sidecar).unwrap_or(&lease.totals);
-            let mut reserved = self.held_in(lease, totals);
-            for (block, out) in lease.out.iter().filter(|(block, _)| counts(block)) {
-                let held = reserved.remove(block).unwrap_or_default().min(*out);
-                balance.held += held;
-                // An ended lease that nobody answers for is no balance until it is reclaimed.
-                if lease.ends_at > at {
-                    *idle.entry(*block).or_default() += *out - held;
-                }
-            }
-        }
+        let leased = self.leased(at, fresh).1.into_iter();
+        balance.held += leased.filter(|(block, _)| counts(block)).map(|(_, held)| held).sum();
         for block in self.book.blocks().filter(|block| here(&block.pool)) {
             if block.species != Species::Emergency {
                 balance.spent += block.spent;
@@ -103,15 +92,51 @@ impl Account {
             if block.species == Species::Overage {
                 balance.overage += block.spent;
             }
-            if !block.species.is_last_resort() && block.pays(at) {
-                let available = block.available + idle.get(&block.id).copied().unwrap_or_default();
-                balance.available += available;
-                if available.is_positive() {
-                    *balance.by.entry(block.species).or_default() += available;
-                }
+        }
+        for (block, available) in self.available(at, fresh).filter(|(block, _)| here(&block.pool)) {
+            balance.available += available;
+            if available.is_positive() {
+                *balance.by.entry(block.species).or_default() += available;
             }
         }
         balance
+    }
+
+    /// What is available in each block that pays now, last resorts excepted, over ledger and live leases.
+    pub fn available<'a>(
+        &'a self,
+        at: Timestamp,
+        fresh: &BTreeMap<SidecarId, LeaseTotals>,
+    ) -> impl Iterator<Item = (&'a Block, Credits)> + use<'a> {
+        let (idle, _) = self.leased(at, fresh);
+        let pays = move |block: &&Block| !block.species.is_last_resort() && block.pays(at);
+        self.book
+            .blocks()
+            .filter(pays)
+            .map(move |block| (block, block.available + idle.get(&block.id).copied().unwrap_or_default()))
+    }
+
+    /// What lies idle at live leases and what runs hold of all leases, by block.
+    fn leased(
+        &self,
+        at: Timestamp,
+        fresh: &BTreeMap<SidecarId, LeaseTotals>,
+    ) -> (BTreeMap<BlockId, Credits>, BTreeMap<BlockId, Credits>) {
+        let mut idle: BTreeMap<_, Credits> = BTreeMap::new();
+        let mut runs: BTreeMap<_, Credits> = BTreeMap::new();
+        for (sidecar, lease) in &self.leases {
+            let totals = fresh.get(sidecar).unwrap_or(&lease.totals);
+            let mut reserved = self.held_in(lease, totals);
+            for (block, out) in &lease.out {
+                let held = reserved.remove(block).unwrap_or_default().min(*out);
+                *runs.entry(*block).or_default() += held;
+                // An ended lease that nobody answers for is no balance until it is reclaimed.
+                if lease.ends_at > at {
+                    *idle.entry(*block).or_default() += *out - held;
+                }
+            }
+        }
+        (idle, runs)
     }
 
     /// What runs use of each cap, by each lease's running totals as last heard. A root's own budget ends with it.

@@ -2,12 +2,19 @@
 
 use minicbor::{Decode, Encode};
 
+use super::entry_contract::{
+    Moved, Pending, PurchaseRefunded, Refunded, TransferId, TransferReceived, TransferSent,
+};
 pub use super::moved::{Buyer, Covered, Purchase, Rolled};
 use crate::credit::hold::Draw;
+use crate::credit::invoice::Line;
 use crate::credit::{Block, CapKey, Final, Move, PoolId, RunEvent};
 use crate::lease::WalletEvent;
 use crate::lease::terms::HandleKey;
-use crate::types::{BlockId, Credits, Epoch, LeaseId, Money, Name, RequestId, ReservationId, SidecarId, Timestamp};
+use crate::playbook::overlay::Overlay;
+use crate::types::{
+    BlockId, Credits, Epoch, LeaseId, Money, Name, RequestId, ReservationId, SidecarId, Timestamp,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Entry {
@@ -53,6 +60,17 @@ pub enum Reply {
     /// An award's block and its credits, cut to what was left.
     #[n(41)]
     Awarded(#[n(0)] BlockId, #[n(1)] Credits),
+    /// Credits taken back, and the money that goes back for them.
+    #[n(60)]
+    Refunded {
+        #[n(0)]
+        credits: Credits,
+        #[n(1)]
+        amount: Money,
+    },
+    /// To another account, by the number of the entry with which it left.
+    #[n(61)]
+    Transferred(#[n(0)] u64),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -162,7 +180,7 @@ pub enum What {
     },
     /// Credits went from pool to pool: out of some blocks, and on in new ones.
     #[n(40)]
-    Moved {
+    Allocated {
         #[n(0)]
         moves: Vec<Move>,
         #[n(1)]
@@ -214,6 +232,68 @@ pub enum What {
     /// What a sidecar's slice holds, as it told a restored ledger.
     #[n(31)]
     Recounted(#[n(0)] Box<Recounted>),
+    /// What the account has beside its plan, or in its place, from here on.
+    #[n(60)]
+    Overlaid(#[n(0)] Box<Overlay>),
+    /// The account has another plan, or another version of it, from here on.
+    #[n(61)]
+    Moved(#[n(0)] Box<Moved>),
+    #[n(62)]
+    Billed(#[n(0)] Box<Line>),
+    /// What is to happen at the period's or the term's end.
+    #[n(63)]
+    Pended(#[n(0)] Pending),
+    /// The subscription is over.
+    #[n(64)]
+    Ended,
+    /// `lapse`: what the term before left unused is over.
+    #[n(65)]
+    TermStarted {
+        #[n(0)]
+        start: Timestamp,
+        #[n(1)]
+        end: Timestamp,
+        #[n(2)]
+        lapse: bool,
+    },
+    #[n(66)]
+    CommitmentStarted {
+        #[n(0)]
+        start: Timestamp,
+        #[n(1)]
+        end: Timestamp,
+    },
+    /// A charge, or a part of it, was given back.
+    #[n(67)]
+    Refunded(#[n(0)] Box<Refunded>),
+    /// Credits left the account, or a pool of it, for another.
+    #[n(68)]
+    TransferSent(#[n(0)] Box<TransferSent>),
+    #[n(69)]
+    TransferReceived(#[n(0)] Box<TransferReceived>),
+    /// The other account has answered: it has the credits, or they came back.
+    #[n(70)]
+    TransferAnswered {
+        #[n(0)]
+        id: TransferId,
+        /// Where they came back, the moves that say how.
+        #[n(1)]
+        back: Vec<Move>,
+    },
+    /// Debt that no later allowance repays is billed, and owed no more.
+    #[n(71)]
+    DebtBilled {
+        #[n(0)]
+        pool: PoolId,
+        #[n(1)]
+        line: Box<Line>,
+    },
+    /// The allowance after a change of plan: what it is less.
+    #[n(72)]
+    Reduced(#[n(0)] Vec<Move>),
+    /// Unused credits of a purchase were given back.
+    #[n(73)]
+    PurchaseRefunded(#[n(0)] Box<PurchaseRefunded>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -274,6 +354,12 @@ pub enum Source {
     /// What the allowance sets aside for seats; with the share of each.
     #[n(40)]
     Seats(#[n(0)] Credits),
+    /// A change of plan: what its allowance is more.
+    #[n(60)]
+    Changed,
+    /// A refund, of a charge or of a purchase.
+    #[n(61)]
+    Refund,
 }
 
 /// An alert's condition, per scope and window where it is a cap's.

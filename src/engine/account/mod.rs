@@ -2,10 +2,11 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `entry` | the account's append-only, hash-chained journal |
+//! | `entry`, `entry_contract` | the account's append-only, hash-chained journal |
 //! | `state` | the account as a value |
 //! | `apply` | its single write path: an entry evolves it, replaying the entries gives it |
 //! | `apply_lease`, `apply_absorbed` | the same, by what leases hold, and by a sidecar's record |
+//! | `apply_contract` | the same, by its plan, its term, its lines, refunds and transfers |
 //! | `work` | one command at work: entries are emitted and applied one by one |
 //! | `administer` | what administrators do: subscribe, suspend, grant, void, lower the overage |
 //! | `buy` | packs, and the top-up |
@@ -24,7 +25,7 @@
 //! | `decide` | runs that the account itself settles |
 //! | `tick` | what time does |
 //! | `balance` | the truth over ledger and sidecars together |
-//! | `alert` | conditions that became true |
+//! | `alert`, `burn` | conditions that became true |
 //! | `verify` | the invariants of the whole |
 
 mod absorb;
@@ -36,13 +37,16 @@ mod alert;
 mod allocate;
 mod apply;
 mod apply_absorbed;
+mod apply_contract;
 mod apply_lease;
 mod award;
 pub mod balance;
+mod burn;
 mod buy;
 mod decide;
 mod emergency;
 pub mod entry;
+pub mod entry_contract;
 mod lacking;
 mod lease;
 mod moved;

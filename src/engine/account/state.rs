@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::absorb::take_along;
+use super::burn::Burn;
 use super::entry::{Alarm, Answered, Booked, Covered, Purchase};
+use super::entry_contract::{Pending, Sent, TransferId};
+use crate::credit::invoice::Line;
 use crate::credit::price::PeriodOverage;
 use crate::credit::path::{self, Path};
 use crate::credit::{Book, CapKey, PoolId, Subject};
@@ -15,7 +18,7 @@ use crate::lease::terms::HandleKey;
 use crate::playbook::draw_order::Species;
 use crate::types::calendar::Stretch;
 use crate::types::{
-    AccountId, BlockId, Credits, Epoch, LeaseId, Name, RequestId, ReservationId, SidecarId, Timestamp,
+    AccountId, BlockId, Credits, Epoch, LeaseId, Money, Name, RequestId, ReservationId, SidecarId, Timestamp,
 };
 
 #[derive(Clone, Debug)]
@@ -76,6 +79,30 @@ pub struct Account {
     pub link: [u8; 32],
     /// Until when time has done its work.
     pub clock: Timestamp,
+    /// The running term; `None` where the plan has none.
+    pub term: Option<Stretch>,
+    /// When each fee is billed next.
+    pub fees: Vec<Option<Timestamp>>,
+    /// What counts towards the plan's commitment.
+    pub committed: Option<Committed>,
+    /// Billing lines so far, overage excepted: that is summed by period.
+    pub lines: Vec<Line>,
+    pub pending: Pending,
+    /// What was given in a window of the plan's limit on transfers: the window's start and credits.
+    pub given: Option<(Timestamp, Credits)>,
+    /// Transfers to other accounts that these have not answered yet.
+    pub sent: BTreeMap<TransferId, Sent>,
+    /// Transfers from other accounts that arrived.
+    pub received: BTreeSet<TransferId>,
+    /// What each of the last hours consumed, by its start.
+    pub burn: Burn,
+}
+
+/// What of a commitment was spent in its running stretch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub stretch: Stretch,
+    pub spent: Money,
 }
 
 /// Credits by block.
@@ -156,6 +183,15 @@ impl Account {
             number: 0,
             link: [0; 32],
             clock: Timestamp::default(),
+            term: None,
+            fees: Vec::new(),
+            committed: None,
+            lines: Vec::new(),
+            pending: Pending::default(),
+            given: None,
+            sent: BTreeMap::new(),
+            received: BTreeSet::new(),
+            burn: Burn::default(),
         }
     }
 
@@ -172,6 +208,7 @@ impl Account {
             period_ends: self.period.end,
             key: self.key,
             owes: self.owes(),
+            overlay: contract.overlay.clone(),
         })
     }
 

@@ -313,6 +313,7 @@ mod tests {
                 period_ends: at.plus_micros(1_000_000_000_000),
                 key: HandleKey { id: 1, secret: [3; 32] },
                 owes: false,
+                overlay: Default::default(),
             },
             lasts: 60_000_000,
             rest: (Credits::whole(rest), Credits::ZERO),

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use crate::credit::{
     Book, CapKey, Change, Column, Counter, Move, RunEvent, ScopeKey, Subject, pool::Sorting,
 };
-use crate::engine::contract::{Contract, Playbooks};
+use crate::engine::contract::{Contract, Playbooks, Since};
 use crate::engine::frame::{Beyond, Frame, Rest};
 use crate::lease::event::{Leased, Snapshot};
 use crate::lease::recount::Charged;
@@ -172,16 +172,32 @@ impl Wallet {
 
     pub(super) fn set_terms(&mut self, terms: &AccountTerms, playbooks: &Playbooks) {
         let contract = playbooks.version(terms.version).and_then(|playbook| {
+            let since = Since { origin: terms.origin, zone: &terms.zone };
+            let known = self.contract.take().filter(|known| {
+                known.playbook.version == terms.version
+                    && known.plan.name == terms.plan
+                    && known.overlay == terms.overlay
+            });
+            let new = match known {
+                // An account's own plan takes time to read.
+                Some(known) => Contract {
+                    playbook: playbook.clone(),
+                    origin: terms.origin,
+                    zone: TimeZone::get(&terms.zone).unwrap_or(TimeZone::UTC),
+                    ..known
+                },
+                None => Contract::of(playbook, &terms.plan, terms.overlay.clone(), since)?,
+            };
             Some(Contract {
-                plan: playbook.plans.get(&terms.plan)?.clone(),
-                playbook: playbook.clone(),
-                origin: terms.origin,
-                zone: TimeZone::get(&terms.zone).unwrap_or(TimeZone::UTC),
                 suspended: terms.suspended,
                 overage_limit: terms.overage_limit,
                 period_ends: terms.period_ends,
+                ..new
             })
         });
+        if let Some(ended) = terms.overlay.ended {
+            self.book.end_blocks(ended, Species::ends_with_subscription);
+        }
         if let Some(contract) = &contract {
             self.book.sort_by(Sorting::of(&contract.plan));
         }

@@ -1,0 +1,255 @@
+//! How the account evolves by its contract: plans and versions that it moves to, terms, lines, refunds and transfers.
+
+use super::entry_contract::{Moved, PurchaseRefunded, Refunded, TransferReceived, TransferSent};
+use super::state::{Account, Committed};
+use crate::credit::invoice::Line;
+use crate::credit::pool::Sorting;
+use crate::credit::{Block, PoolId, hold, period};
+use crate::engine::contract::{Contract, Playbooks, Since};
+use crate::playbook::Plan;
+use crate::playbook::allowance::{Anchor, Recurs};
+use crate::playbook::draw_order::Species;
+use crate::playbook::overage::Link;
+use crate::playbook::overlay::Overlay;
+use crate::types::calendar::{Every, Stretch};
+use crate::types::{Credits, Money, Timestamp};
+
+impl Account {
+    /// Everything that a contract grants and bills begins now.
+    pub(super) fn begin(&mut self, at: Timestamp) {
+        let Some(contract) = &self.contract else { return };
+        let plan = &contract.plan;
+        self.allowances = plan.allowances.iter().map(|_| Some(at)).collect();
+        self.chain = plan.overage.iter().map(|link| link.species().map(|_| at)).collect();
+        self.fees = plan.fees.iter().map(|_| Some(at)).collect();
+        self.book.sort_by(Sorting::of(plan));
+        self.start_stretches(at);
+    }
+
+    /// The term and the commitment that run at `at`; what was spent of a commitment that goes on counts.
+    fn start_stretches(&mut self, at: Timestamp) {
+        let Some(contract) = &self.contract else { return };
+        let plan = &contract.plan;
+        let running =
+            |every| period::stretch(Anchor::Subscription, every, contract.origin, at, &contract.zone);
+        self.term = plan.term.map(|term| running(Every::Length(term.lasts)));
+        let over = plan.commitment.map(|commitment| {
+            period::stretch(plan.anchor, commitment.over, contract.origin, at, &contract.zone)
+        });
+        let spent = |stretch: Stretch| self.committed.filter(|known| known.stretch == stretch);
+        self.committed =
+            over.map(|stretch| spent(stretch).unwrap_or(Committed { stretch, spent: Money::ZERO }));
+    }
+
+    pub(super) fn overlaid(&mut self, overlay: &Overlay, at: Timestamp, playbooks: &Playbooks) {
+        let Some(old) = &self.contract else { return };
+        // What is said with the subscription itself holds from its first grant on.
+        let anew = old.origin == at && self.period.end == at;
+        let moved = Moved { plan: old.plan.name.clone(), version: old.playbook.version, anew };
+        self.moved(&moved, overlay.clone(), at, playbooks);
+    }
+
+    /// The account has another plan, another version of it, or another overlay.
+    pub(super) fn moved(&mut self, moved: &Moved, overlay: Overlay, at: Timestamp, playbooks: &Playbooks) {
+        let Some(old) = self.contract.take() else { return };
+        let origin = if moved.anew { at } else { old.origin };
+        let since = Since { origin, zone: &self.zone };
+        let new = playbooks
+            .version(moved.version)
+            .and_then(|playbook| Contract::of(playbook, &moved.plan, overlay, since));
+        let Some(new) = new else {
+            self.contract = Some(old);
+            return;
+        };
+        let new = Contract {
+            suspended: old.suspended,
+            overage_limit: old.overage_limit,
+            period_ends: old.period_ends,
+            ..new
+        };
+        if moved.anew {
+            self.contract = Some(new);
+            self.begin(at);
+            return;
+        }
+        self.allowances = dues(&old, &new, &self.allowances, at);
+        self.chain = links(&old.plan, &new.plan, &self.chain, at);
+        self.fees = fee_dues(&old, &new, &self.fees, at);
+        self.book.sort_by(Sorting::of(&new.plan));
+        let same = old.plan.term == new.plan.term && old.plan.commitment == new.plan.commitment;
+        self.end_dropped_links(&old.plan, &new.plan, at);
+        self.contract = Some(new);
+        if !same {
+            self.start_stretches(at);
+        }
+    }
+
+    /// A last resort that the chain names no more pays no more.
+    fn end_dropped_links(&mut self, old: &Plan, new: &Plan, at: Timestamp) {
+        let dropped: Vec<Species> = old
+            .overage
+            .iter()
+            .filter_map(Link::species)
+            .filter(|species| !new.overage.iter().any(|link| link.species() == Some(*species)))
+            .collect();
+        if !dropped.is_empty() {
+            self.book.end_blocks(at, |species| dropped.contains(&species));
+        }
+    }
+
+    pub(super) fn billed(&mut self, line: &Line) {
+        if line.kind.counts() {
+            self.count_committed(line.amount);
+        }
+        let fee = line.kind == crate::credit::invoice::LineKind::Fee;
+        if fee && let Some(due) = self.fees.iter_mut().find(|due| **due == Some(line.from)) {
+            *due = line.to;
+        }
+        self.lines.push(line.clone());
+    }
+
+    pub(super) fn count_committed(&mut self, amount: Money) {
+        if let Some(committed) = &mut self.committed {
+            committed.spent += amount;
+        }
+    }
+
+    /// The subscription is over: what it granted pays no more, what was bought stays.
+    pub(super) fn end_subscription(&mut self, at: Timestamp, playbooks: &Playbooks) {
+        self.book.end_blocks(at, Species::ends_with_subscription);
+        let overlay =
+            self.contract.as_ref().map(|contract| Overlay { ended: Some(at), ..contract.overlay.clone() });
+        if let Some(overlay) = overlay {
+            self.overlaid(&overlay, at, playbooks);
+        }
+        self.pending = Default::default();
+        (self.term, self.committed) = (None, None);
+        self.period = Stretch { start: self.period.start.min(at), end: at };
+        if let Some(contract) = &mut self.contract {
+            contract.period_ends = at;
+        }
+    }
+
+    pub(super) fn start_term(&mut self, stretch: Stretch, lapse: bool) {
+        self.term = Some(stretch);
+        if lapse {
+            let unused = |species| matches!(species, Species::Subscription | Species::Rollover);
+            self.book.end_blocks(stretch.start, unused);
+        }
+    }
+
+    pub(super) fn refund(&mut self, refunded: &Refunded, at: Timestamp) {
+        for step in &refunded.moves {
+            self.shift(*step);
+        }
+        for (key, amount) in &refunded.counters {
+            self.count(key, Credits::ZERO, -*amount, at);
+        }
+        if refunded.debt.is_positive() {
+            self.burn.note(-refunded.debt);
+            let pool = self.book.pool_mut(&refunded.debt_pool);
+            pool.debt = (pool.debt - refunded.debt).or_zero();
+            pool.observed_debt = pool.observed_debt.min(pool.debt);
+        }
+        let Some(ended) = self.book.finals.get(&refunded.run) else { return };
+        let mut ended = (**ended).clone();
+        let from_debt = refunded.debt.min(ended.debt);
+        ended.debt -= from_debt;
+        for part in hold::last(&ended.spent.clone(), refunded.credits - from_debt).0 {
+            hold::remove(&mut ended.spent, &part);
+        }
+        ended.refunded += refunded.credits;
+        self.remember(refunded.run, &ended);
+    }
+
+    pub(super) fn purchase_refunded(&mut self, refunded: &PurchaseRefunded) {
+        for step in &refunded.moves {
+            self.shift(*step);
+        }
+        self.lines.extend(refunded.line.clone());
+    }
+
+    pub(super) fn debt_billed(&mut self, pool: &PoolId, line: &Line) {
+        self.book.pool_mut(pool).debt -= line.credits;
+        self.lines.push(line.clone());
+    }
+
+    pub(super) fn transfer_sent(&mut self, sent: &TransferSent) {
+        for step in &sent.moves {
+            self.shift(*step);
+        }
+        self.insert_all(&sent.blocks);
+        if let Some((id, sent)) = &sent.sent {
+            self.sent.insert(id.clone(), sent.clone());
+        }
+        if let Some(window) = sent.window {
+            let before = self.given.filter(|(start, _)| *start == window).map(|(_, credits)| credits);
+            self.given = Some((window, before.unwrap_or_default() + sent.credits));
+        }
+    }
+
+    pub(super) fn transfer_received(&mut self, received: &TransferReceived) {
+        self.insert_all(&received.blocks);
+        self.received.insert(received.id.clone());
+    }
+
+    fn insert_all(&mut self, blocks: &[Block]) {
+        for block in blocks {
+            self.next_block = self.next_block.max(block.id.0 + 1);
+            self.book.insert(block.clone());
+        }
+    }
+}
+
+/// When each allowance of the new plan is granted next: one that stays as it is when it was due, another at the next start
+/// of its stretch. One that is granted once is for those who subscribe.
+fn dues(
+    old: &Contract,
+    new: &Contract,
+    known: &[Option<Timestamp>],
+    at: Timestamp,
+) -> Vec<Option<Timestamp>> {
+    let place = |index: usize, allowance: &crate::playbook::allowance::Allowance| {
+        let before = old.plan.allowances.get(index).filter(|old| old.recurs == allowance.recurs);
+        if before.is_some() {
+            return known.get(index).copied().flatten();
+        }
+        match allowance.recurs {
+            Recurs::Every(every) => Some(next_start(new, every, at)),
+            Recurs::Once { .. } => None,
+        }
+    };
+    new.plan.allowances.iter().enumerate().map(|(index, allowance)| place(index, allowance)).collect()
+}
+
+fn fee_dues(
+    old: &Contract,
+    new: &Contract,
+    known: &[Option<Timestamp>],
+    at: Timestamp,
+) -> Vec<Option<Timestamp>> {
+    let place = |index: usize, fee: &crate::playbook::billing::Fee| {
+        let before = old.plan.fees.get(index).filter(|old| old.every == fee.every);
+        match before {
+            Some(_) => known.get(index).copied().flatten(),
+            None => Some(next_start(new, fee.every, at)),
+        }
+    };
+    new.plan.fees.iter().enumerate().map(|(index, fee)| place(index, fee)).collect()
+}
+
+/// The first start of a stretch that is not before `at`.
+fn next_start(contract: &Contract, every: Every, at: Timestamp) -> Timestamp {
+    let stretch = period::stretch(contract.plan.anchor, every, contract.origin, at, &contract.zone);
+    if stretch.start == at { at } else { stretch.end }
+}
+
+/// A link that stays keeps when it starts anew, a new one starts now.
+fn links(old: &Plan, new: &Plan, known: &[Option<Timestamp>], at: Timestamp) -> Vec<Option<Timestamp>> {
+    let place = |link: &Link| {
+        let kind = std::mem::discriminant(link);
+        let before = old.overage.iter().position(|other| std::mem::discriminant(other) == kind);
+        before.map_or(link.species().map(|_| at), |index| known.get(index).copied().flatten())
+    };
+    new.overage.iter().map(place).collect()
+}
