@@ -137,10 +137,27 @@ pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<R
     let used = used(call, None, &ended.run.quantities, terms);
     terms.accepts(&used)?;
     let charge = terms.charge(&playbook.credit, &used, call.result, call.completion)?;
+    if ended.refunded.is_some() {
+        // A refund closed the run: its result is recorded, and its charge stays.
+        let settlement = Settlement::default();
+        return Ok(finish(call.id, frame.at, recorded(frame, call, ended, &settlement, used), settlement));
+    }
     let target = chained(frame, call.id, ended.chain.as_ref(), charge);
     let mut settlement = correct(frame, ended, target, frame.limits(terms.basic));
     settlement.caps = late_caps(frame, ended, target.saturating_sub(ended.charged()));
-    let corrected = Final {
+    let corrected = recorded(frame, call, ended, &settlement, used);
+    Ok(finish(call.id, frame.at, corrected, settlement))
+}
+
+/// An ended run with the result of its late commit.
+fn recorded(
+    frame: &Frame<'_>,
+    call: &Commit,
+    ended: &Final,
+    settlement: &Settlement,
+    used: Quantities,
+) -> Final {
+    Final {
         state: State::Settled,
         result: Some(call.result),
         asked: Some(asked(call)),
@@ -150,8 +167,7 @@ pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<R
         completion: call.completion,
         used: Some(used),
         ..ended.clone()
-    };
-    Ok(finish(call.id, frame.at, corrected, settlement))
+    }
 }
 
 /// Brings the charge of an ended run to `target`.
@@ -261,7 +277,7 @@ pub fn ended(run: &Reservation, at: Timestamp, settlement: &Settlement, used: Op
         used,
         budget: run.budget,
         provisional: None,
-        refunded: Credits::ZERO,
+        refunded: None,
     }
 }
 

@@ -78,9 +78,9 @@ impl Account {
                 self.raised.remove(alarm);
             }
             What::Overlaid(overlay) => self.overlaid(overlay, at, playbooks),
-            What::Moved(moved) => {
+            What::PlanMoved(moved) => {
                 let overlay = self.contract.as_ref().map(|contract| contract.overlay.clone());
-                self.moved(moved, overlay.unwrap_or_default(), at, playbooks);
+                self.plan_moved(moved, overlay.unwrap_or_default(), at, playbooks);
             }
             What::Billed(line) => self.billed(line),
             What::Pended(pending) => self.pending = pending.clone(),
@@ -122,6 +122,7 @@ impl Account {
 
     fn start_period(&mut self, start: Timestamp, end: Timestamp, version: u32, playbooks: &Playbooks) {
         self.period = Stretch { start, end };
+        self.allotted = None;
         let Some(old) = self.contract.take() else { return };
         let mut new = old.clone();
         if version != old.playbook.version
@@ -146,6 +147,11 @@ impl Account {
 
     fn grant(&mut self, block: &Block, source: Source) {
         self.next_block = self.next_block.max(block.id.0 + 1);
+        if matches!(source, Source::Allowance(_) | Source::Changed) {
+            let book = &self.book;
+            self.allotments.retain(|id| !book.archive.contains_key(id));
+            self.allotments.insert(block.id);
+        }
         match source {
             Source::Allowance(index) => {
                 let recurs = self

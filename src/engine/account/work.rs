@@ -92,6 +92,7 @@ impl<'a> Work<'a> {
     /// Ends a command: debt is repaid, alerts are raised, what happened is handed out.
     pub fn finish(mut self) -> (Vec<Entry>, bool) {
         self.repay();
+        self.bill_debt();
         // Sidecars hear of a debt that arose or was paid: what they hold idle depends on it.
         self.refresh |= self.owed != self.account.owes();
         self.raise_alerts();
