@@ -98,6 +98,5 @@ fn wire_finding(finding: &Finding) -> wire::Finding {
 /// Where in the document, what, why, and what instead; its line and choice have fields of their own.
 fn said(finding: &Finding) -> String {
     let place = if finding.path.is_empty() { String::new() } else { format!("{}: ", finding.path) };
-    let why = finding.why.as_ref().map_or_else(String::new, |why| format!("\n  why: {why}"));
-    format!("{place}{}{why}\n  help: {}", finding.problem, finding.help)
+    format!("{place}{}\n  why: {}\n  help: {}", finding.problem, finding.why, finding.help)
 }

@@ -1,7 +1,7 @@
 //! Whether a document may be published: all errors of its writing and of its meaning at once, and all warnings.
 
 use super::document;
-use super::finding::{Findings, Place, Report};
+use super::finding::{Findings, Place, Report, why};
 use super::meaning::Playbook;
 use super::tree::{self, Mark, Node};
 use super::{compile, rules, unsupported, warning};
@@ -31,13 +31,13 @@ fn only_document(source: &str, f: &mut Findings) -> Option<Node> {
     let (documents, faults) = tree::documents(source);
     let nowhere = Place::default();
     for fault in faults {
-        f.plain_error(&nowhere, fault.mark, fault.problem, fault.help);
+        f.plain_error(&nowhere, fault.mark, fault.problem, why::YAML, fault.help);
     }
     let mut documents = documents.into_iter();
     let first = documents.next();
     if let Some(second) = documents.next() {
         let problem = "a second document begins here; a playbook is one".to_owned();
-        f.plain_error(&nowhere, second.mark, problem, "keep one of them".to_owned());
+        f.plain_error(&nowhere, second.mark, problem, why::TWICE, "keep one of them".to_owned());
     }
     if first.is_none() && f.refused() == 0 {
         let start = Mark { line: 1, column: 1 };
@@ -45,6 +45,7 @@ fn only_document(source: &str, f: &mut Findings) -> Option<Node> {
             &nowhere,
             start,
             "the document is empty".to_owned(),
+            why::MISSING,
             "begin with `bursar: 1`".to_owned(),
         );
     }
@@ -60,7 +61,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::playbook::finding::{Choice, Severity};
+    use crate::playbook::finding::Severity;
 
     const WHOLE: &str = include_str!("../../tests/playbook/whole-language.yaml");
 
@@ -93,11 +94,7 @@ mod tests {
         assert_eq!(report.is_sound(), !refused, "{source}");
         for finding in &report.findings {
             assert!(finding.line > 0 && finding.column > 0, "{finding}");
-            assert!(!finding.help.is_empty(), "{finding}");
-            assert_eq!(
-                finding.severity == Severity::Warning,
-                finding.why.is_some() && finding.choice != Some(Choice(12))
-            );
+            assert!(!finding.help.is_empty() && finding.why.ends_with('.'), "{finding}");
         }
         report
             .findings
@@ -160,8 +157,10 @@ mod tests {
         let report = check(&source);
         assert_eq!(
             report.in_file("p.yaml").to_string(),
-            "p.yaml:5:19: error: actions.draft.wieght: unknown key `wieght`\n  help: did you mean `weight`?\n\
-             p.yaml:5:41: error: actions.draft.colour: unknown key `colour`\n  help: the keys here are `weight`, `quantity`, \
+            "p.yaml:5:19: error: actions.draft.wieght: unknown key `wieght`\n  why: a key that nothing reads is a rule that nobody keeps, though whoever wrote it \
+             counts on it.\n  help: did you mean `weight`?\n\
+             p.yaml:5:41: error: actions.draft.colour: unknown key `colour`\n  why: a key that nothing reads is a rule that nobody keeps, though whoever wrote it \
+             counts on it.\n  help: the keys here are `weight`, `quantity`, \
              `per`, `trigger`, `failure`, `cancelled`, `partial`, `lapse`, `retries`, `reserve`, `minimum`, `basic`, \
              `value`, `when`\n"
         );

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::caution::Caution;
 use super::meaning::Playbook;
 use super::tree::Mark;
 
@@ -33,11 +34,13 @@ pub struct Finding {
     /// From 1, in characters.
     pub column: u32,
     pub choice: Option<Choice>,
+    /// Which warning it is.
+    pub caution: Option<Caution>,
     /// `plans.basic.overage[1].soft`
     pub path: String,
     pub problem: String,
-    /// Why it matters, in one sentence: always with a warning.
-    pub why: Option<String>,
+    /// Why it matters, in one sentence.
+    pub why: &'static str,
     /// What to write instead.
     pub help: String,
 }
@@ -108,10 +111,7 @@ impl fmt::Display for Finding {
             write!(f, "{}: ", self.path)?;
         }
         write!(f, "{}", self.problem)?;
-        if let Some(why) = &self.why {
-            write!(f, "\n  why: {why}")?;
-        }
-        write!(f, "\n  help: {}", self.help)
+        write!(f, "\n  why: {}\n  help: {}", self.why, self.help)
     }
 }
 
@@ -150,6 +150,21 @@ impl<T> At<T> {
     }
 }
 
+/// Why a fault of writing matters, whatever the key: rules about one key say it in their own words.
+pub mod why {
+    pub const VALUE: &str = "what has to be guessed at would be billed by a guess.";
+    pub const UNKNOWN: &str =
+        "a key that nothing reads is a rule that nobody keeps, though whoever wrote it counts on it.";
+    pub const MISSING: &str =
+        "nothing can stand in for it: a default would be a price that nobody decided on.";
+    pub const NAME: &str = "calls, balances and invoices carry the name, and must carry it unchanged.";
+    pub const TWICE: &str = "one of the two would win, and readers would not agree which.";
+    pub const BOUNDS: &str = "every decision looks at all of them, and a decision's time is bounded.";
+    pub const YAML: &str = "a document that readers could take in two ways is no source of truth.";
+    pub const IDLE: &str = "what has no effect misleads those who read it.";
+    pub const UNSUPPORTED: &str = "a rule that is written and not kept is a promise broken.";
+}
+
 /// Collects findings while a document is read.
 #[derive(Debug, Default)]
 pub struct Findings {
@@ -170,26 +185,43 @@ impl Findings {
     }
 
     pub fn error(&mut self, place: &Place, problem: impl Into<String>, help: impl Into<String>) {
-        self.push(Severity::Error, place, place.mark, None, problem.into(), help.into());
+        self.push(Severity::Error, place, place.mark, why::VALUE, problem.into(), help.into());
     }
 
     /// An error in the writing itself, which belongs to no choice: at the key where there is one.
-    pub fn plain_error(&mut self, place: &Place, mark: Mark, problem: String, help: String) {
+    pub fn plain_error(
+        &mut self,
+        place: &Place,
+        mark: Mark,
+        problem: String,
+        why: &'static str,
+        help: String,
+    ) {
         let place = Place { choice: None, ..place.clone() };
-        self.push(Severity::Error, &place, mark, None, problem, help);
+        self.push(Severity::Error, &place, mark, why, problem, help);
     }
 
-    pub fn error_because(&mut self, place: &Place, problem: String, why: &str, help: String) {
-        self.push(Severity::Error, place, place.mark, Some(why), problem, help);
+    pub fn error_because(
+        &mut self,
+        place: &Place,
+        problem: impl Into<String>,
+        why: &'static str,
+        help: impl Into<String>,
+    ) {
+        self.push(Severity::Error, place, place.mark, why, problem.into(), help.into());
     }
 
     pub fn unsupported(&mut self, place: &Place, part: &str) {
         let problem = format!("`{part}` is not supported yet");
-        self.push(Severity::Unsupported, place, place.key, None, problem, "leave it out for now".to_owned());
+        let help = "leave it out for now".to_owned();
+        self.push(Severity::Unsupported, place, place.key, why::UNSUPPORTED, problem, help);
     }
 
-    pub fn warning(&mut self, place: &Place, problem: String, why: &str, help: &str) {
-        self.push(Severity::Warning, place, place.mark, Some(why), problem, help.to_owned());
+    pub fn warning(&mut self, place: &Place, caution: Caution, problem: String) {
+        let place = Place { choice: Some(caution.choice()), ..place.clone() };
+        let before = self.list.len();
+        self.push(Severity::Warning, &place, place.mark, caution.why(), problem, caution.help().to_owned());
+        self.list.iter_mut().skip(before).for_each(|finding| finding.caution = Some(caution));
     }
 
     fn push(
@@ -197,7 +229,7 @@ impl Findings {
         severity: Severity,
         place: &Place,
         mark: Mark,
-        why: Option<&str>,
+        why: &'static str,
         problem: String,
         help: String,
     ) {
@@ -213,9 +245,10 @@ impl Findings {
             line: mark.line,
             column: mark.column,
             choice: place.choice,
+            caution: None,
             path: place.path.clone(),
             problem,
-            why: why.map(str::to_owned),
+            why,
             help,
         });
     }
@@ -253,13 +286,14 @@ mod tests {
             path: "plans.basic.rollover".to_owned(),
             choice: Some(Choice(6)),
         };
-        findings.warning(&place, "it never ends".to_owned(), "liabilities pile up.", "give it an end");
+        findings.warning(&place, Caution::EndlessRollover, "it never ends".to_owned());
         findings.unsupported(&place, "rollover");
         let report = findings.report(None);
         assert_eq!(
             report.in_file("p.yaml").to_string(),
-            "p.yaml:7:3: error[C6]: plans.basic.rollover: `rollover` is not supported yet\n  help: leave it out for now\n\
-             p.yaml:7:12: warning[C6]: plans.basic.rollover: it never ends\n  why: liabilities pile up.\n  help: give it an end\n"
+            "p.yaml:7:3: error[C6]: plans.basic.rollover: `rollover` is not supported yet\n  why: a rule that is written and not kept is a promise broken.\n  help: leave it out for now\n\
+             p.yaml:7:12: warning[C6]: plans.basic.rollover: it never ends\n  why: what never ends is a debt of service that only grows.\n  \
+             help: give it a number of `times` and a time that it `lasts`\n"
         );
         assert_eq!(report.choices(Severity::Warning), ["C6"]);
         assert!(report.choices(Severity::Error).is_empty());

@@ -3,8 +3,10 @@
 //! | file | what |
 //! |---|---|
 //! | `check`, `rules`, `warning`, `unsupported` | whether a document may be published, and why not |
+//! | `caution` | the warnings, each with its reason |
 //! | `tree`, `read`, `scalar`, `nearest` | YAML text, read with the place of each value |
 //! | `document` | what was written: the whole language |
+//! | `shape` | every key of it, for the reader, editors and people |
 //! | `finding` | what a check has to say, and where |
 //! | `compile` | from what was written to what it means |
 //! | `meaning` | the compiled playbook and its plans |
@@ -29,6 +31,7 @@ pub mod alert;
 pub mod allowance;
 pub mod billing;
 pub mod cap;
+pub mod caution;
 pub mod charge;
 pub mod check;
 mod compile;
@@ -46,6 +49,7 @@ mod read;
 pub mod refund;
 mod rules;
 mod scalar;
+pub mod shape;
 pub mod transfer;
 pub mod tree;
 mod unsupported;

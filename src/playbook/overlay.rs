@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 use thiserror::Error;
 
 use super::document;
-use super::finding::{Findings, Report};
+use super::finding::{Findings, Report, why};
 use super::meaning::{Plan, Playbook};
 use super::tree::{self, Entry, Kind, Mark, Node};
 use super::{compile, rules, unsupported};
@@ -110,14 +110,20 @@ fn only(source: &str) -> Option<Node> {
 fn map_of(text: &str, f: &mut Findings) -> Vec<Entry> {
     let (documents, faults) = tree::documents(text);
     for fault in faults {
-        f.plain_error(&Default::default(), fault.mark, fault.problem, fault.help);
+        f.plain_error(&Default::default(), fault.mark, fault.problem, why::YAML, fault.help);
     }
     match documents.into_iter().next().map(|node| (node.mark, node.kind)) {
         Some((_, Kind::Map(entries))) => entries,
         other => {
             let mark = other.map_or(Mark { line: 1, column: 1 }, |(mark, _)| mark);
             let help = "write keys of the plan, such as `{price: 0.08}`".to_owned();
-            f.plain_error(&Default::default(), mark, "this is not a map of keys".to_owned(), help);
+            f.plain_error(
+                &Default::default(),
+                mark,
+                "this is not a map of keys".to_owned(),
+                why::VALUE,
+                help,
+            );
             Vec::new()
         }
     }

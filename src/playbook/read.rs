@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::{At, Choice, Findings, Place, shown};
+use super::finding::{At, Choice, Findings, Place, shown, why};
 use super::nearest::nearest;
 use super::scalar::NAME_HELP;
+use super::shape::Map;
 use super::tree::{Entry, Kind, Node};
 use crate::types::Name;
 
@@ -101,7 +102,7 @@ impl<'a> Cursor<'a> {
     fn bounded(&self, f: &mut Findings, length: usize, most: usize) {
         if length > most {
             let problem = format!("there are {length} entries here, more than {most}");
-            f.error(&self.place, problem, format!("write at most {most}"));
+            f.error_because(&self.place, problem, why::BOUNDS, format!("write at most {most}"));
         }
     }
 
@@ -122,39 +123,36 @@ impl<'a> Cursor<'a> {
                 }
                 Err(error) => {
                     let problem = format!("the name `{}` {error}", shown(&entry.key));
-                    f.plain_error(&cursor.place, entry.mark, problem, NAME_HELP.to_owned());
+                    f.plain_error(&cursor.place, entry.mark, problem, why::NAME, NAME_HELP.to_owned());
                 }
             }
         }
         named
     }
 
-    /// A map with these keys only.
-    pub fn fields(&self, f: &mut Findings, known: &[&str]) -> Option<Fields<'a>> {
-        let (fields, others) = self.fields_and_others(f, known)?;
+    /// A map with the keys of its shape only.
+    pub fn fields(&self, f: &mut Findings, shape: &Map) -> Option<Fields<'a>> {
+        let known = || shape.names();
+        let (fields, others) = self.fields_and_others(f, shape)?;
         for other in others {
             let key = &other.key;
             let place = child(&self.place, other).place;
-            let help = match nearest(key, known.iter().copied()) {
+            let help = match nearest(key, known()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("the keys here are {}", listed(known.iter().copied())),
+                None => format!("the keys here are {}", listed(known())),
             };
-            f.plain_error(&place, other.mark, format!("unknown key `{}`", shown(key)), help);
+            f.plain_error(&place, other.mark, format!("unknown key `{}`", shown(key)), why::UNKNOWN, help);
         }
         Some(fields)
     }
 
-    /// A map with these keys, and what other keys it has.
-    pub fn fields_and_others(
-        &self,
-        f: &mut Findings,
-        known: &[&str],
-    ) -> Option<(Fields<'a>, Vec<&'a Entry>)> {
+    /// A map with the keys of its shape, and what other keys it has.
+    pub fn fields_and_others(&self, f: &mut Findings, shape: &Map) -> Option<(Fields<'a>, Vec<&'a Entry>)> {
         let Kind::Map(entries) = &self.node.kind else {
-            self.wrong_kind(f, &format!("a map with the keys {}", listed(known.iter().copied())));
+            self.wrong_kind(f, &format!("a map with the keys {}", listed(shape.names())));
             return None;
         };
-        let others = entries.iter().filter(|entry| !known.contains(&entry.key.as_str())).collect();
+        let others = entries.iter().filter(|entry| shape.key(&entry.key).is_none()).collect();
         Some((Fields { entries, place: self.place.clone() }, others))
     }
 
@@ -182,7 +180,8 @@ impl<'a> Fields<'a> {
         let found = self.get(key);
         if found.is_none() {
             let problem = format!("the key `{key}` is missing");
-            f.plain_error(&self.place, self.place.key, problem, format!("add `{key}: {such_as}`"));
+            let help = format!("add `{key}: {such_as}`");
+            f.plain_error(&self.place, self.place.key, problem, why::MISSING, help);
         }
         found
     }
@@ -212,7 +211,7 @@ pub fn unique<'n>(names: impl Iterator<Item = &'n At<Name>>, what: &str, f: &mut
     for name in names {
         if !seen.insert(name.value.as_str()) {
             let problem = format!("there are two {what} named `{}`", shown(name.value.as_str()));
-            f.error(&name.place, problem, "give each a name of its own");
+            f.error_because(&name.place, problem, why::TWICE, "give each a name of its own");
         }
     }
 }

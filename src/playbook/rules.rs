@@ -10,7 +10,7 @@ use super::document::actions::Reserve;
 use super::document::chain::Link;
 use super::document::governance::{CapLine, Condition};
 use super::document::plan::{AllowanceLine, Plan, Trading};
-use super::finding::{At, Findings, Place, shown};
+use super::finding::{At, Findings, Place, shown, why};
 use super::nearest::nearest;
 use super::scalar::Portion;
 use crate::types::{Credits, Name};
@@ -41,7 +41,8 @@ fn lifetime(reserve: &At<Reserve>, f: &mut Findings) {
     {
         let problem =
             format!("`{}` is shorter than the time `{ttl}` that a reservation lives at first", longest.value);
-        f.error(&longest.place, problem, "write a longer time, or a shorter `ttl`");
+        let why = "the bound on all extensions would end a reservation before its first time is over.";
+        f.error_because(&longest.place, problem, why, "write a longer time, or a shorter `ttl`");
     }
 }
 
@@ -69,7 +70,8 @@ fn dangling(name: &At<Name>, what: &str, known: &Known<'_>, f: &mut Findings) {
             format!("write one that there is, such as {}", some.join(", "))
         }
     };
-    f.error(&name.place, format!("there is no {what} `{}`", shown(word)), help);
+    let why = "a rule about something that does not exist is never kept.";
+    f.error_because(&name.place, format!("there is no {what} `{}`", shown(word)), why, help);
 }
 
 fn names(plan: &Plan, actions: &Known<'_>, f: &mut Findings) {
@@ -104,7 +106,7 @@ fn capped_action(line: &CapLine, actions: &Known<'_>, f: &mut Findings) {
         Ok(name) => dangling(&At { place: place.clone(), value: name }, "action", actions, f),
         Err(error) => {
             let help = "write an action's name, or a pattern such as `*.email`";
-            f.error(place, format!("the action `{}` {error}", shown(&pattern.0)), help);
+            f.error_because(place, format!("the action `{}` {error}", shown(&pattern.0)), why::NAME, help);
         }
     }
 }
@@ -113,7 +115,9 @@ fn chain(plan: &Plan, f: &mut Findings) {
     let endless = plan.overage.iter().position(|link| matches!(&link.value, Link::Soft { up_to: None, .. }));
     if let Some(next) = endless.and_then(|n| plan.overage.get(n + 1)) {
         let problem = format!("`{}` is never reached: the `soft` before it has no limit", next.value.word());
-        f.error(&next.place, problem, "give `soft` its `up_to`, or leave out what follows it");
+        let why = "whoever reads the chain counts on a link that never comes into play.";
+        let help = "give `soft` its `up_to`, or leave out what follows it";
+        f.error_because(&next.place, problem, why, help);
     }
 }
 
@@ -125,22 +129,31 @@ fn allowance_wanted(plan: &Plan, f: &mut Findings) {
             && !plan.recurs()
         {
             let problem = "there is no next period to borrow from: the plan has no recurring allowance";
-            f.error(&link.place, problem, "give the plan an `allowance` that recurs, or leave `borrow` out");
+            let why = "what is borrowed is paid back by the next allowance; without one it is debt at once.";
+            let help = "give the plan an `allowance` that recurs, or leave `borrow` out";
+            f.error_because(&link.place, problem, why, help);
         }
     }
     if !plan.allowance.is_empty() {
         return;
     }
     if let Some(place) = &plan.rollover_place {
-        f.error(
+        f.error_because(
             place,
             "nothing rolls over: the plan has no allowance",
+            "buyers would be promised that credits carry over, and there are none that end with a period.",
             "give the plan an `allowance`, or leave `rollover` out",
         );
     }
     let mut share = |place: &Place, portion: Portion| {
         if let Portion::Share(percent) = portion {
-            f.error(place, format!("`{percent}` of an allowance, and the plan has none"), HELP);
+            let problem = format!("`{percent}` of an allowance, and the plan has none");
+            f.error_because(
+                place,
+                problem,
+                "a share of nothing is nothing: the rule would never apply.",
+                HELP,
+            );
         }
     };
     if let Some(personal) = plan.pooling.as_ref().and_then(|pooling| pooling.value.personal.as_ref()) {
@@ -160,7 +173,9 @@ fn overage_alerts(plan: &Plan, f: &mut Findings) {
             && !limited
         {
             let problem = format!("`{percent}` of `soft.up_to`, and the plan's overage has no such limit");
-            f.error(&alert.when.place, problem, "give the plan `soft: {up_to: 2000}`, or write credits");
+            let why = "a share of no limit is never reached: nobody would be warned.";
+            let help = "give the plan `soft: {up_to: 2000}`, or write credits";
+            f.error_because(&alert.when.place, problem, why, help);
         }
     }
 }
@@ -169,7 +184,7 @@ fn trading(plan: &Plan, f: &mut Findings) {
     if let Some(At { place, value: Trading::Other(text) }) = &plan.trading {
         let problem = format!("`{}`: credits are not traded", shown(text));
         let why = "credits that can be sold on are worth what a market pays, and no longer what the price list says.";
-        f.error_because(place, problem, why, "write `trading: none`, or leave it out".to_owned());
+        f.error_because(place, problem, why, "write `trading: none`, or leave it out");
     }
 }
 
@@ -181,7 +196,8 @@ fn precision(document: &Document, f: &mut Findings) {
         if credits.value.decimal().normalize().scale() > scale {
             let problem =
                 format!("`{}` has more decimal places than a balance, which has {scale}", credits.value);
-            f.error(&credits.place, problem, "write fewer places, or raise `credit.scale`");
+            let why = "a balance could not show them, and what is not shown cannot be checked by a buyer.";
+            f.error_because(&credits.place, problem, why, "write fewer places, or raise `credit.scale`");
         }
     };
     let lines = |lines: &[At<AllowanceLine>], fits: &mut dyn FnMut(&At<Credits>)| {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use super::action::{Trigger, Weight};
+use super::caution::Caution;
 use super::compile;
 use super::document::Document;
 use super::document::actions::{Action, Keys};
@@ -13,7 +14,7 @@ use super::document::credits::{Lasts, Times};
 use super::document::plan::Plan;
 use super::document::whole::{Credit, Unit};
 use super::draw_order::{DrawOrder, Species};
-use super::finding::{At, Choice, Findings, Place};
+use super::finding::{At, Findings, Place};
 use super::offline::Offline;
 use crate::types::{Length, Money, Name, Percent, Ratio};
 
@@ -48,23 +49,18 @@ pub fn warn(document: &Document, f: &mut Findings) {
 
 fn unit(credit: &Credit, f: &mut Findings) {
     if credit.unit.value == Unit::Input {
-        let why = "buyers pay for what the product consumes and not for what they get, so a better product earns less.";
-        let help = "sell `output` or `outcome`, and let the weights carry the cost of the inputs";
-        f.warning(&credit.unit.place, "the credit stands for an input".to_owned(), why, help);
+        f.warning(&credit.unit.place, Caution::InputUnit, "the credit stands for an input".to_owned());
     }
 }
 
 fn charging(keys: &Keys, f: &mut Findings) {
     if let Some(At { place, value: Trigger::Event }) = &keys.trigger {
-        let why = "an event is charged before anyone knows whether the run did anything.";
-        f.warning(place, "each run is charged when it starts".to_owned(), why, "use `output` or `outcome`");
+        f.warning(place, Caution::EventTrigger, "each run is charged when it starts".to_owned());
     }
     if let Some(failure) = &keys.failure
         && failure.value == Percent::FULL
     {
-        let why = "buyers who pay in full for failures ask for refunds, or leave.";
-        let help = "use `none`, or a percentage that covers the cost";
-        f.warning(&failure.place, "a failed run costs as much as a success".to_owned(), why, help);
+        f.warning(&failure.place, Caution::FullFailure, "a failed run costs as much as a success".to_owned());
     }
 }
 
@@ -90,10 +86,9 @@ fn value(keys: &Keys, own: &Keys, credit: &Credit, f: &mut Findings) {
     if worth == Some(false) {
         let cost = price.and_then(Ratio::money).map_or_else(String::new, |price| format!(" of `{price}`"));
         let problem = format!("a unit is worth `{}` to the buyer, less than its price{cost}", value.value);
-        let why = "nobody goes on paying more for a run than it brings them.";
         // An entry that only weighs more is at fault for its weight.
         let place = if own.value.is_some() { &value.place } else { place };
-        f.warning(place, problem, why, "lower the weight or the price of a credit, or check the value");
+        f.warning(place, Caution::ValueBelowPrice, problem);
     }
 }
 
@@ -164,10 +159,8 @@ fn shorter(a: Length, b: Length) -> Length {
 }
 
 fn late(place: &Place, ttl: Length, reclaim: Length, f: &mut Findings) {
-    let place = Place { choice: Some(Choice(2)), ..place.clone() };
     let problem = format!("a reservation may live `{ttl}`, longer than `reclaim_after`, `{reclaim}`");
-    let why = "a sidecar that is cut off reports such a run after its credits went back, and the charge becomes debt.";
-    f.warning(&place, problem, why, "make `ttl` shorter, or `offline.reclaim_after` longer");
+    f.warning(place, Caution::OutlivesReclaim, problem);
 }
 
 fn reclaim_after(plan: &Plan) -> Length {
@@ -177,8 +170,7 @@ fn reclaim_after(plan: &Plan) -> Length {
 
 fn draw_order(plan: &Plan, f: &mut Findings) {
     if let Some(At { place, value: DrawOrder::Lifo }) = &plan.draw_order {
-        let why = "the oldest credits wait until they expire, and buyers lose what they paid for.";
-        f.warning(place, "the newest credits burn first".to_owned(), why, "use `fefo`");
+        f.warning(place, Caution::Lifo, "the newest credits burn first".to_owned());
     }
 }
 
@@ -189,18 +181,10 @@ fn rollover(plan: &Plan, f: &mut Findings) {
         let place = forever.map(|lasts| &lasts.place).or(unlimited.map(|times| &times.place));
         if let Some(place) = place {
             let problem = format!("unused `{}` credits roll without end", roll.value.species);
-            let why = "what never ends is a debt of service that only grows.";
-            f.warning(place, problem, why, "give it a number of `times` and a time that it `lasts`");
+            f.warning(place, Caution::EndlessRollover, problem);
         }
         if roll.value.species == Species::Incentive {
-            let place = Place { choice: Some(Choice(13)), ..roll.place.clone() };
-            let why = "an incentive rewards a behaviour now; what can be kept rewards nothing.";
-            f.warning(
-                &place,
-                "incentives roll over".to_owned(),
-                why,
-                "let them lapse: leave `incentive` out",
-            );
+            f.warning(&roll.place, Caution::IncentiveRolls, "incentives roll over".to_owned());
         }
     }
 }
@@ -212,11 +196,10 @@ fn packs(plan: &Plan, f: &mut Findings) {
         let place = match &pack.lasts {
             Some(lasts) if !longer(lasts.value, term) => continue,
             Some(lasts) => lasts.place.clone(),
-            None => Place { choice: Some(Choice(8)), ..name.place.clone() },
+            None => name.place.clone(),
         };
         let problem = format!("credits of the pack `{}` outlive the term of `{term}`", name.value);
-        let why = "service is owed after the contract that priced it has ended.";
-        f.warning(&place, problem, why, "let the pack last no longer than the term");
+        f.warning(&place, Caution::OutlivesTerm, problem);
     }
 }
 
@@ -230,22 +213,17 @@ fn incentives(plan: &Plan, f: &mut Findings) {
             None => (name.place.clone(), "does not expire".to_owned()),
         };
         let problem = format!("the incentive `{}` {lasts}", name.value);
-        let why = "past 90 days an incentive is a price cut that nobody remembers getting.";
-        f.warning(&place, problem, why, "let it last 90 days at most");
+        f.warning(&place, Caution::IncentiveLasts, problem);
     }
 }
 
 fn governance(plan: &Plan, f: &mut Findings) {
-    let place = Place { choice: Some(Choice(14)), mark: plan.name.place.mark, ..plan.place.clone() };
+    let place = Place { mark: plan.name.place.mark, ..plan.place.clone() };
     if plan.caps.is_empty() {
-        let why = "one runaway agent can spend the whole balance before anyone looks.";
-        let help = "add `caps: [{name: runaway, per: run, limit: 50}]`";
-        f.warning(&place, "the plan has no cap of any kind".to_owned(), why, help);
+        f.warning(&place, Caution::NoCap, "the plan has no cap of any kind".to_owned());
     }
     if plan.alerts.is_empty() {
-        let why = "buyers learn that their credits are gone from a run that is refused.";
-        let help = "add `alerts: [{name: low, balance_below: 20%}]`";
-        f.warning(&place, "the plan has no alert of any kind".to_owned(), why, help);
+        f.warning(&place, Caution::NoAlert, "the plan has no alert of any kind".to_owned());
     }
 }
 
@@ -262,8 +240,7 @@ fn overage_price(plan: &Plan, credit: &Credit, f: &mut Findings) {
         };
         if highest > list {
             let problem = format!("a credit of overage costs `{highest}`, above the list price of `{list}`");
-            let why = "buyers feel punished for growing, and ration use just when it is worth most.";
-            f.warning(place, problem, why, "charge the list price or less");
+            f.warning(place, Caution::DearOverage, problem);
         }
     }
 }

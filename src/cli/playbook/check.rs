@@ -80,7 +80,7 @@ fn finding_json(finding: &Finding) -> Value {
         "column": finding.column,
         "path": finding.path,
         "problem": finding.problem,
-        "why": finding.why.clone().unwrap_or_default(),
+        "why": finding.why,
         "help": finding.help,
     })
 }

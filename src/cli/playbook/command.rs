@@ -6,6 +6,7 @@ use super::check::CheckArgs;
 use super::publish::PublishArgs;
 use super::show::{GetArgs, ListArgs};
 use super::test::TestArgs;
+use super::{reference, schema};
 use crate::cli::command::wait;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -17,6 +18,10 @@ pub enum PlaybookCommand {
     Check(CheckArgs),
     /// Plays scenarios: files, or directories with all their *.yaml
     Test(TestArgs),
+    /// Prints the JSON Schema of playbooks, for editors
+    Schema,
+    /// Prints the reference of the language: every key, and every warning
+    Reference,
     /// Makes a playbook the next version at the ledger
     Publish(PublishArgs),
     /// Prints one version, as it was written
@@ -30,6 +35,8 @@ impl PlaybookCommand {
         match self {
             Self::Check(args) => args.run(screen),
             Self::Test(args) => args.run(screen),
+            Self::Schema => screen.print(&schema::text()).map(|()| Exit::Success),
+            Self::Reference => screen.print(&reference::reference()).map(|()| Exit::Success),
             Self::Publish(args) => wait(args.run(screen)),
             Self::Get(args) => wait(args.run(screen)),
             Self::List(args) => wait(args.run(screen)),

@@ -8,11 +8,15 @@
 //! | `scenario_files` | which files are scenarios |
 //! | `publish` | makes a document the next version |
 //! | `show` | one version, all versions |
+//! | `schema` | the language as a JSON Schema, for editors |
+//! | `reference` | the language as tables, for people |
 
 mod check;
 mod command;
 mod publish;
+mod reference;
 mod scenario_files;
+mod schema;
 mod show;
 mod test;
 

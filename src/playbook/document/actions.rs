@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 
 use crate::playbook::action::{Partial, Retries, Trigger, Weight};
-use crate::playbook::finding::{At, Findings, Place, shown};
+use crate::playbook::finding::{At, Findings, Place, shown, why};
 use crate::playbook::nearest::one_edit_away;
 use crate::playbook::read::{Cursor, Fields};
+use crate::playbook::shape::action as shape;
 use crate::playbook::tree::{Entry, Kind};
 use crate::types::{Credits, Length, Money, Name, Percent};
 
@@ -16,39 +17,6 @@ pub const WHEN_MAX: usize = 256;
 
 /// The most meters of a weight: a run names them in each call.
 pub const METERS_MAX: usize = 64;
-
-const KEYS: &[&str] = &[
-    "weight",
-    "quantity",
-    "per",
-    "trigger",
-    "failure",
-    "cancelled",
-    "partial",
-    "lapse",
-    "retries",
-    "reserve",
-    "minimum",
-    "basic",
-    "value",
-];
-
-const KEYS_AND_WHEN: &[&str] = &[
-    "weight",
-    "quantity",
-    "per",
-    "trigger",
-    "failure",
-    "cancelled",
-    "partial",
-    "lapse",
-    "retries",
-    "reserve",
-    "minimum",
-    "basic",
-    "value",
-    "when",
-];
 
 #[derive(Debug)]
 pub struct Action {
@@ -113,8 +81,9 @@ impl Keys {
 
 /// `None` where anything in it is wrong.
 pub fn read(name: At<Name>, cursor: &Cursor<'_>, f: &mut Findings) -> Option<Action> {
+    let fields = cursor.fields(f, &shape::ACTION)?;
+    // A key too many does not touch what the others say.
     let before = f.refused();
-    let fields = cursor.fields(f, KEYS_AND_WHEN)?;
     fields.require(f, "weight", "1");
     let keys = keys(&fields, f);
     let when = fields.get("when").map(|c| c.items(f, WHEN_MAX)).unwrap_or_default();
@@ -146,18 +115,18 @@ fn keys(fields: &Fields<'_>, f: &mut Findings) -> Keys {
 
 /// An entry's keys that are no action keys are its dimensions.
 fn entry(cursor: &Cursor<'_>, f: &mut Findings) -> Option<When> {
-    let (fields, others) = cursor.fields_and_others(f, KEYS)?;
+    let (fields, others) = cursor.fields_and_others(f, &shape::WHEN)?;
     let keys = keys(&fields, f);
     let mut dimensions = BTreeMap::new();
     for other in others {
-        if let Some(key) = KEYS_AND_WHEN.iter().find(|key| one_edit_away(&other.key, key)) {
+        if let Some(key) = shape::ACTION.names().find(|key| one_edit_away(&other.key, key)) {
             let problem = format!("`{}` is one letter away from the action key `{key}`", shown(&other.key));
-            let help = if *key == "when" {
+            let help = if key == "when" {
                 "an entry of `when` has no `when` of its own".to_owned()
             } else {
                 format!("write `{key}`, or give the dimension another name")
             };
-            f.plain_error(cursor.place(), other.mark, problem, help);
+            f.plain_error(cursor.place(), other.mark, problem, why::UNKNOWN, help);
         } else if let Some(value) = dimension(cursor.place(), other, f) {
             dimensions.insert(other.key.clone(), value);
         }
@@ -166,7 +135,8 @@ fn entry(cursor: &Cursor<'_>, f: &mut Findings) -> Option<When> {
 }
 
 fn dimension(place: &Place, entry: &Entry, f: &mut Findings) -> Option<String> {
-    let mut refuse = |problem: String, help: &str| f.plain_error(place, entry.mark, problem, help.to_owned());
+    let mut refuse =
+        |problem: String, help: &str| f.plain_error(place, entry.mark, problem, why::VALUE, help.to_owned());
     if let Err(error) = Name::parse(&entry.key) {
         refuse(
             format!("the dimension `{}` {error}", shown(&entry.key)),
@@ -199,9 +169,10 @@ fn weight(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Weight>> {
         }
     }
     if meters.is_empty() && f.refused() == before {
-        f.error(
+        f.error_because(
             cursor.place(),
             "a weight by meters names no meter",
+            "a run that nothing measures costs nothing.",
             "write `{input_tokens: 0.25}`, or a number",
         );
     }
@@ -211,9 +182,10 @@ fn weight(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Weight>> {
 fn above_zero(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Decimal>> {
     let factor = cursor.factor(f)?;
     if factor.value.is_zero() {
-        f.error(
+        f.error_because(
             &factor.place,
             "a weight for no units means nothing",
+            "a price divided by nothing is no price.",
             "write a number above zero, such as `1000`",
         );
         return None;
@@ -239,20 +211,20 @@ fn partial(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Partial>> {
         let words = [("prorate", Partial::Prorate), ("all_or_nothing", Partial::AllOrNothing)];
         return cursor.word_also(f, &words, "or `{threshold: 50%}`");
     }
-    let fields = cursor.fields(f, &["threshold"])?;
+    let fields = cursor.fields(f, &shape::PARTIAL)?;
     let least = fields.require(f, "threshold", "50%").and_then(|c| c.percent(f, true))?;
     Some(cursor.at(Partial::Threshold(least.value)))
 }
 
 fn retries(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Retries>> {
-    let fields = cursor.fields(f, &["within", "free"])?;
+    let fields = cursor.fields(f, &shape::RETRIES)?;
     let within = fields.require(f, "within", "10m").and_then(|c| c.length(f));
     let free = fields.require(f, "free", "2").and_then(|c| c.whole(f, 0));
     Some(cursor.at(Retries { within: within?.value, free: free?.value }))
 }
 
 fn reserve(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Reserve>> {
-    let fields = cursor.fields(f, &["ttl", "longest", "outcome_ttl"])?;
+    let fields = cursor.fields(f, &shape::RESERVE)?;
     let reserve = Reserve {
         ttl: fields.get("ttl").and_then(|c| c.length(f)),
         longest: fields.get("longest").and_then(|c| c.length(f)),

@@ -4,6 +4,7 @@ use crate::playbook::billing::Unused;
 use crate::playbook::finding::{At, Findings};
 use crate::playbook::read::Cursor;
 use crate::playbook::scalar::PERIODS;
+use crate::playbook::shape::plan as shape;
 use crate::types::calendar::Every;
 use crate::types::{Length, Money, Percent};
 
@@ -28,7 +29,7 @@ pub struct Commitment {
 }
 
 pub fn term(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Term>> {
-    let fields = cursor.fields(f, &["lasts", "renews", "unused"])?;
+    let fields = cursor.fields(f, &shape::TERM)?;
     let lasts = fields.require(f, "lasts", "1y").and_then(|c| c.length(f));
     let renews = fields.get("renews").and_then(|c| c.flag(f));
     let unused =
@@ -37,14 +38,14 @@ pub fn term(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Term>> {
 }
 
 pub fn fee(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Fee>> {
-    let fields = cursor.fields(f, &["amount", "every"])?;
+    let fields = cursor.fields(f, &shape::FEE)?;
     let amount = fields.require(f, "amount", "990.00").and_then(|c| c.amount(f));
     let every = fields.require(f, "every", "month").and_then(|c| c.every(f, PERIODS));
     Some(cursor.at(Fee { amount: amount?, every: every? }))
 }
 
 pub fn commitment(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Commitment>> {
-    let fields = cursor.fields(f, &["spend", "over", "discount"])?;
+    let fields = cursor.fields(f, &shape::COMMITMENT)?;
     let spend = fields.require(f, "spend", "50000.00").and_then(|c| c.amount(f));
     let over = fields.require(f, "over", "year").and_then(|c| c.every(f, PERIODS));
     let discount = fields.get("discount").and_then(|c| c.percent(f, true));

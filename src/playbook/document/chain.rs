@@ -1,9 +1,10 @@
 //! The overage chain as written.
 
-use crate::playbook::finding::{At, Findings};
+use crate::playbook::finding::{At, Findings, why};
 use crate::playbook::overage::{Prices, Tier};
 use crate::playbook::read::Cursor;
 use crate::playbook::scalar::{Portion, TIMES};
+use crate::playbook::shape::chain as shape;
 use crate::types::calendar::Every;
 use crate::types::{Credits, Name};
 
@@ -37,8 +38,6 @@ pub enum Link {
     },
 }
 
-const KINDS: &[&str] = &["top_up", "borrow", "soft", "degraded"];
-
 impl Link {
     pub fn word(&self) -> &'static str {
         match self {
@@ -56,7 +55,8 @@ pub fn read(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<At<Link>> {
         let Some(link) = link(&item, f) else { continue };
         if chain.iter().any(|earlier| earlier.value.word() == link.value.word()) {
             let problem = format!("`{}` stands twice in the chain", link.value.word());
-            f.error(&link.place, problem, "keep one of each kind; volume prices go into one `soft`");
+            let help = "keep one of each kind; volume prices go into one `soft`";
+            f.error_because(&link.place, problem, why::TWICE, help);
         }
         chain.push(link);
     }
@@ -64,8 +64,8 @@ pub fn read(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<At<Link>> {
 }
 
 fn link(item: &Cursor<'_>, f: &mut Findings) -> Option<At<Link>> {
-    let fields = item.fields(f, KINDS)?;
-    let [kind] = fields.present(KINDS)[..] else {
+    let fields = item.fields(f, &shape::LINK)?;
+    let [kind] = fields.present(shape::LINK.one_of)[..] else {
         let problem =
             "a link of the chain is a map with exactly one of `top_up`, `borrow`, `soft`, `degraded`";
         f.error(item.place(), problem, "write each link as a list item of its own: `- soft: {up_to: 2000}`");
@@ -82,21 +82,31 @@ fn link(item: &Cursor<'_>, f: &mut Findings) -> Option<At<Link>> {
 }
 
 fn top_up(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
-    let fields = cursor.fields(f, &["pack", "below", "at_most"])?;
-    let pack = fields.require(f, "pack", "small").and_then(|c| c.name(f));
+    let fields = cursor.fields(f, &shape::TOP_UP)?;
+    let Some(named) = fields.get("pack") else {
+        let why = "a top-up buys a pack at the pack's price; without one there is nothing to buy.";
+        f.error_because(
+            cursor.place(),
+            "`top_up` names no pack",
+            why,
+            "add `pack: small`, one of `on_demand.packs`",
+        );
+        return None;
+    };
+    let pack = named.name(f);
     let below = fields.get("below").and_then(|c| c.amount(f));
     let at_most = fields.get("at_most").and_then(|c| c.whole(f, 0));
     Some(Link::TopUp { pack: pack?, below, at_most })
 }
 
 fn borrow(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
-    let fields = cursor.fields(f, &["up_to"])?;
+    let fields = cursor.fields(f, &shape::BORROW)?;
     let up_to = fields.require(f, "up_to", "20%").and_then(|c| c.portion(f, true))?;
     Some(Link::Borrow { up_to })
 }
 
 fn soft(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
-    let fields = cursor.fields(f, &["up_to", "per_user", "price"])?;
+    let fields = cursor.fields(f, &shape::SOFT)?;
     Some(Link::Soft {
         up_to: fields.get("up_to").and_then(|c| c.amount(f)),
         per_user: fields.get("per_user").and_then(|c| c.amount(f)),
@@ -105,15 +115,16 @@ fn soft(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
 }
 
 fn degraded(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
-    let fields = cursor.fields(f, &["credits", "every"])?;
+    let fields = cursor.fields(f, &shape::DEGRADED)?;
     let credits = fields.get("credits");
     // Free of charge there is nothing that could start anew.
     if credits.is_some() {
         fields.require(f, "every", "day");
     } else if let Some(every) = fields.get("every") {
-        f.error(
+        f.error_because(
             every.place(),
             "without `credits` degraded use is free of charge, and nothing starts anew",
+            why::IDLE,
             "add `credits: 100`, or leave `every` out",
         );
     }
@@ -132,19 +143,21 @@ fn prices(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Prices>> {
     let items = cursor.items(f, TIERS_MAX);
     let mut tiers: Vec<Tier> = Vec::new();
     for (n, item) in items.iter().enumerate() {
-        let Some(fields) = item.fields(f, &["up_to", "at"]) else { continue };
+        let Some(fields) = item.fields(f, &shape::TIER) else { continue };
         let at = fields.require(f, "at", "0.10").and_then(|c| c.amount(f));
         let up_to: Option<At<Credits>> = fields.get("up_to").and_then(|c| c.amount(f));
         let last = n + 1 == items.len();
         if last != fields.get("up_to").is_none() {
             let problem = if last { "the last tier has an end" } else { "only the last tier has no end" };
-            f.error(item.place(), problem, "give each tier but the last its `up_to`");
+            let why = "each credit of overage has one price: no gap, no overlap, no end.";
+            f.error_because(item.place(), problem, why, "give each tier but the last its `up_to`");
         }
         if let Some(end) = &up_to
             && tiers.last().and_then(|tier| tier.up_to).unwrap_or_default() >= end.value
         {
             let problem = format!("this tier ends at `{}`, which is not after the one before", end.value);
-            f.error(&end.place, problem, "order the tiers by where they end");
+            let why = "a tier that ends before it begins prices nothing.";
+            f.error_because(&end.place, problem, why, "order the tiers by where they end");
         }
         tiers.extend(at.map(|at| Tier { up_to: up_to.map(|end| end.value), at: at.value }));
     }

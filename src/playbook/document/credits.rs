@@ -1,10 +1,11 @@
 //! What becomes of credits, as written: rollover, pooling, packs, refunds, transfers and incentives.
 
 use crate::playbook::draw_order::Species;
-use crate::playbook::finding::{At, Findings};
+use crate::playbook::finding::{At, Findings, why};
 use crate::playbook::read::Cursor;
 use crate::playbook::refund::{PaidAs, Reissue};
 use crate::playbook::scalar::{PERIODS, Portion};
+use crate::playbook::shape::credits as shape;
 use crate::playbook::transfer::Between;
 use crate::types::calendar::Every;
 use crate::types::{Credits, Length, Money, Name, Percent};
@@ -139,15 +140,14 @@ pub struct Incentive {
     pub pool: Option<At<Landing>>,
 }
 
-const ROLLING: &[&str] = &["subscription", "incentive", "on_demand", "refund"];
 const LANDINGS: &[(&str, Landing)] = &[("account", Landing::Account), ("personal", Landing::Personal)];
 
 pub fn rollover(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<At<Roll>> {
-    let Some(fields) = cursor.fields(f, ROLLING) else { return Vec::new() };
+    let Some(fields) = cursor.fields(f, &shape::ROLLOVER) else { return Vec::new() };
     let mut rolls = Vec::new();
-    for word in ROLLING {
+    for word in shape::ROLLOVER.names() {
         let (Some(species), Some(cursor)) = (Species::from_word(word), fields.get(word)) else { continue };
-        let Some(fields) = cursor.fields(f, &["up_to", "times", "lasts"]) else { continue };
+        let Some(fields) = cursor.fields(f, &shape::ROLL_RULE) else { continue };
         let up_to = fields.get("up_to").and_then(|c| c.portion(f, false));
         let times = fields.get("times").and_then(|c| times(&c, f));
         let lasts = fields.get("lasts").and_then(|c| c.length_or(f, &[("forever", Lasts::Forever)]));
@@ -164,7 +164,7 @@ fn times(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Times>> {
 }
 
 pub fn pooling(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Pooling>> {
-    let fields = cursor.fields(f, &["scope", "personal", "spend"])?;
+    let fields = cursor.fields(f, &shape::POOLING)?;
     let scopes = [("account", PoolScope::Account), ("team", PoolScope::Team), ("hybrid", PoolScope::Hybrid)];
     let scope = fields.require(f, "scope", "team").and_then(|c| c.word(f, &scopes));
     let personal = fields.get("personal").and_then(|c| c.portion(f, true));
@@ -176,7 +176,7 @@ pub fn pooling(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Pooling>> {
         for key in ["personal", "spend"] {
             if let Some(stray) = fields.get(key) {
                 let problem = format!("`{key}` has no effect unless the scope is `hybrid`");
-                f.error(stray.place(), problem, "write `scope: hybrid`, or leave it out");
+                f.error_because(stray.place(), problem, why::IDLE, "write `scope: hybrid`, or leave it out");
             }
         }
     }
@@ -184,7 +184,7 @@ pub fn pooling(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Pooling>> {
 }
 
 pub fn on_demand(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<OnDemand>> {
-    let fields = cursor.fields(f, &["packs", "buyers", "pool"])?;
+    let fields = cursor.fields(f, &shape::ON_DEMAND)?;
     let mut packs = Vec::new();
     if let Some(shelf) = fields.require(f, "packs", "{small: {credits: 1000, price: 120.00}}") {
         for (name, cursor) in shelf.named(f, PACKS_MAX) {
@@ -197,8 +197,17 @@ pub fn on_demand(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<OnDemand>> 
 }
 
 fn pack(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Pack> {
-    let fields = cursor.fields(f, &["credits", "price", "lasts"])?;
+    let fields = cursor.fields(f, &shape::PACK)?;
     let credits = fields.require(f, "credits", "1000").and_then(|c| c.amount(f));
+    if let Some(nothing) = credits.as_ref().filter(|credits: &&At<Credits>| credits.value.is_zero()) {
+        let why = "whoever buys it pays for nothing, and a top-up would never be done buying it.";
+        f.error_because(
+            &nothing.place,
+            "a pack of no credits",
+            why,
+            "write a number above zero, such as `1000`",
+        );
+    }
     let price = fields.require(f, "price", "120.00").and_then(|c| c.amount(f));
     let lasts = fields.get("lasts").and_then(|c| c.length(f));
     Some(Pack { credits: credits?, price: price?, lasts })
@@ -213,9 +222,9 @@ fn buyers(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<At<Buyer>> {
             buyers.extend(item.word_also(f, &words, "or `{member: {up_to: 500, every: month}}`"));
             continue;
         }
-        let Some(fields) = item.fields(f, &["member"]) else { continue };
+        let Some(fields) = item.fields(f, &shape::MEMBER) else { continue };
         let Some(member) = fields.require(f, "member", "{up_to: 500, every: month}") else { continue };
-        let Some(fields) = member.fields(f, &["up_to", "every"]) else { continue };
+        let Some(fields) = member.fields(f, &shape::BUYER_LIMIT) else { continue };
         let up_to = fields.require(f, "up_to", "500").and_then(|c| c.amount(f));
         let every = fields.require(f, "every", "month").and_then(|c| c.every(f, PERIODS));
         if let (Some(up_to), Some(every)) = (up_to, every) {
@@ -226,21 +235,21 @@ fn buyers(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<At<Buyer>> {
 }
 
 pub fn refunds(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Refunds>> {
-    let fields = cursor.fields(f, &["charges", "purchases"])?;
+    let fields = cursor.fields(f, &shape::REFUNDS)?;
     let charges = fields.get("charges").and_then(|c| charge_refunds(&c, f));
     let purchases = fields.get("purchases").and_then(|c| purchase_refunds(&c, f));
     Some(cursor.at(Refunds { charges, purchases }))
 }
 
 fn charge_refunds(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<ChargeRefunds>> {
-    let fields = cursor.fields(f, &["within", "reissue"])?;
+    let fields = cursor.fields(f, &shape::CHARGE_REFUNDS)?;
     let within = fields.require(f, "within", "30d").and_then(|c| c.length(f));
     let reissue = fields.get("reissue").and_then(|c| c.length_or(f, &[("never", Reissue::Never)]));
     Some(cursor.at(ChargeRefunds { within: within?, reissue }))
 }
 
 fn purchase_refunds(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<PurchaseRefunds>> {
-    let fields = cursor.fields(f, &["within", "rate", "minimum", "as"])?;
+    let fields = cursor.fields(f, &shape::PURCHASE_REFUNDS)?;
     let within = fields.require(f, "within", "14d").and_then(|c| c.length(f));
     let rate = fields.get("rate").and_then(|c| c.percent(f, true));
     let minimum = fields.get("minimum").and_then(|c| c.amount(f));
@@ -250,7 +259,7 @@ fn purchase_refunds(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Purchase
 }
 
 pub fn transfers(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Transfers>> {
-    let fields = cursor.fields(f, &["between", "by", "up_to", "every"])?;
+    let fields = cursor.fields(f, &shape::TRANSFERS)?;
     let between = fields.get("between").map_or_else(
         || Some(cursor.at(Between::None)),
         |c| {
@@ -266,9 +275,10 @@ pub fn transfers(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Transfers>>
             fields.require(f, "every", "month");
         }
         (None, Some(stray)) => {
-            f.error(
+            f.error_because(
                 stray.place(),
                 "`every` has no effect without `up_to`",
+                why::IDLE,
                 "add `up_to: 1000`, or leave it out",
             );
         }
@@ -286,7 +296,7 @@ pub fn incentives(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<(At<Name>, Incen
 }
 
 fn incentive(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Incentive> {
-    let fields = cursor.fields(f, &["credits", "lasts", "per_user", "per_period", "pool"])?;
+    let fields = cursor.fields(f, &shape::INCENTIVE)?;
     let credits = fields.require(f, "credits", "50").and_then(|c| c.amount(f));
     Some(Incentive {
         credits: credits?,

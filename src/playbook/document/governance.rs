@@ -3,9 +3,10 @@
 use rust_decimal::Decimal;
 
 use crate::playbook::cap::{Cap, Glob, Measure, Scope};
-use crate::playbook::finding::{At, Findings, Place, shown};
+use crate::playbook::finding::{At, Findings, Place, shown, why};
 use crate::playbook::read::{Cursor, Fields, unique};
 use crate::playbook::scalar::{Portion, TIMES, WINDOWS};
+use crate::playbook::shape::governance as shape;
 use crate::types::calendar::Every;
 use crate::types::{Credits, Length, Name, Percent, Quantity};
 
@@ -87,8 +88,7 @@ pub fn caps(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<CapLine> {
 
 /// One cap, in a plan or set for one account.
 pub fn cap(cursor: &Cursor<'_>, f: &mut Findings) -> Option<CapLine> {
-    let fields =
-        cursor.fields(f, &["name", "per", "match", "limit", "concurrent", "runs", "every", "soft"])?;
+    let fields = cursor.fields(f, &shape::CAP)?;
     let name = fields.require(f, "name", "daily-user").and_then(|c| c.name(f));
     let per = fields.require(f, "per", "user").and_then(|c| c.word(f, SCOPES));
     let pattern = fields.get("match").and_then(|c| c.text(f));
@@ -107,15 +107,26 @@ pub fn cap(cursor: &Cursor<'_>, f: &mut Findings) -> Option<CapLine> {
 }
 
 fn measure(fields: &Fields<'_>, per: Option<Scope>, f: &mut Findings) -> Option<Measure> {
-    let [kind] = fields.present(&["limit", "concurrent", "runs"])[..] else {
+    let [kind] = fields.present(shape::CAP.one_of)[..] else {
         let help = "write `limit` for credits, `runs` to count runs, or `concurrent` for open runs";
-        f.error(fields.place(), "a cap has exactly one of `limit`, `runs` and `concurrent`", help);
+        let why = "one counter has one limit; two limits are two caps, each with its name in a refusal.";
+        f.error_because(
+            fields.place(),
+            "a cap has exactly one of `limit`, `runs` and `concurrent`",
+            why,
+            help,
+        );
         return None;
     };
     let every = fields.get("every");
     if kind == "concurrent" {
         if let Some(every) = every {
-            f.error(every.place(), "what runs at one time has no window", "leave `every` out");
+            f.error_because(
+                every.place(),
+                "what runs at one time has no window",
+                why::IDLE,
+                "leave `every` out",
+            );
         }
         return fields.get(kind)?.whole(f, 0).map(|limit| Measure::Concurrent { limit: limit.value });
     }
@@ -140,28 +151,18 @@ pub fn alerts(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<Alert> {
 }
 
 fn alert(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Alert> {
-    const KINDS: &[&str] = &["balance_below", "expires_within", "reaches", "overage_reaches", "burn_above"];
-    let keys = [
-        "name",
-        "balance_below",
-        "expires_within",
-        "at_least",
-        "cap",
-        "reaches",
-        "overage_reaches",
-        "burn_above",
-    ];
-    let fields = cursor.fields(f, &keys)?;
+    let fields = cursor.fields(f, &shape::ALERT)?;
     let name = fields.require(f, "name", "low").and_then(|c| c.name(f));
-    let [kind] = fields.present(KINDS)[..] else {
+    let [kind] = fields.present(shape::ALERT.one_of)[..] else {
         let help = "write one of `balance_below`, `expires_within`, `cap` with `reaches`, `overage_reaches`, `burn_above`";
-        f.error(cursor.place(), "an alert has exactly one condition", help);
+        let why = "an alert says by its name what has happened; two conditions are two alerts.";
+        f.error_because(cursor.place(), "an alert has exactly one condition", why, help);
         return None;
     };
     for (key, with) in [("at_least", "expires_within"), ("cap", "reaches")] {
         if let Some(stray) = fields.get(key).filter(|_| kind != with) {
             let problem = format!("`{key}` goes with `{with}`, not with `{kind}`");
-            f.error(stray.place(), problem, "leave it out");
+            f.error_because(stray.place(), problem, why::IDLE, "leave it out");
         }
     }
     let value = fields.get(kind)?;
@@ -197,7 +198,7 @@ fn times(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Decimal> {
 }
 
 pub fn offline(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Offline>> {
-    let fields = cursor.fields(f, &["mode", "for", "wait", "emergency", "lease", "reclaim_after"])?;
+    let fields = cursor.fields(f, &shape::OFFLINE)?;
     let modes = [
         ("deny", Mode::Deny),
         ("basic", Mode::Basic),
@@ -219,7 +220,7 @@ pub fn offline(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Offline>> {
 }
 
 fn emergency(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Emergency>> {
-    let fields = cursor.fields(f, &["credits", "every"])?;
+    let fields = cursor.fields(f, &shape::EMERGENCY)?;
     let credits = fields.require(f, "credits", "100").and_then(|c| c.amount(f));
     let every = fields.require(f, "every", "10m").and_then(|c| c.every(f, TIMES));
     Some(cursor.at(Emergency { credits: credits?, every: every? }))

@@ -9,39 +9,16 @@ use super::features;
 use super::governance::{self, Alert, CapLine, Offline};
 use crate::playbook::allowance::Anchor;
 use crate::playbook::draw_order::{DrawOrder, Species};
-use crate::playbook::finding::{At, Findings, Place};
+use crate::playbook::finding::{At, Findings, Place, why};
 use crate::playbook::meaning::{Feature, Mode};
 use crate::playbook::read::Cursor;
 use crate::playbook::scalar::PERIODS;
+use crate::playbook::shape::plan as shape;
 use crate::types::calendar::Every;
 use crate::types::{Credits, Length, Money, Name};
 
 /// The most allowances of a plan: each is a block per period.
 pub const ALLOWANCES_MAX: usize = 16;
-
-const KEYS: &[&str] = &[
-    "mode",
-    "includes",
-    "price",
-    "features",
-    "allowance",
-    "anchor",
-    "term",
-    "fee",
-    "commitment",
-    "overage",
-    "rollover",
-    "pooling",
-    "on_demand",
-    "incentives",
-    "refunds",
-    "draw_order",
-    "transfers",
-    "trading",
-    "caps",
-    "alerts",
-    "offline",
-];
 
 #[derive(Debug)]
 pub struct Plan {
@@ -104,8 +81,9 @@ impl Plan {
 
 /// `None` where anything in its writing is wrong.
 pub fn read(name: At<Name>, cursor: &Cursor<'_>, f: &mut Findings) -> Option<Plan> {
+    let fields = cursor.fields(f, &shape::PLAN)?;
+    // A key too many does not touch what the others say.
     let before = f.refused();
-    let fields = cursor.fields(f, KEYS)?;
     let rollover = fields.get("rollover").map(|c| c.of(6));
     let incentives = fields.get("incentives").map(|c| c.of(13));
     let plan = Plan {
@@ -153,15 +131,16 @@ pub fn allowance(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<At<AllowanceLine>
 }
 
 fn allowance_line(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<AllowanceLine>> {
-    let fields = cursor.fields(f, &["credits", "every", "lasts"])?;
+    let fields = cursor.fields(f, &shape::ALLOWANCE_LINE)?;
     let credits = fields.require(f, "credits", "1000").and_then(|c| c.amount(f));
     let every = fields.require(f, "every", "month").and_then(|c| recurrence(&c, f));
     let lasts = fields.get("lasts").and_then(|c| c.length(f));
     let (credits, every) = (credits?, every?);
     if let (Recurrence::Every(_), Some(lasts)) = (every.value, &lasts) {
-        f.error(
+        f.error_because(
             &lasts.place,
             "only an allowance that is granted once has `lasts`",
+            "an allowance that recurs ends with its period; two ends would contradict each other.",
             "leave it out, or write `every: once`",
         );
     }
@@ -195,11 +174,13 @@ fn draw_order(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<DrawOrder>> {
         let last = item.raw().and_then(|(text, _)| Species::from_word(text)).filter(|s| s.is_last_resort());
         if let Some(last) = last {
             let problem = format!("`{last}` always comes after all others");
-            f.error(item.place(), problem, "leave it out; the overage chain says in which order these come");
+            let why = "what costs extra or has to be paid back is never drawn while bought credits are left.";
+            let help = "leave it out; the overage chain says in which order these come";
+            f.error_because(item.place(), problem, why, help);
         } else if let Some(species) = item.word(f, &known) {
             if order.contains(&species.value) {
                 let problem = format!("`{}` stands twice in the order", species.value);
-                f.error(&species.place, problem, "keep the first");
+                f.error_because(&species.place, problem, why::TWICE, "keep the first");
             }
             order.push(species.value);
         }

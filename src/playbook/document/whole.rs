@@ -9,6 +9,7 @@ use super::{features, plan::AllowanceLine};
 use crate::playbook::finding::{At, Findings, Place, shown};
 use crate::playbook::meaning::Feature;
 use crate::playbook::read::{Cursor, Fields};
+use crate::playbook::shape::whole as shape;
 use crate::playbook::tree::Node;
 use crate::playbook::version::Grandfather;
 use crate::types::{Length, Money, Name, Rounding, Timestamp};
@@ -21,19 +22,6 @@ pub const ACTIONS_MAX: usize = 10_000;
 
 /// The most plans, and the most add-ons: negotiated contracts are overrides, not plans.
 pub const PLANS_MAX: usize = 1_000;
-
-const KEYS: &[&str] = &[
-    "bursar",
-    "playbook",
-    "version",
-    "effective",
-    "notice",
-    "grandfather",
-    "credit",
-    "actions",
-    "plans",
-    "addons",
-];
 
 /// What is sound of a document. A part with an error in its writing is left out, and its name kept.
 #[derive(Debug, Default)]
@@ -84,7 +72,7 @@ pub struct AddOn {
 /// Reads a document; everything that is wrong with its writing goes to `f`.
 pub fn read(node: &Node, f: &mut Findings) -> Document {
     let mut document = Document::default();
-    let Some(fields) = Cursor::top(node).fields(f, KEYS) else {
+    let Some(fields) = Cursor::top(node).fields(f, &shape::DOCUMENT) else {
         return document;
     };
     format(&fields, f);
@@ -147,7 +135,7 @@ fn instant(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Timestamp>> {
 }
 
 fn credit(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Credit> {
-    let fields = cursor.clone().fields(f, &["unit", "scale", "rounding", "price", "currency"])?;
+    let fields = cursor.clone().fields(f, &shape::CREDIT)?;
     let unit = fields.require(f, "unit", "output").and_then(|c| {
         let words = [
             ("input", Unit::Input),
@@ -190,7 +178,7 @@ fn currency(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<String>> {
 
 fn addon(name: At<Name>, cursor: &Cursor<'_>, f: &mut Findings) -> Option<AddOn> {
     let before = f.refused();
-    let fields = cursor.fields(f, &["allowance", "features", "fee"])?;
+    let fields = cursor.fields(f, &shape::ADDON)?;
     let addon = AddOn {
         name,
         allowance: fields.get("allowance").map(|c| plan::allowance(&c.of(3), f)).unwrap_or_default(),
