@@ -20,6 +20,9 @@ use crate::types::{BlockId, Credits, Length, Money, Name, Timestamp};
 /// a day more.
 const FINAL_KEPT: Length = Length::days(15);
 
+/// A month of a refund's window may be longer than its mean.
+const DAY_MICROS: i64 = 86_400_000_000;
+
 /// Ended runs that an account remembers at most, lest one account fill the process.
 const FINALS_MAX: usize = 5_000_000;
 
@@ -189,7 +192,7 @@ impl Account {
             .collect();
         let consumed = event.flows.iter().filter(|flow| flow.species != Species::Emergency).map(spends).sum();
         let keep = match &event.change {
-            Change::Ended(ended) => kept(ended.expires_at),
+            Change::Ended(ended) => self.kept(ended.expires_at),
             _ => event.at,
         };
         let mut event = event.clone();
@@ -218,7 +221,14 @@ impl Account {
     }
 
     pub(super) fn remember(&mut self, id: crate::types::ReservationId, ended: &crate::credit::Final) {
-        self.book.remember(id, ended.clone(), kept(ended.expires_at));
+        self.book.remember(id, ended.clone(), self.kept(ended.expires_at.max(ended.ended_at)));
+    }
+
+    /// Until when an ended run is remembered: for late commits, and for as long as the plan refunds charges.
+    pub(super) fn kept(&self, expires_at: Timestamp) -> Timestamp {
+        let refunds = self.contract.as_ref().and_then(|contract| contract.plan.refunds.charges);
+        let refunds = refunds.map_or(0, |rule| rule.within.approximate_micros());
+        expires_at.plus_micros(FINAL_KEPT.approximate_micros().max(refunds.saturating_add(DAY_MICROS)))
     }
 
     pub(super) fn owe(&mut self, debt: Credits, observed: bool) {
@@ -303,9 +313,6 @@ impl Account {
     }
 }
 
-fn kept(expires_at: Timestamp) -> Timestamp {
-    expires_at.plus_micros(FINAL_KEPT.approximate_micros())
-}
 
 /// What a flow spends, or (negative) gives back.
 fn spends(flow: &Flow) -> Credits {

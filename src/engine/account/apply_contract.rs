@@ -1,5 +1,6 @@
 //! How the account evolves by its contract: plans and versions that it moves to, terms, lines, refunds and transfers.
 
+use super::apply_lease;
 use super::entry_contract::{PlanMoved, PurchaseRefunded, Refunded, TransferReceived, TransferSent};
 use super::state::{Account, Committed};
 use crate::credit::invoice::Line;
@@ -143,6 +144,8 @@ impl Account {
         for step in &refunded.moves {
             self.shift(*step);
         }
+        let unpaid: Vec<_> = refunded.unpaid.iter().map(|(block, amount)| (*block, -*amount)).collect();
+        apply_lease::add(&mut self.repaid, &unpaid);
         for (key, amount) in &refunded.counters {
             self.count(key, Credits::ZERO, -*amount, at);
         }

@@ -66,6 +66,9 @@ pub struct Refunded {
     /// Use that its caps count no more.
     #[n(5)]
     pub counters: Vec<(CapKey, Credits)>,
+    /// Of the moves, what goes back to blocks that had repaid the debt.
+    #[n(6)]
+    pub unpaid: Vec<(BlockId, Credits)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -9,6 +9,10 @@
 //! | `apply_contract` | the same, by its plan, its term, its lines, refunds and transfers |
 //! | `work` | one command at work: entries are emitted and applied one by one |
 //! | `administer` | what administrators do: subscribe, suspend, grant, void, lower the overage |
+//! | `subscription` | another plan, seats, caps of its own, an end |
+//! | `renewal` | what time does to the contract: terms, commitments, fees, versions |
+//! | `refund` | a charge is given back |
+//! | `transfer` | credits move between pools and between accounts |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
@@ -42,8 +46,12 @@ pub mod entry_contract;
 mod lacking;
 mod lease;
 mod recount;
+mod refund;
+mod renewal;
 mod state;
+mod subscription;
 mod tick;
+mod transfer;
 mod verify;
 mod work;
 
@@ -53,5 +61,7 @@ pub use balance::Balance;
 pub use decide::{RunAsk, RunReply};
 pub use entry::{Entry, Reply};
 pub use lease::Leasing;
+pub use entry_contract::{Sent, TransferId};
 pub use state::Account;
+pub use transfer::TransferAsk;
 pub use work::Work;

@@ -9,7 +9,7 @@ use crate::credit::{Block, Column, Final, Move, PoolId, State};
 use crate::engine::commit::late_caps;
 use crate::playbook::draw_order::Species;
 use crate::playbook::refund::Reissue;
-use crate::types::{BlockId, Credits, Money, ReservationId, calendar};
+use crate::types::{BlockId, Credits, Money, ReservationId, Timestamp, calendar};
 
 impl Work<'_> {
     /// Gives back `credits` of what a run was charged; all of it where none are named.
@@ -17,10 +17,15 @@ impl Work<'_> {
         &self,
         run: ReservationId,
         credits: Option<Credits>,
+        expires_at: Option<Timestamp>,
     ) -> Result<(Vec<What>, Reply), AdminRefusal> {
         let contract = self.contract()?;
         let known = self.account.book.finals.get(&run).filter(|ended| ended.provisional.is_none());
-        let ended = known.ok_or(AdminRefusal::ChargeNotReported)?;
+        // What ended so long ago that it is forgotten can be refunded by no plan.
+        let forgotten = expires_at.is_some_and(|end| self.account.kept(end) <= self.at);
+        let missing =
+            if forgotten { AdminRefusal::RefundWindowClosed } else { AdminRefusal::ChargeNotReported };
+        let ended = known.ok_or(missing)?;
         let rule = contract.plan.refunds.charges.ok_or(AdminRefusal::RefundWindowClosed)?;
         if self.at >= calendar::plus(ended.ended_at, rule.within, &contract.zone) {
             return Err(AdminRefusal::RefundWindowClosed);
@@ -39,11 +44,13 @@ impl Work<'_> {
         // Repaid debt goes back to the blocks that repaid it.
         let pool = self.debt_pool(ended);
         let open = self.open_debt(ended, &pool);
-        for part in self.repaid(debt.saturating_sub(open)) {
-            self.unwind(&part, rule.reissue, (&mut moves, &mut reissued));
+        let repaid = self.repaid(debt.saturating_sub(open));
+        for part in &repaid {
+            self.unwind(part, rule.reissue, (&mut moves, &mut reissued));
         }
+        let unpaid = repaid.iter().map(|part| (part.block, part.amount)).collect();
         let counters = self.uncounted(ended, credits);
-        let refunded = Refunded { run, credits, moves, debt, debt_pool: pool, counters };
+        let refunded = Refunded { run, credits, moves, debt, debt_pool: pool, counters, unpaid };
         let mut entries = vec![What::Refunded(Box::new(refunded))];
         entries.extend(
             reissued
@@ -124,7 +131,7 @@ impl Work<'_> {
         if ended.state == State::Released {
             return Vec::new();
         }
-        let spent = |key| self.account.book.counters.get(key).map(|counter| counter.spent);
+        let spent = |key: &crate::credit::CapKey| self.account.book.counters.get(key).map(|counter| counter.spent);
         late_caps(&frame, ended, credits)
             .into_iter()
             .filter_map(|flow| Some((flow.key.clone(), flow.amount.min(spent(&flow.key)?))))

@@ -91,9 +91,17 @@ impl Work<'_> {
                 amount: draw.amount,
             });
             let id = BlockId(self.account.next_block + blocks.len() as u64);
-            blocks.push(block.moved(id, ask.to.clone()).with(draw.amount));
+            let mut moved = Block::new(id, ask.to.clone(), block.species, block.effective_at);
+            moved.priority = block.priority;
+            moved.expires_at = block.expires_at;
+            moved.unit_price = block.unit_price;
+            blocks.push(moved.with(draw.amount));
         }
         Ok((moves, blocks))
+    }
+
+    fn known_pool(&self, pool: &PoolId) -> Result<(), AdminRefusal> {
+        if *pool == PoolId::Account { Ok(()) } else { Err(AdminRefusal::PoolUnknown(pool.clone())) }
     }
 
     /// Takes what another account sent, once. Refused where this account cannot have it: the giver then has it back.
