@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use super::account::AccountCommand;
+use super::audit::AuditCommand;
 use super::authorize::AuthorizeArgs;
 use super::balance::BalanceArgs;
 use super::commit::CommitArgs;
@@ -73,6 +74,10 @@ enum Command {
     #[command(subcommand)]
     Playbook(PlaybookCommand),
 
+    /// Reads and verifies the journals of accounts, at the ledger
+    #[command(subcommand)]
+    Audit(AuditCommand),
+
     /// Looks at the journal that a stopped sidecar or ledger left, without changing it
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -128,6 +133,7 @@ impl Cli {
             Command::Features(args) => wait(args.run(screen)),
             Command::Account(command) => wait(command.run(screen)),
             Command::Playbook(command) => command.run(screen),
+            Command::Audit(command) => wait(command.run(screen)),
             Command::Journal(command) => command.run(screen),
             Command::Simulate(args) => args.run(screen),
             Command::Config(command) => command.run(screen),
@@ -186,6 +192,11 @@ mod tests {
             "bursar account grant acme 50 --lasts 30d --priority -1",
             "bursar account void acme 7",
             "bursar account invoice acme --from 2026-01-01T00:00:00Z",
+            "bursar audit list acme --kind settled --from 2026-01-01T00:00:00Z --limit 3",
+            "bursar audit export acme",
+            "bursar audit verify acme --ledger http://127.0.0.1:1",
+            "bursar playbook schema",
+            "bursar playbook reference",
             "bursar playbook check a.yaml b.yaml",
             "bursar playbook test tests --json",
             "bursar playbook publish a.yaml --ledger http://127.0.0.1:1",

@@ -8,6 +8,7 @@
 //! | `authorize`, `progress`, `commit`, `release`, `record`, `reservation` | runs, at a sidecar |
 //! | `balance`, `features` | what an account has |
 //! | `account` | accounts, at the ledger |
+//! | `audit` | journals of accounts, for finance and auditors, at the ledger |
 //! | `playbook` | playbooks: checked and played here, published at the ledger |
 //! | `journal` | what a process left on disk; `journal_record` and `cbor` read it |
 //! | `simulate` | the simulator: worlds by their seeds |
@@ -18,6 +19,7 @@
 
 mod account;
 mod advice;
+mod audit;
 mod authorize;
 mod balance;
 mod cbor;

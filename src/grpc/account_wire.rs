@@ -172,6 +172,15 @@ impl Page {
         Ok(Self { size: page_size(size)?, after })
     }
 
+    pub(super) const fn size(self) -> usize {
+        self.size
+    }
+
+    /// The number of the last item before it.
+    pub(super) const fn after(self) -> u64 {
+        self.after
+    }
+
     /// The page, and the token that asks for the next; empty on the last.
     pub(super) fn cut<T>(self, mut items: Vec<T>, number: impl Fn(&T) -> u64) -> (Vec<T>, String) {
         items.retain(|item| number(item) > self.after);

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tonic::Request;
 use tonic::transport::{Channel, Endpoint as TonicEndpoint};
+use tonic::{Request, Status, Streaming};
 
 use super::call_error::CallError;
 use super::proto::ledger_v1::account_service_client::AccountServiceClient;
+use super::proto::ledger_v1::audit_service_client::AuditServiceClient;
 use super::proto::ledger_v1::playbook_service_client::PlaybookServiceClient;
 use super::proto::v1::entitlement_service_client::EntitlementServiceClient;
 use super::proto::{ledger_v1, v1};
@@ -24,6 +25,7 @@ pub struct SidecarClient {
 #[derive(Clone, Debug)]
 pub struct LedgerClient {
     accounts: AccountServiceClient<Channel>,
+    audit: AuditServiceClient<Channel>,
     playbooks: PlaybookServiceClient<Channel>,
     within: Duration,
 }
@@ -45,7 +47,33 @@ impl LedgerClient {
     pub async fn connect(endpoint: &Endpoint, within: Duration) -> Result<Self, CallError> {
         let channel = channel(endpoint, within).await?;
         let accounts = AccountServiceClient::new(channel.clone());
-        Ok(Self { accounts, playbooks: PlaybookServiceClient::new(channel), within })
+        let audit = AuditServiceClient::new(channel.clone());
+        Ok(Self { accounts, audit, playbooks: PlaybookServiceClient::new(channel), within })
+    }
+
+    /// A journal, part by part; each part has as long as a call.
+    pub async fn export(
+        &mut self,
+        request: ledger_v1::ExportRequest,
+    ) -> Result<Parts<ledger_v1::ExportResponse>, CallError> {
+        let answer = self.audit.export(request).await.map_err(|status| CallError::of(&status))?;
+        Ok(Parts { stream: answer.into_inner(), within: self.within })
+    }
+}
+
+/// An answer that comes in parts.
+#[derive(Debug)]
+pub struct Parts<T> {
+    stream: Streaming<T>,
+    within: Duration,
+}
+
+impl<T> Parts<T> {
+    /// The next part; `None`: that was all.
+    pub async fn next(&mut self) -> Result<Option<T>, CallError> {
+        let part = tokio::time::timeout(self.within, self.stream.message()).await;
+        let part = part.map_err(|_| Status::deadline_exceeded("the next part did not come in time"));
+        part.and_then(|part| part).map_err(|status| CallError::of(&status))
     }
 }
 
@@ -93,6 +121,11 @@ calls!(LedgerClient.accounts {
     invoice_lines =
         list_invoice_lines(ledger_v1::ListInvoiceLinesRequest) -> ledger_v1::ListInvoiceLinesResponse;
     alerts = list_alerts(ledger_v1::ListAlertsRequest) -> ledger_v1::ListAlertsResponse;
+});
+
+calls!(LedgerClient.audit {
+    entries = list_entries(ledger_v1::ListEntriesRequest) -> ledger_v1::ListEntriesResponse;
+    verify = verify(ledger_v1::VerifyRequest) -> ledger_v1::VerifyResponse;
 });
 
 calls!(LedgerClient.playbooks {

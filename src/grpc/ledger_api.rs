@@ -7,15 +7,19 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::credit::CapKey;
+use crate::credit::{CapKey, PoolId};
 use crate::engine::Fault;
 use crate::engine::account::{AdminRefusal, Balance, Command, Reply, RunAsk, RunReply};
 use crate::engine::answer::Next;
 use crate::lease::{AccountTerms, Acting, Ask, Grant, LeaseTotals, Recount};
 use crate::playbook::cap::Scope;
+use crate::playbook::draw_order::Species;
+use crate::playbook::finding::Choice;
 use crate::playbook::{Finding, Report};
 use crate::types::calendar::Stretch;
-use crate::types::{AccountId, Credits, Epoch, Money, Name, RequestId, ReservationId, SidecarId, Timestamp};
+use crate::types::{
+    AccountId, BlockId, Credits, Epoch, Money, Name, RequestId, ReservationId, SidecarId, Timestamp,
+};
 
 /// Which process speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,8 +242,57 @@ pub enum LedgerError {
     StoreAway(String),
 }
 
+/// An entry of an account's journal, for auditors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// From 1, without gaps.
+    pub number: u64,
+    pub at: Timestamp,
+    /// A word for what happened.
+    pub kind: &'static str,
+    /// The design choice of the rule; `None`: the ledger's own book-keeping.
+    pub choice: Option<Choice>,
+    /// The rule that did it.
+    pub rule: &'static str,
+    /// The playbook version whose rule it was; 0 where there was none yet.
+    pub version: u32,
+    /// By how much each block changed.
+    pub changes: Vec<BlockChange>,
+    /// By how much the debt of all pools changed.
+    pub debt: Credits,
+    pub run: Option<ReservationId>,
+    pub sidecar: Option<SidecarId>,
+    /// The write that caused it.
+    pub request: Option<RequestId>,
+    pub link: [u8; 32],
+    /// Whether number and link follow from the entry before.
+    pub linked: bool,
+}
+
+/// By how much a block's columns changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockChange {
+    pub block: BlockId,
+    pub species: Species,
+    pub pool: PoolId,
+    pub granted: Credits,
+    pub available: Credits,
+    pub held: Credits,
+    pub spent: Credits,
+    pub lapsed: Credits,
+    pub withdrawn: Credits,
+}
+
+/// An account's journal, read from its beginning.
+pub trait Auditing: Send + 'static {
+    /// The next entries, in order; none: that was all.
+    fn next(&mut self) -> impl Future<Output = Result<Vec<AuditEntry>, LedgerError>> + Send;
+}
+
 /// A ledger, as its servers see it. Writes are answered once they are durable.
 pub trait LedgerApi: Clone + Send + Sync + 'static {
+    type Audit: Auditing;
+
     /// The ledger's clock.
     fn now(&self) -> Timestamp;
 
@@ -299,6 +352,8 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<InvoiceLine>, LedgerError>> + Send;
 
     fn alerts(&self, account: &AccountId) -> impl Future<Output = Result<Vec<Alert>, LedgerError>> + Send;
+
+    fn audit(&self, account: &AccountId) -> impl Future<Output = Result<Self::Audit, LedgerError>> + Send;
 
     /// `request`: `None` checks and publishes nothing. Answers what the check warns of, too.
     fn publish(

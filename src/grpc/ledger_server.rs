@@ -1,4 +1,4 @@
-//! The ledger's door: its three services, health and reflection on one listener, within bounds.
+//! The ledger's door: its four services, health and reflection on one listener, within bounds.
 
 use std::time::Duration;
 
@@ -14,11 +14,13 @@ use tonic::transport::server::{Connected, TcpIncoming};
 
 use super::account_server::AccountServer;
 use super::admission::Admission;
+use super::audit_server::AuditServer;
 use super::lease_server::LeaseServer;
 use super::ledger_api::LedgerApi;
 use super::playbook_server::{DOCUMENT_BYTES_MAX, PlaybookServer};
 use super::proto::DESCRIPTORS;
 use super::proto::ledger_v1::account_service_server::AccountServiceServer;
+use super::proto::ledger_v1::audit_service_server::AuditServiceServer;
 use super::proto::ledger_v1::lease_service_server::LeaseServiceServer;
 use super::proto::ledger_v1::playbook_service_server::PlaybookServiceServer;
 use crate::runtime::Shutdown;
@@ -162,11 +164,16 @@ async fn routes<L: LedgerApi>(ledger: L, bounds: Bounds, shutdown: &Shutdown) ->
     let accounts = AccountServiceServer::new(accounts)
         .max_decoding_message_size(ACCOUNT_QUESTION_BYTES_MAX)
         .max_encoding_message_size(ACCOUNT_ANSWER_BYTES_MAX);
+    let audit =
+        AuditServer { ledger: ledger.clone(), admission: admission.clone(), shutdown: shutdown.clone() };
+    let audit = AuditServiceServer::new(audit)
+        .max_decoding_message_size(ACCOUNT_QUESTION_BYTES_MAX)
+        .max_encoding_message_size(ACCOUNT_ANSWER_BYTES_MAX);
     let playbooks = PlaybookServiceServer::new(PlaybookServer { ledger, admission })
         .max_decoding_message_size(PLAYBOOK_BYTES_MAX)
         .max_encoding_message_size(PLAYBOOK_BYTES_MAX);
     let (reporter, health) = tonic_health::server::health_reporter();
-    for name in [named(&lease), named(&accounts), named(&playbooks)] {
+    for name in [named(&lease), named(&accounts), named(&audit), named(&playbooks)] {
         reporter.set_service_status(name, tonic_health::ServingStatus::Serving).await;
     }
     let reflection = || {
@@ -178,6 +185,7 @@ async fn routes<L: LedgerApi>(ledger: L, bounds: Bounds, shutdown: &Shutdown) ->
     routes
         .add_service(lease)
         .add_service(accounts)
+        .add_service(audit)
         .add_service(playbooks)
         .add_service(health)
         .add_service(reflection().build_v1()?)

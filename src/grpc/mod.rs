@@ -25,6 +25,7 @@
 //! | `lease_client` | the ledger, as a sidecar reaches it |
 //! | `account_server`, `account_wire` | `AccountService` and its conversions |
 //! | `playbook_server` | `PlaybookService` |
+//! | `audit_server` | `AuditService` |
 //! | `client` | one connection to a sidecar or a ledger, for the command line |
 //! | `call_error` | why a call was not answered, as its status and details say |
 //! | `json` | messages as JSON, with the protos' own field names |
@@ -32,6 +33,7 @@
 mod account_server;
 mod account_wire;
 mod admission;
+mod audit_server;
 mod batch;
 pub mod call;
 pub mod call_error;

@@ -37,6 +37,7 @@ mod tests {
         for service in [
             "bursar.v1.EntitlementService",
             "bursar.ledger.v1.AccountService",
+            "bursar.ledger.v1.AuditService",
             "bursar.ledger.v1.LeaseService",
             "bursar.ledger.v1.PlaybookService",
         ] {

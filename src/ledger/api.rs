@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::audit::Audit;
 use super::news::News;
 use super::service::Ledger;
 use super::sidecars::Standing;
@@ -28,6 +29,8 @@ use crate::types::{AccountId, Epoch, RequestId, Timestamp};
 const ACCOUNTS_AT_ONCE: usize = 256;
 
 impl<S: LedgerStore> LedgerApi for Ledger<S> {
+    type Audit = Audit<S>;
+
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -142,6 +145,10 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
 
     async fn alerts(&self, account: &AccountId) -> Result<Vec<Alert>, LedgerError> {
         self.seen(account, |account, _| Some(view::alerts(account))).await
+    }
+
+    async fn audit(&self, account: &AccountId) -> Result<Audit<S>, LedgerError> {
+        self.audited(account).await
     }
 
     async fn publish(

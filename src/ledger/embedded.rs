@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use super::archive::{Archive, Index};
 use super::news::News;
 use super::record::{Entries, Identity, Known, LedgerRecord, Published, Unapplied};
 use super::store::{Batch, Foundation, Head, Heard, LedgerStore, StoreError, Ticket, Turn};
@@ -52,6 +53,7 @@ pub struct Embedded {
     journal: Mutex<Option<Journal>>,
     /// Accounts are read often at the start and then never: each is handed out once.
     found: Mutex<Found>,
+    archive: Mutex<Archive>,
 }
 
 #[derive(Debug, Default)]
@@ -89,8 +91,10 @@ impl Embedded {
             let why = "see `why.txt` there".to_owned();
             return Err(EmbeddedError::Damaged { why, path, dir: dir.to_owned() });
         }
-        let found = read(&opened.records)?;
-        Ok(Self { journal: Mutex::new(Some(opened.journal)), found: Mutex::new(found) })
+        let mut archive = Archive::new(opened.reader);
+        let found = read(&opened.records, &mut archive)?;
+        let journal = Mutex::new(Some(opened.journal));
+        Ok(Self { journal, found: Mutex::new(found), archive: Mutex::new(archive) })
     }
 
     fn journal(&self) -> Result<Journal, StoreError> {
@@ -120,6 +124,7 @@ fn append(journal: &Journal, record: &LedgerRecord) -> Result<Ticket, StoreError
 pub struct EmbeddedTurn {
     account: AccountId,
     journal: Journal,
+    archive: Index,
 }
 
 impl Turn for EmbeddedTurn {
@@ -139,8 +144,10 @@ impl Turn for EmbeddedTurn {
     async fn write(self, batch: Batch) -> Result<Ticket, StoreError> {
         let mut ticket = Ticket::default();
         for entries in batch.writes.iter() {
-            let (account, entries) = (self.account.clone(), entries.clone());
+            let (account, last) = (self.account.clone(), entries.last().map(|entry| entry.number));
+            let entries = entries.clone();
             ticket = append(&self.journal, &LedgerRecord::Entries(Entries { account, entries }))?;
+            self.archive.note(&self.account, last, ticket.0);
         }
         Ok(ticket)
     }
@@ -154,7 +161,8 @@ impl LedgerStore for Embedded {
     type Turn = EmbeddedTurn;
 
     async fn turn(&self, account: &AccountId, _opens: bool) -> Result<EmbeddedTurn, StoreError> {
-        Ok(EmbeddedTurn { account: account.clone(), journal: self.journal()? })
+        let (account, archive) = (account.clone(), self.archive.lock().index());
+        Ok(EmbeddedTurn { account, journal: self.journal()?, archive })
     }
 
     async fn durable(&self, ticket: Ticket) -> Result<(), StoreError> {
@@ -238,7 +246,17 @@ impl LedgerStore for Embedded {
         Ok(Heard::default())
     }
 
+    async fn history(&self, account: &AccountId, after: u64, most: usize) -> Result<Vec<Entry>, StoreError> {
+        let durable = self.journal()?.durable();
+        let Some(reading) = self.archive.lock().reading(account, after, durable) else {
+            return Ok(Vec::new());
+        };
+        let read = tokio::task::spawn_blocking(move || reading.entries(most)).await;
+        read.map_err(|error| StoreError::Refused(error.to_string().into()))?
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
+        self.archive.lock().close();
         let Some(journal) = self.journal.lock().take() else { return Ok(()) };
         let closed = tokio::task::spawn_blocking(|| journal.close()).await;
         closed.map_err(|error| StoreError::Failed(error.to_string().into()))?.map_err(of)
@@ -254,7 +272,7 @@ fn of(error: JournalError) -> StoreError {
     }
 }
 
-fn read(records: &[StoredRecord]) -> Result<Found, EmbeddedError> {
+fn read(records: &[StoredRecord], archive: &mut Archive) -> Result<Found, EmbeddedError> {
     let mut found = Found::default();
     for stored in records {
         let record = minicbor::decode(&stored.payload)
@@ -265,6 +283,7 @@ fn read(records: &[StoredRecord]) -> Result<Found, EmbeddedError> {
             LedgerRecord::Attached(known) => found.foundation.sidecars.push(known),
             LedgerRecord::Unapplied(unapplied) => found.foundation.unapplied.push(unapplied),
             LedgerRecord::Entries(Entries { account, entries }) => {
+                archive.index().note(&account, entries.last().map(|entry| entry.number), stored.number);
                 found.accounts.entry(account).or_default().extend(entries);
             }
         }

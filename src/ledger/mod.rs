@@ -24,10 +24,14 @@
 //! | `timers` | when time next does something to which account |
 //! | `store` | what a store must do |
 //! | `embedded` | the store on the local journal |
+//! | `archive` | where in that journal each account's entries are |
+//! | `audit` | an account's journal for auditors: which rule and version moved which block |
 //! | `postgres` | the store on PostgreSQL, shared by any number of processes |
 //! | `record` | what a store keeps |
 
 mod api;
+mod archive;
+mod audit;
 pub mod embedded;
 mod fetching;
 mod figures;

@@ -184,6 +184,15 @@ pub trait LedgerStore: Send + Sync + 'static {
     /// What was told after this number, in order, and the store's clock; `None` = only the last number that was given.
     fn news(&self, after: Option<u64>) -> impl Future<Output = Result<Heard, StoreError>> + Send;
 
+    /// Durable entries of an account's journal after this number, in order; at most about `most`, and none only where
+    /// there are no more.
+    fn history(
+        &self,
+        account: &AccountId,
+        after: u64,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Entry>, StoreError>> + Send;
+
     /// Writes what was taken and frees the store. Nothing is taken afterwards.
     fn close(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

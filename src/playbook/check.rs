@@ -56,8 +56,6 @@ fn only_document(source: &str, f: &mut Findings) -> Option<Node> {
 mod tests {
     //! One row per rule: what is written, and everything that the check says to it.
 
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -87,7 +85,7 @@ mod tests {
         document(CREDIT, "draft: {weight: 1}", &format!("basic: {{{keys}}}"))
     }
 
-    /// Each finding as `error[C5] path: problem`; unsupported ones as `unsupported[…] …`.
+    /// Each finding as `error[C5] path: problem`.
     fn said(source: &str) -> Vec<String> {
         let report = check(source);
         let refused = report.findings.iter().any(|finding| finding.severity != Severity::Warning);
@@ -99,12 +97,9 @@ mod tests {
         report
             .findings
             .iter()
+            .filter(|finding| finding.severity != Severity::Unsupported)
             .map(|finding| {
-                let word = match finding.severity {
-                    Severity::Error => "error",
-                    Severity::Unsupported => "unsupported",
-                    Severity::Warning => "warning",
-                };
+                let word = finding.severity.word();
                 let choice = finding.choice.map_or_else(String::new, |choice| format!("[{choice}]"));
                 format!("{word}{choice} {}: {}", finding.path, finding.problem)
             })
@@ -122,33 +117,6 @@ mod tests {
         let report = check(WHOLE);
         assert_eq!(report.choices(Severity::Error), Vec::<String>::new(), "{}", report.in_file("whole"));
         assert_eq!(report.choices(Severity::Warning), ["C5"], "{}", report.in_file("whole"));
-        let unsupported: BTreeSet<_> = report
-            .of(Severity::Unsupported)
-            .map(|finding| finding.problem.replace(" is not supported yet", ""))
-            .collect();
-        let want = [
-            "`addons`",
-            "`borrow`",
-            "`burn_above`",
-            "`commitment`",
-            "`effective`",
-            "`expires_within`",
-            "`fee`",
-            "`grandfather`",
-            "`incentives`",
-            "`notice`",
-            "`on_demand`",
-            "`overage_reaches`",
-            "`pooling`",
-            "`refunds`",
-            "`rollover`",
-            "`soft.per_user`",
-            "`term`",
-            "`top_up`",
-            "`transfers`",
-        ];
-        assert_eq!(unsupported.iter().map(String::as_str).collect::<Vec<_>>(), want);
-        assert!(load(WHOLE).is_err());
     }
 
     #[test]
@@ -393,10 +361,7 @@ mod tests {
             ),
             (
                 with_plan("overage: [{top_up: {pack: small}}]"),
-                &[
-                    "unsupported[C5] plans.basic.overage[0].top_up: `top_up` is not supported yet",
-                    "error[C5] plans.basic.overage[0].top_up.pack: there is no pack `small`",
-                ],
+                &["error[C5] plans.basic.overage[0].top_up.pack: there is no pack `small`"],
             ),
             (
                 without_governance(
@@ -478,33 +443,22 @@ mod tests {
 
     #[test]
     fn what_needs_an_allowance_says_so() {
-        let unsupported = |part: &str, choice: &str| {
-            format!(
-                "unsupported[{choice}] plans.basic.{part}: `{}` is not supported yet",
-                part.rsplit('.').next().unwrap()
-            )
-        };
         expect(&[
             (
                 with_plan("overage: [{borrow: {up_to: 20%}}]"),
                 &[
-                    &unsupported("overage[0].borrow", "C5") as &str,
                     "error[C5] plans.basic.overage[0].borrow: there is no next period to borrow from: the plan has no recurring allowance",
                 ],
             ),
             (
                 with_plan("allowance: {credits: 5, every: once}, overage: [{borrow: {up_to: 5}}]"),
                 &[
-                    &unsupported("overage[0].borrow", "C5") as &str,
                     "error[C5] plans.basic.overage[0].borrow: there is no next period to borrow from: the plan has no recurring allowance",
                 ],
             ),
             (
                 with_plan("rollover: {subscription: {}}"),
-                &[
-                    &unsupported("rollover", "C6") as &str,
-                    "error[C6] plans.basic.rollover: nothing rolls over: the plan has no allowance",
-                ],
+                &["error[C6] plans.basic.rollover: nothing rolls over: the plan has no allowance"],
             ),
             (
                 without_governance(
@@ -516,17 +470,13 @@ mod tests {
             ),
             (
                 with_plan("pooling: {scope: hybrid, personal: 20%}"),
-                &[
-                    &unsupported("pooling", "C7") as &str,
-                    "error[C7] plans.basic.pooling.personal: `20%` of an allowance, and the plan has none",
-                ],
+                &["error[C7] plans.basic.pooling.personal: `20%` of an allowance, and the plan has none"],
             ),
             (
                 without_governance(
                     "caps: [{name: a, per: run, limit: 1}], alerts: [{name: x, overage_reaches: 80%}]",
                 ),
                 &[
-                    &unsupported("alerts[0].overage_reaches", "C14") as &str,
                     "error[C14] plans.basic.alerts[0].overage_reaches: `80%` of `soft.up_to`, and the plan's overage has no such limit",
                 ],
             ),
@@ -601,10 +551,7 @@ mod tests {
 
     #[test]
     fn warnings_name_their_choice() {
-        let quiet = |keys: &str| {
-            let said = said(&with_plan(keys));
-            said.into_iter().filter(|line| !line.starts_with("unsupported")).collect::<Vec<_>>()
-        };
+        let quiet = |keys: &str| said(&with_plan(keys));
         expect(&[
             (
                 document(
@@ -732,44 +679,6 @@ mod tests {
                 "term: {{lasts: {term}}}, on_demand: {{packs: {{s: {{credits: 5, price: 1, {lasts}}}}}}}"
             );
             assert_eq!(quiet(&keys), want);
-        }
-    }
-
-    #[test]
-    fn what_is_not_done_yet_is_refused_by_name() {
-        for (keys, part) in [
-            ("rollover: {subscription: {}}", "rollover"),
-            ("pooling: {scope: team}", "pooling"),
-            ("term: {lasts: 1y}", "term"),
-            ("fee: {amount: 1, every: month}", "fee"),
-            ("commitment: {spend: 1, over: year, discount: 10%}", "commitment"),
-            ("on_demand: {packs: {s: {credits: 1, price: 1}}, buyers: member, pool: personal}", "on_demand"),
-            ("on_demand: {packs: {}, buyers: [admin, {member: {up_to: 5, every: month}}]}", "on_demand"),
-            ("on_demand: {packs: {}, buyers: {member: {up_to: 5, every: month}}}", "on_demand"),
-            ("incentives: {hi: {credits: 1, lasts: 1d}}", "incentives"),
-            ("refunds: {charges: {within: 1d, reissue: never}}", "refunds"),
-            ("transfers: {between: accounts}", "transfers"),
-            ("overage: [{soft: {per_user: 5}}]", "soft.per_user"),
-            ("overage: [{borrow: {up_to: 5}}]", "borrow"),
-        ] {
-            let source = with_plan(&format!("allowance: {{credits: 5, every: month}}, {keys}"));
-            let report = check(&source);
-            let [finding] = report.findings.as_slice() else { panic!("{}", report.in_file("p")) };
-            assert_eq!(finding.severity, Severity::Unsupported);
-            assert_eq!(finding.problem, format!("`{part}` is not supported yet"));
-            assert_eq!(finding.line, 6);
-            assert!(load(&source).is_err());
-        }
-        for keys in [
-            "pooling: {scope: account}",
-            "transfers: {between: none}",
-            "transfers: {}",
-            "offline: {mode: deny}",
-            "offline: {mode: basic}",
-            "offline: {mode: allow}",
-            "offline: {mode: emergency, emergency: {credits: 5, every: 10m}}",
-        ] {
-            assert!(check(&with_plan(keys)).is_sound(), "{keys}");
         }
     }
 

@@ -16,6 +16,7 @@ use super::generation::SetAside;
 use super::memory::MemoryDisk;
 use super::progress::{Progress, Wait};
 use super::queue::{Queue, Stop};
+use super::reader::Reader;
 use super::recovery::{self, Found};
 use super::store::{Finding, Limits, StoredRecord};
 
@@ -73,7 +74,6 @@ pub enum OpenError {
 }
 
 /// A journal that was opened, and what was found in it.
-#[derive(Debug)]
 pub struct Opened {
     pub journal: Journal,
     /// Drawn when the journal was created: a lost or damaged disk has another one.
@@ -86,6 +86,8 @@ pub struct Opened {
     pub records: Vec<StoredRecord>,
     /// A damaged store that this new one replaces.
     pub set_aside: Option<SetAside>,
+    /// Reads back what is durable; to be dropped before the journal is opened again.
+    pub reader: Box<dyn Reader>,
 }
 
 /// Figures of a journal.
@@ -223,6 +225,7 @@ pub fn open(dir: &Path, limits: Limits, engine: Engine) -> Result<Opened, OpenEr
     };
     let mut records = Vec::new();
     let head = store.replay(&mut |record| records.push(record)).map_err(OpenError::store("read", dir))?;
+    let reader = store.reader();
     let queue = Arc::new(Queue::new(head.number, head.trimmed, store.stats(), limits));
     let progress = Arc::new(Progress::new(head.number));
     let committer = Committer::new(Arc::clone(&queue), Arc::clone(&progress), store, &head);
@@ -232,5 +235,5 @@ pub fn open(dir: &Path, limits: Limits, engine: Engine) -> Result<Opened, OpenEr
         .map_err(OpenError::io("start the committer of", dir))?;
     let thread = Arc::new(Thread { queue: Arc::clone(&queue), handle: Mutex::new(Some(handle)) });
     let journal = Journal { queue, progress, thread };
-    Ok(Opened { journal, id: head.id, start: head.start, clean, records, set_aside })
+    Ok(Opened { journal, id: head.id, start: head.start, clean, records, set_aside, reader })
 }

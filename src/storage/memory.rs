@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::chain::{self, StoredBatch};
 use super::generation::SetAside;
 use super::journal::OpenError;
+use super::reader::{MemoryReader, Reader};
 use super::recovery::{Found, first_head};
 use super::store::{Batch, Head, LocalStore, StoreError, StoreStats, StoredRecord};
 
@@ -41,6 +42,13 @@ impl MemoryDisk {
     /// Loses the newest commit, though it was acknowledged.
     pub fn damage(&self) {
         self.0.lock().batches.pop_back();
+    }
+
+    /// The frames of the batch that holds a record, and the number of its first.
+    pub(super) fn frames_of(&self, number: u64) -> Option<(u64, Vec<u8>)> {
+        let state = self.0.lock();
+        let batch = state.batches.iter().find(|(first, last, _)| (*first..=*last).contains(&number));
+        batch.map(|(first, _, bytes)| (*first, bytes.clone()))
     }
 
     pub(super) fn open(&self) -> Result<Found, OpenError> {
@@ -114,6 +122,10 @@ impl LocalStore for MemoryStore {
         std::mem::take(&mut self.found).into_iter().for_each(each);
         let head = self.disk.0.lock().head;
         Ok(head.ok_or_else(|| io::Error::other("the disk was never opened"))?)
+    }
+
+    fn reader(&self) -> Box<dyn Reader> {
+        Box::new(MemoryReader(self.disk.clone()))
     }
 
     fn stats(&self) -> StoreStats {

@@ -14,6 +14,7 @@
 //! | `durable` | makes sled's flush survive a power cut (the only unsafe code) |
 //! | `head` | the two-slot file that says how far the chain reached |
 //! | `generation` | the journal's directories: lock, generations, what was set aside |
+//! | `reader` | reading back what is durable, beside the committer |
 //! | `recovery` | opening after any stop: load, check, set aside, rewrite |
 //! | `sled_store` | the engine on disk |
 //! | `pack` | the bytes of a batch as sled keeps them |
@@ -31,6 +32,7 @@ mod memory;
 mod pack;
 mod progress;
 mod queue;
+mod reader;
 mod recovery;
 mod sled_store;
 mod store;
@@ -44,5 +46,6 @@ pub use generation::SetAside;
 pub use journal::{Engine, Journal, JournalError, JournalStats, OpenError, Opened, Urgency, open};
 pub use memory::MemoryDisk;
 pub use progress::Wait;
+pub use reader::{Batch as ReadBatch, Reader};
 pub use store::{Batch, Finding, Head, Limits, LocalStore, StoreError, StoreStats, StoredRecord};
 pub use verify::{Contents, Report, VerifyError, read, verify};

@@ -15,6 +15,7 @@ use super::chain::{LiveBatch, StoredBatch};
 use super::frame::take;
 use super::head::HeadFile;
 use super::pack;
+use super::reader::{Reader, SledReader};
 use super::store::{Batch, Finding, Head, LocalStore, StoreError, StoreStats, StoredRecord};
 
 /// The most a chunk holds, in bytes. sled moves a page out of the log once it is longer than a quarter of a segment (131,020
@@ -68,7 +69,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    fn bytes(self) -> Vec<u8> {
+    pub(super) fn bytes(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(KEY_LEN);
         bytes.extend_from_slice(&self.first.to_be_bytes());
         bytes.extend_from_slice(&self.last.to_be_bytes());
@@ -77,11 +78,16 @@ impl Key {
         bytes
     }
 
-    fn parse(mut bytes: &[u8]) -> Option<Self> {
+    pub(super) fn parse(mut bytes: &[u8]) -> Option<Self> {
         let rest = &mut bytes;
         let (first, last) = (u64::from_be_bytes(take(rest)?), u64::from_be_bytes(take(rest)?));
         let (index, count) = (u16::from_be_bytes(take(rest)?), u16::from_be_bytes(take(rest)?));
         (rest.is_empty() && index < count && first <= last).then_some(Self { first, last, index, count })
+    }
+
+    /// All keys of the same batch.
+    pub(super) fn all(self) -> impl Iterator<Item = Self> {
+        (0..self.count).map(move |index| Self { index, ..self })
     }
 
     /// The keys of the batch that holds `bytes` bytes.
@@ -301,6 +307,10 @@ impl LocalStore for SledStore {
     fn replay(&mut self, each: &mut dyn FnMut(StoredRecord)) -> Result<Head, StoreError> {
         std::mem::take(&mut self.found).into_iter().for_each(each);
         Ok(*self.head.head())
+    }
+
+    fn reader(&self) -> Box<dyn Reader> {
+        Box::new(SledReader(self.db.clone()))
     }
 
     fn stats(&self) -> StoreStats {

