@@ -171,12 +171,30 @@ pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<R
     let used = used(call, None, &ended.run.quantities, terms);
     terms.accepts(&used)?;
     let charge = terms.charge(&playbook.credit, &used, call.result, call.completion)?;
+    if ended.refunded.is_some() {
+        // A refund closed the run: its result is recorded, and its charge stays.
+        let settlement = Settlement::default();
+        let recorded = recorded(frame, call, ended, &settlement, used);
+        return Ok(finish(call.id, frame.at, recorded, settlement, PoolId::Account));
+    }
     let target = chained(frame, call.id, ended.chain.as_ref(), charge);
     let path = frame.path(&ended.run.subject);
     let limits = frame.limits(terms.basic, &path, &ended.run.subject);
     let mut settlement = correct(frame, ended, target, limits);
     settlement.caps = late_caps(frame, ended, target.saturating_sub(ended.charged()));
-    let corrected = Final {
+    let corrected = recorded(frame, call, ended, &settlement, used);
+    Ok(finish(call.id, frame.at, corrected, settlement, debtor(&path)))
+}
+
+/// An ended run with the result of its late commit.
+fn recorded(
+    frame: &Frame<'_>,
+    call: &Commit,
+    ended: &Final,
+    settlement: &Settlement,
+    used: Quantities,
+) -> Final {
+    Final {
         state: State::Settled,
         result: Some(call.result),
         asked: Some(asked(call)),
@@ -186,8 +204,7 @@ pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<R
         completion: call.completion,
         used: Some(used),
         ..ended.clone()
-    };
-    Ok(finish(call.id, frame.at, corrected, settlement, debtor(&path)))
+    }
 }
 
 /// Brings the charge of an ended run to `target`.
@@ -297,7 +314,7 @@ pub fn ended(run: &Reservation, at: Timestamp, settlement: &Settlement, used: Op
         used,
         budget: run.budget,
         provisional: None,
-        refunded: Credits::ZERO,
+        refunded: None,
     }
 }
 

@@ -113,7 +113,7 @@ fn charged(
         used: Some(quote.run.quantities.clone()),
         budget: quote.budget,
         provisional: None,
-        refunded: Credits::ZERO,
+        refunded: None,
     }
 }
 

@@ -83,9 +83,9 @@ impl<S: LedgerStore> Ledger<S> {
     /// The ledger gives a new account its key.
     fn keyed(&self, account: &AccountId, command: &Command) -> Command {
         match command {
-            Command::Subscribe { plan, zone, .. } => {
-                let key = self.key(account);
-                Command::Subscribe { plan: plan.clone(), zone: zone.clone(), key }
+            Command::Subscribe { plan, zone, overlay, .. } => {
+                let (plan, zone, overlay) = (plan.clone(), zone.clone(), overlay.clone());
+                Command::Subscribe { plan, zone, key: self.key(account), overlay }
             }
             other => other.clone(),
         }
@@ -162,8 +162,8 @@ pub(super) fn store_error(error: StoreError) -> LedgerError {
 /// Whether a command takes credits that may be idle at sidecars. The others hold at once and are told.
 fn moves_credits(command: &Command) -> bool {
     match command {
-        Command::Grant(_) | Command::Void { .. } | Command::SetOverageLimit { .. } => true,
         Command::Subscribe { .. } | Command::Suspend | Command::Resume => false,
+        _ => true,
     }
 }
 
@@ -172,9 +172,9 @@ fn fits(account: &Account, command: &Command) -> Result<(), LedgerError> {
     let credits = match command {
         Command::Grant(ask) => ask.credits,
         Command::SetOverageLimit { credits } => *credits,
-        Command::Subscribe { .. } | Command::Suspend | Command::Resume | Command::Void { .. } => {
-            Credits::ZERO
-        }
+        Command::Refund { credits, .. } => credits.unwrap_or_default(),
+        Command::Transfer(ask) => ask.credits,
+        _ => Credits::ZERO,
     };
     let Some(contract) = &account.contract else { return Ok(()) };
     let scale = contract.playbook.credit.scale;

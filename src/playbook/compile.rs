@@ -90,7 +90,7 @@ fn action(written: &actions::Action) -> Option<Action> {
     })
 }
 
-fn terms(keys: &Keys) -> Option<Terms> {
+pub fn terms(keys: &Keys) -> Option<Terms> {
     let none = Reserve { ttl: None, longest: None, outcome_ttl: None };
     let reserve = value(keys.reserve.as_ref()).unwrap_or(none);
     let ttl = ttl(&reserve);

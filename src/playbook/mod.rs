@@ -24,7 +24,7 @@
 //! | `transfer` | who may move credits (C11) |
 //! | `addon`, `overlay` | what one account has beside its plan, or in its place (C15) |
 //! | `version` | which version is in force (C16) |
-//! | `flat`, `diff` | what one version changes against another, and what of it is dearer (C16) |
+//! | `flat`, `flat_plan`, `diff` | what one version changes against another, and what of it is dearer (C16) |
 //! | `cap` | limits per scope and window (C14) |
 //! | `alert` | what is raised, and when (C14) |
 //! | `offline` | what a cut-off sidecar may do |
@@ -44,6 +44,7 @@ pub mod document;
 pub mod draw_order;
 pub mod finding;
 mod flat;
+mod flat_plan;
 pub mod incentive;
 pub mod meaning;
 mod nearest;

@@ -5,8 +5,10 @@ use super::runs::{Done, by_species};
 use super::value::{Reply, Value};
 use super::world::{World, key};
 use crate::credit::PoolId;
+use crate::credit::invoice::LineKind;
 use crate::credit::path::has_pool;
-use crate::engine::account::{Command, GrantAsk, Reply as Written};
+use crate::credit::price::PeriodOverage;
+use crate::engine::account::{Account, Command, GrantAsk, Reply as Written};
 use crate::playbook::Feature;
 use crate::playbook::draw_order::Species;
 use crate::playbook::{Severity, check, load};
@@ -14,14 +16,11 @@ use crate::types::{AccountId, Credits, Length, Money};
 
 impl World {
     pub fn subscribe(&mut self, keys: &Keys<'_>) -> Done {
-        for part in ["seats", "addons", "overrides"] {
-            if keys.node(part).is_some() {
-                return Err(Unread::Wrong(format!("`{part}` is not supported yet")));
-            }
-        }
         let account = keys.account()?;
         let plan = keys.name("plan")?.ok_or_else(|| "`plan` is missing".to_owned())?;
-        let command = Command::Subscribe { plan, zone: "UTC".to_owned(), key: key(&account) };
+        let overlay = Box::new(keys.overlay()?);
+        let zone = keys.text("zone").unwrap_or("UTC").to_owned();
+        let command = Command::Subscribe { plan, zone, key: key(&account), overlay };
         self.administer(&account, &command).map(|_| Reply::new())
     }
 
@@ -105,7 +104,7 @@ impl World {
     }
 
     /// An administrator's write; what is idle at sidecars comes back first.
-    fn administer(&mut self, account: &AccountId, command: &Command) -> Result<Written, Unread> {
+    pub fn administer(&mut self, account: &AccountId, command: &Command) -> Result<Written, Unread> {
         self.recall_all(account);
         self.at_ledger(account, |work| work.administer(command, None))
             .map_err(|refusal| Unread::of(refusal.reason()))
@@ -113,10 +112,8 @@ impl World {
 
     pub fn publish(&mut self, source: &str) -> Done {
         let playbook = load(source).map_err(|_| Unread::of("PLAYBOOK_INVALID"))?;
-        if self.playbooks.latest().is_some_and(|latest| latest.version >= playbook.version) {
-            return Err(Unread::of("VERSION_NOT_HIGHER"));
-        }
-        self.playbooks.publish(playbook);
+        self.playbooks.admits(&playbook, self.at).map_err(|refusal| Unread::of(refusal.reason()))?;
+        self.playbooks.publish_at(playbook, self.at);
         Ok(Reply::new())
     }
 
@@ -165,18 +162,9 @@ impl World {
     pub fn invoice(&mut self, keys: &Keys<'_>) -> Done {
         let account = keys.account()?;
         let state = self.accounts.get(&account).ok_or(Unread::of("ACCOUNT_UNKNOWN"))?;
-        let (credits, amount) = state.overage_total();
         let looked = self.looked.entry(account).or_default();
-        let (more, cost) = (credits - looked.1, amount - looked.2);
-        (looked.1, looked.2) = (credits, amount);
-        let mut lines = Vec::new();
-        if !more.is_zero() || !cost.is_zero() {
-            lines.push(Value::Map(Reply::from([
-                ("kind".to_owned(), "overage".into()),
-                ("credits".to_owned(), more.into()),
-                ("amount".to_owned(), cost.into()),
-            ])));
-        }
+        let lines = billed(state, &looked.1, looked.2);
+        (looked.1, looked.2) = (state.overage.clone(), state.lines.len());
         Ok(Reply::from([("lines".to_owned(), Value::List(lines))]))
     }
 
@@ -193,6 +181,44 @@ impl World {
             ("warnings".to_owned(), list(Severity::Warning)),
         ])
     }
+}
+
+/// Lines beyond the first `known` ones; overage since `before` is one line, where its first credits were spent.
+fn billed(account: &Account, before: &[PeriodOverage], known: usize) -> Vec<Value> {
+    let (mut credits, mut amount, mut place) = (Credits::ZERO, Money::ZERO, None);
+    for period in &account.overage {
+        let none = PeriodOverage::new(period.start);
+        let seen = before.iter().find(|seen| seen.start == period.start).unwrap_or(&none);
+        if seen.spent != period.spent || seen.amount != period.amount {
+            credits += period.spent - seen.spent;
+            amount += period.amount - seen.amount;
+            place = place.or(Some(period.lines.max(known)));
+        }
+    }
+    let line = |kind: LineKind, credits: Credits, amount: Money| {
+        Value::Map(Reply::from([
+            ("kind".to_owned(), kind.word().into()),
+            ("credits".to_owned(), credits.into()),
+            ("amount".to_owned(), amount.into()),
+        ]))
+    };
+    let mut lines = Vec::new();
+    let mut at = None;
+    for (index, billed) in account.lines.iter().enumerate().skip(known) {
+        if at.is_none() && place.is_some_and(|place| place <= index) {
+            at = Some(lines.len());
+        }
+        if billed.kind == LineKind::Overage {
+            (credits, amount) = (credits + billed.credits, amount + billed.amount);
+            at = at.or(Some(lines.len()));
+        } else {
+            lines.push(line(billed.kind, billed.credits, billed.amount));
+        }
+    }
+    if !credits.is_zero() || !amount.is_zero() {
+        lines.insert(at.unwrap_or(lines.len()), line(LineKind::Overage, credits, amount));
+    }
+    lines
 }
 
 fn value(feature: &Feature) -> Value {

@@ -2,7 +2,7 @@
 
 /// Operation, its keys, what its `expect` may name. `expect: []` of `alerts` and the like is read elsewhere.
 const OPERATIONS: &[(&str, &[&str], &[&str])] = &[
-    ("subscribe", &["account", "plan", "seats", "addons", "overrides"], &["error"]),
+    ("subscribe", &["account", "plan", "seats", "addons", "overrides", "zone"], &["error"]),
     ("suspend", &["account"], &["error"]),
     ("resume", &["account"], &["error"]),
     (
@@ -15,6 +15,16 @@ const OPERATIONS: &[(&str, &[&str], &[&str])] = &[
     ("award", &["account", "user", "incentive"], &["credits", "error"]),
     ("allocate", &["account", "from", "to", "credits"], &["error"]),
     ("set_overage_limit", &["account", "credits"], &["error"]),
+    ("change_plan", &["account", "plan", "when"], &["error"]),
+    ("set_seats", &["account", "seats"], &["error"]),
+    ("cancel", &["account", "when"], &["error"]),
+    (
+        "set_cap",
+        &["account", "name", "per", "match", "limit", "concurrent", "runs", "every", "soft"],
+        &["error"],
+    ),
+    ("transfer", &["from", "to", "credits", "by"], &["error"]),
+    ("refund", &["run", "credits", "account", "purchase"], &["credits", "amount", "error"]),
     ("publish", &[], &["error"]),
     ("authorize", AUTHORIZE, AUTHORIZED),
     (
@@ -100,10 +110,6 @@ const RECORD: &[&str] = &[
 /// Free to name anything.
 const ANY: &[&str] = &["*"];
 
-/// Operations that belong to parts of the language that are not in force yet.
-const LATER: &[&str] =
-    &["change_plan", "set_seats", "cancel", "transfer", "set_cap", "refund"];
-
 /// Operations that take a text instead of a map of keys.
 pub fn takes_text(operation: &str) -> bool {
     matches!(operation, "publish" | "check" | "partition" | "heal" | "restart" | "lose_disk")
@@ -111,9 +117,6 @@ pub fn takes_text(operation: &str) -> bool {
 
 /// Says what is wrong with an operation's name.
 pub fn known(operation: &str) -> Result<(), String> {
-    if LATER.contains(&operation) {
-        return Err(format!("`{operation}` is not supported yet"));
-    }
     if OPERATIONS.iter().any(|(name, _, _)| *name == operation) {
         return Ok(());
     }

@@ -8,6 +8,7 @@ use super::world::World;
 use crate::credit::{PoolId, Subject};
 use crate::engine::call::{Authorize, Commit, Progress};
 use crate::engine::handle;
+use crate::playbook::overlay::Overlay;
 use crate::playbook::charge::{Quantities, RunResult};
 use crate::playbook::tree::{Entry, Node};
 use crate::types::{AccountId, Length, Name, Quantity, RequestId, ReservationId};
@@ -80,6 +81,21 @@ impl<'a> Keys<'a> {
             return meters(node).map(Some);
         }
         self.text("quantity").map(|text| quantity(text).map(Quantities::Single)).transpose()
+    }
+
+    /// What an account has beside its plan: seats, add-ons, overrides.
+    pub fn overlay(&self) -> Result<Overlay, Wrong> {
+        let addons = self.node("addons").map(file::list).unwrap_or_default();
+        let addons = addons.iter().map(|item| {
+            let text = file::text(item).unwrap_or_default();
+            Name::parse(text).map_err(|error| format!("`addons` {error}"))
+        });
+        Ok(Overlay {
+            addons: addons.collect::<Result<_, _>>()?,
+            overrides: self.node("overrides").map(Node::in_one_line),
+            seats: self.read("seats")?,
+            ..Overlay::default()
+        })
     }
 
     fn ahead(&self) -> Result<Option<Quantities>, &'static str> {

@@ -108,7 +108,16 @@ impl Work<'_> {
         // An event's commit only records its result.
         let nothing = known.as_ref().is_none_or(|(_, charged)| charged.charged().is_zero());
         let recorded = nothing && run.flows.is_empty() && run.debt.is_zero() && before.asked.is_none();
-        if late {
+        if late && before.refunded.is_some() {
+            // A refund closed the run: its result is recorded, and what its sidecar charged goes back.
+            if let Some((_, charged)) = known {
+                self.give_back_charge(&charged.spent, charged.debt, effects);
+                self.uncount(&charged, charged.charged(), effects);
+                let (result, asked) = (charged.result, charged.asked.clone());
+                let recorded = Final { state: charged.state, result, asked, ..before.clone() };
+                effects.ended = Some((run.id, Box::new(recorded)));
+            }
+        } else if late {
             self.give_back_charge(&before.spent, before.debt, effects);
             effects.ended = known;
         } else if recorded {

@@ -22,6 +22,9 @@ use crate::types::{BlockId, Credits, Length, Money, Name, Percent, ReservationId
 /// a day more.
 const FINAL_KEPT: Length = Length::days(15);
 
+/// A month of a refund's window may be longer than its mean.
+const DAY_MICROS: i64 = 86_400_000_000;
+
 /// Ended runs that an account remembers at most, lest one account fill the process.
 const FINALS_MAX: usize = 5_000_000;
 
@@ -92,9 +95,9 @@ impl Account {
                 self.raised.remove(alarm);
             }
             What::Overlaid(overlay) => self.overlaid(overlay, at, playbooks),
-            What::Moved(moved) => {
+            What::PlanMoved(moved) => {
                 let overlay = self.contract.as_ref().map(|contract| contract.overlay.clone());
-                self.moved(moved, overlay.unwrap_or_default(), at, playbooks);
+                self.plan_moved(moved, overlay.unwrap_or_default(), at, playbooks);
             }
             What::Billed(line) => self.billed(line),
             What::Pended(pending) => self.pending = pending.clone(),
@@ -136,6 +139,7 @@ impl Account {
 
     fn start_period(&mut self, start: Timestamp, end: Timestamp, version: u32, playbooks: &Playbooks) {
         self.period = Stretch { start, end };
+        self.allotted = None;
         let Some(old) = self.contract.take() else { return };
         let mut new = old.clone();
         if version != old.playbook.version
@@ -164,6 +168,11 @@ impl Account {
 
     fn grant(&mut self, block: &Block, source: Source) {
         self.next_block = self.next_block.max(block.id.0 + 1);
+        if matches!(source, Source::Allowance(_) | Source::Changed) {
+            let book = &self.book;
+            self.allotments.retain(|id| !book.archive.contains_key(id));
+            self.allotments.insert(block.id);
+        }
         match source {
             Source::Allowance(index) => {
                 let recurs = self
@@ -205,7 +214,7 @@ impl Account {
             .collect();
         let consumed = event.flows.iter().filter(|flow| flow.species != Species::Emergency).map(spends).sum();
         let keep = match &event.change {
-            Change::Ended(ended) => kept(ended.expires_at),
+            Change::Ended(ended) => self.kept(ended.expires_at),
             _ => event.at,
         };
         let mut event = event.clone();
@@ -236,7 +245,14 @@ impl Account {
     }
 
     pub(super) fn remember(&mut self, id: crate::types::ReservationId, ended: &crate::credit::Final) {
-        self.book.remember(id, ended.clone(), kept(ended.expires_at));
+        self.book.remember(id, ended.clone(), self.kept(ended.expires_at.max(ended.ended_at)));
+    }
+
+    /// Until when an ended run is remembered: for late commits, and for as long as the plan refunds charges.
+    pub(super) fn kept(&self, expires_at: Timestamp) -> Timestamp {
+        let refunds = self.contract.as_ref().and_then(|contract| contract.plan.refunds.charges);
+        let refunds = refunds.map_or(0, |rule| rule.within.approximate_micros());
+        expires_at.plus_micros(FINAL_KEPT.approximate_micros().max(refunds.saturating_add(DAY_MICROS)))
     }
 
     pub(super) fn owe(&mut self, pool: &PoolId, debt: Credits, observed: bool) {
@@ -378,9 +394,6 @@ pub(super) fn arrival(entry: u64, index: usize) -> u64 {
     entry.saturating_mul(ENTRY_RUNS) + index as u64
 }
 
-fn kept(expires_at: Timestamp) -> Timestamp {
-    expires_at.plus_micros(FINAL_KEPT.approximate_micros())
-}
 
 /// What a flow spends, or (negative) gives back.
 fn spends(flow: &Flow) -> Credits {

@@ -1,6 +1,7 @@
 //! How the account evolves by its contract: plans and versions that it moves to, terms, lines, refunds and transfers.
 
-use super::entry_contract::{Moved, PurchaseRefunded, Refunded, TransferReceived, TransferSent};
+use super::apply_lease;
+use super::entry_contract::{PlanMoved, PurchaseRefunded, Refunded, TransferReceived, TransferSent};
 use super::state::{Account, Committed};
 use crate::credit::invoice::Line;
 use crate::credit::pool::Sorting;
@@ -45,12 +46,12 @@ impl Account {
         let Some(old) = &self.contract else { return };
         // What is said with the subscription itself holds from its first grant on.
         let anew = old.origin == at && self.period.end == at;
-        let moved = Moved { plan: old.plan.name.clone(), version: old.playbook.version, anew };
-        self.moved(&moved, overlay.clone(), at, playbooks);
+        let moved = PlanMoved { plan: old.plan.name.clone(), version: old.playbook.version, anew, allotted: None };
+        self.plan_moved(&moved, overlay.clone(), at, playbooks);
     }
 
     /// The account has another plan, another version of it, or another overlay.
-    pub(super) fn moved(&mut self, moved: &Moved, overlay: Overlay, at: Timestamp, playbooks: &Playbooks) {
+    pub(super) fn plan_moved(&mut self, moved: &PlanMoved, overlay: Overlay, at: Timestamp, playbooks: &Playbooks) {
         let Some(old) = self.contract.take() else { return };
         let origin = if moved.anew { at } else { old.origin };
         let since = Since { origin, zone: &self.zone };
@@ -72,6 +73,7 @@ impl Account {
             self.begin(at);
             return;
         }
+        self.allotted = moved.allotted.or(self.allotted);
         self.allowances = dues(&old, &new, &self.allowances, at);
         self.chain = links(&old.plan, &new.plan, &self.chain, at);
         self.fees = fee_dues(&old, &new, &self.fees, at);
@@ -142,6 +144,8 @@ impl Account {
         for step in &refunded.moves {
             self.shift(*step);
         }
+        let unpaid: Vec<_> = refunded.unpaid.iter().map(|(block, amount)| (*block, -*amount)).collect();
+        apply_lease::add(&mut self.repaid, &unpaid);
         for (key, amount) in &refunded.counters {
             self.count(key, Credits::ZERO, -*amount, at);
         }
@@ -158,7 +162,7 @@ impl Account {
         for part in hold::last(&ended.spent.clone(), refunded.credits - from_debt).0 {
             hold::remove(&mut ended.spent, &part);
         }
-        ended.refunded += refunded.credits;
+        ended.refunded = Some(ended.refunded.unwrap_or_default() + refunded.credits);
         self.remember(refunded.run, &ended);
     }
 

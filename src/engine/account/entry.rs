@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use super::entry_contract::{
-    Moved, Pending, PurchaseRefunded, Refunded, TransferId, TransferReceived, TransferSent,
+    Pending, PlanMoved, PurchaseRefunded, Refunded, TransferId, TransferReceived, TransferSent,
 };
 pub use super::moved::{Buyer, Covered, Purchase, Rolled};
 use crate::credit::hold::Draw;
@@ -237,7 +237,7 @@ pub enum What {
     Overlaid(#[n(0)] Box<Overlay>),
     /// The account has another plan, or another version of it, from here on.
     #[n(61)]
-    Moved(#[n(0)] Box<Moved>),
+    PlanMoved(#[n(0)] Box<PlanMoved>),
     #[n(62)]
     Billed(#[n(0)] Box<Line>),
     /// What is to happen at the period's or the term's end.

@@ -14,6 +14,10 @@
 //! | `allocate` | credits that go from pool to pool, and seats' shares |
 //! | `moved` | what entries say of these, and of the period's end |
 //! | `period_end` | what rolls over, and what was borrowed |
+//! | `subscription` | another plan, seats, caps of its own, an end |
+//! | `renewal` | what time does to the contract: terms, commitments, fees, versions |
+//! | `refund` | a charge is given back |
+//! | `transfer` | credits move between pools and between accounts |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
@@ -52,8 +56,12 @@ mod lease;
 mod moved;
 mod period_end;
 mod recount;
+mod refund;
+mod renewal;
 mod state;
+mod subscription;
 mod tick;
+mod transfer;
 mod verify;
 mod work;
 
@@ -63,5 +71,7 @@ pub use balance::Balance;
 pub use decide::{RunAsk, RunReply};
 pub use entry::{Entry, Reply};
 pub use lease::Leasing;
+pub use entry_contract::{Sent, TransferId};
 pub use state::Account;
+pub use transfer::TransferAsk;
 pub use work::Work;

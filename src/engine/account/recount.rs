@@ -249,7 +249,7 @@ mod tests {
             let account = Account::new(AccountId::parse("acme").unwrap());
             let mut world = Self { playbooks, at: "2026-01-31T00:00:00Z".parse().unwrap(), account };
             let (plan, key) = (Name::parse("basic").unwrap(), HandleKey { id: 1, secret: [3; 32] });
-            let subscribe = Command::Subscribe { plan, zone: "UTC".to_owned(), key };
+            let subscribe = Command::Subscribe { plan, zone: "UTC".to_owned(), key, overlay: Box::default() };
             world.work(|work| work.administer(&subscribe, None).unwrap());
             world
         }

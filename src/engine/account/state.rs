@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::absorb::take_along;
 use super::burn::Burn;
 use super::entry::{Alarm, Answered, Booked, Covered, Purchase};
-use super::entry_contract::{Pending, Sent, TransferId};
+use super::entry_contract::{Allotted, Pending, Sent, TransferId};
 use crate::credit::invoice::Line;
 use crate::credit::price::PeriodOverage;
 use crate::credit::path::{self, Path};
@@ -88,6 +88,10 @@ pub struct Account {
     /// Billing lines so far, overage excepted: that is summed by period.
     pub lines: Vec<Line>,
     pub pending: Pending,
+    /// Where a plan changed in this period.
+    pub allotted: Option<Allotted>,
+    /// Blocks of the plan's allowance.
+    pub allotments: BTreeSet<BlockId>,
     /// What was given in a window of the plan's limit on transfers: the window's start and credits.
     pub given: Option<(Timestamp, Credits)>,
     /// Transfers to other accounts that these have not answered yet.
@@ -188,6 +192,8 @@ impl Account {
             committed: None,
             lines: Vec::new(),
             pending: Pending::default(),
+            allotted: None,
+            allotments: BTreeSet::new(),
             given: None,
             sent: BTreeMap::new(),
             received: BTreeSet::new(),

@@ -57,20 +57,25 @@ impl Work<'_> {
         let leases = account.leases.values().map(|lease| account.reclaimed_at(lease, reclaim));
         let seals = account.seals.iter().map(|seal| seal.until);
         let grants = account.allowances.iter().chain(&account.chain).copied().flatten();
+        let period = Some(account.period.end).filter(|_| !self.is_over());
         ends.chain(starts)
             .chain(runs)
             .chain(leases)
             .chain(seals)
             .chain(grants)
-            .chain([account.period.end])
+            .chain(period)
+            .chain(self.next_renewal())
+            .chain(self.next_alert())
             .min()
     }
 
     fn fire(&mut self) {
         self.roll_over();
         self.lapse_ended();
+        self.end_stretches();
         self.begin_period();
         self.grant_due();
+        self.bill_due();
         while let Some(event) = self.frame().and_then(|frame| lapse(&frame)) {
             self.emit_run(Box::new(event));
         }
@@ -104,20 +109,13 @@ impl Work<'_> {
         }
     }
 
-    /// A new period begins: the account moves to the version in force, and the overage chain starts anew.
+    /// A new period begins: changes that waited for it come, and the overage chain starts anew.
     fn begin_period(&mut self) {
-        let Some(contract) = &self.account.contract else { return };
-        if self.account.period.end > self.at {
-            return;
-        }
-        let latest =
-            self.playbooks.latest().filter(|playbook| playbook.plans.contains_key(&contract.plan.name));
-        let version = latest.map_or(contract.playbook.version, |playbook| playbook.version);
-        let plan = latest
-            .and_then(|playbook| playbook.plans.get(&contract.plan.name))
-            .unwrap_or(&contract.plan)
-            .clone();
-        let Stretch { end, .. } = period::period(&plan, contract.origin, self.at, &contract.zone);
+        let begins = self.account.period.end <= self.at && !self.is_over();
+        self.take_changes(begins);
+        let Some(contract) = self.account.contract.as_ref().filter(|_| begins) else { return };
+        let version = contract.playbook.version;
+        let Stretch { end, .. } = period::period(&contract.plan, contract.origin, self.at, &contract.zone);
         self.emit(What::PeriodStarted { start: self.at, end, version });
         self.refresh = true;
     }
