@@ -11,6 +11,8 @@ mod cli_dev;
 #[cfg(test)]
 mod coverage;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod elsewhere;
 #[cfg(test)]
 mod ledger;
