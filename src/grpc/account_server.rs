@@ -8,13 +8,16 @@ use super::ledger_api::{Administered, LedgerApi, LedgerError};
 use super::ledger_status;
 use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::account_service_server::AccountService;
+use super::watch_alerts::{Alerts, Watcher};
 use crate::engine::account::{Command, Reply};
+use crate::runtime::Shutdown;
 use crate::types::{AccountId, RequestId};
 
 #[derive(Clone, Debug)]
 pub(super) struct AccountServer<L> {
     pub ledger: L,
     pub admission: Admission,
+    pub shutdown: Shutdown,
 }
 
 impl<L: LedgerApi> AccountServer<L> {
@@ -164,6 +167,20 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         let now = self.ledger.now();
         let lines = lines.iter().map(|line| convert::wire_line(line, now)).collect();
         Ok(Response::new(wire::ListInvoiceLinesResponse { lines, next_page_token }))
+    }
+
+    type WatchAlertsStream = Alerts;
+
+    async fn watch_alerts(
+        &self,
+        request: Request<wire::WatchAlertsRequest>,
+    ) -> Result<Response<Alerts>, Status> {
+        let admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let account = convert::account(&request.account)?;
+        let (ledger, shutdown) = (self.ledger.clone(), self.shutdown.clone());
+        let watcher = Watcher { ledger, account, after: request.after, shutdown };
+        Ok(Response::new(watcher.begin(admitted).await?))
     }
 
     async fn list_alerts(

@@ -51,6 +51,15 @@ impl LedgerClient {
         Ok(Self { accounts, audit, playbooks: PlaybookServiceClient::new(channel), within })
     }
 
+    /// Alerts as they are raised.
+    pub async fn watch_alerts(
+        &mut self,
+        request: ledger_v1::WatchAlertsRequest,
+    ) -> Result<Parts<ledger_v1::WatchAlertsResponse>, CallError> {
+        let answer = self.accounts.watch_alerts(request).await.map_err(|status| CallError::of(&status))?;
+        Ok(Parts { stream: answer.into_inner(), within: Duration::MAX })
+    }
+
     /// A journal, part by part; each part has as long as a call.
     pub async fn export(
         &mut self,

@@ -41,7 +41,7 @@ named! {
     ledger_v1 = "bursar.ledger.v1." {
         SubscribeResponse SuspendResponse ResumeResponse GrantResponse VoidResponse SetOverageLimitResponse
         GetAccountResponse ListAccountsResponse GetBalanceResponse ListInvoiceLinesResponse ListAlertsResponse
-        ListEntriesResponse AuditEntry VerifyResponse
+        Alert InvoiceLine ListEntriesResponse AuditEntry VerifyResponse
         PlaybookServicePublishResponse PlaybookServiceGetResponse PlaybookServiceListResponse
     }
 }

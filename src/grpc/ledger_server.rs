@@ -160,7 +160,8 @@ async fn routes<L: LedgerApi>(ledger: L, bounds: Bounds, shutdown: &Shutdown) ->
     let lease = LeaseServiceServer::new(lease)
         .max_decoding_message_size(LEASE_QUESTION_BYTES_MAX)
         .max_encoding_message_size(LEASE_ANSWER_BYTES_MAX);
-    let accounts = AccountServer { ledger: ledger.clone(), admission: admission.clone() };
+    let accounts =
+        AccountServer { ledger: ledger.clone(), admission: admission.clone(), shutdown: shutdown.clone() };
     let accounts = AccountServiceServer::new(accounts)
         .max_decoding_message_size(ACCOUNT_QUESTION_BYTES_MAX)
         .max_encoding_message_size(ACCOUNT_ANSWER_BYTES_MAX);

@@ -23,6 +23,7 @@
 //! | `admission` | how many calls are in work at once |
 //! | `lease_server`, `lease_wire` | `LeaseService` and its conversions |
 //! | `lease_client` | the ledger, as a sidecar reaches it |
+//! | `watch_alerts` | alerts as a stream |
 //! | `account_server`, `account_wire` | `AccountService` and its conversions |
 //! | `playbook_server` | `PlaybookService` |
 //! | `audit_server` | `AuditService` |
@@ -60,6 +61,7 @@ mod reply;
 mod route;
 pub mod status;
 mod unary;
+mod watch_alerts;
 mod watch_balance;
 
 pub use lease_client::LeaseClient;

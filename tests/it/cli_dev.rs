@@ -140,6 +140,54 @@ fn accounts_and_playbooks_are_administered_and_outlive_a_restart() {
 }
 
 #[test]
+fn the_audit_says_which_rule_and_version_moved_which_block() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let dev = Dev::start(directory.path(), &[]);
+    dev.bursar(&["account", "grant", "acme", "5", "--request-id", "bonus"]).ends(0);
+    dev.bursar(&["record", "acme", "ticket.answer", "--quantity", "2"]).ends(0);
+    dev.balance(|balance| balance["spent"] == "4");
+    let looked = |dev: &Dev| {
+        let whole = dev.bursar(&["audit", "verify", "acme", "--json"]).ends(0).json();
+        assert_eq!(whole["whole"], true);
+        let export = dev.bursar(&["audit", "export", "acme"]).ends(0).stdout;
+        let entries: Vec<Value> =
+            export.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(entries.last().expect("an entry")["link"], whole["link"]);
+        assert_eq!(entries.len().to_string(), whole["entries"].as_u64().expect("a number").to_string());
+        entries
+    };
+    let entries = looked(&dev);
+    let of = |kind: &str, choice: &str| {
+        let found = entries.iter().find(|entry| entry["kind"] == kind && entry["choice"] == choice);
+        found.unwrap_or_else(|| panic!("no `{kind}` by {choice}: {entries:#?}"))
+    };
+    let allowance = of("granted", "C3");
+    assert_eq!(
+        (&allowance["rule"], &allowance["playbook_version"]),
+        (&"the plan's allowance".into(), &1.into())
+    );
+    assert_eq!(allowance["changes"][0]["granted"], "10000");
+    assert_eq!(of("granted", "C8")["request_id"], "bonus");
+    let settled = of("settled", "C2");
+    assert_eq!((&settled["changes"][0]["spent"], &settled["playbook_version"]), (&"4".into(), &1.into()));
+
+    let page = dev.bursar(&["audit", "list", "acme", "--limit", "1", "--json"]).ends(0).json();
+    assert_eq!(page["entries"][0]["kind"], "subscribed");
+    let token = page["next_page_token"].as_str().expect("a token");
+    let page = dev.bursar(&["audit", "list", "acme", "--limit", "1", "--page-token", token, "--json"]);
+    assert_eq!(page.ends(0).json()["entries"][0]["number"], entries[1]["number"]);
+    let kinds = dev.bursar(&["audit", "list", "acme", "--kind", "settled", "--json"]).ends(0).json();
+    assert_eq!(kinds["entries"].as_array().expect("a list").len(), 1);
+    assert!(dev.bursar(&["audit", "verify", "nobody"]).ends(1).stderr.contains("ACCOUNT_UNKNOWN"));
+    assert_eq!(dev.stop(), 0);
+
+    let dev = Dev::start(directory.path(), &[]);
+    let later = looked(&dev);
+    assert_eq!(later[..entries.len()], entries[..], "what an earlier process wrote is read back as it was");
+    assert_eq!(dev.stop(), 0);
+}
+
+#[test]
 fn a_stopped_journal_is_verified_and_dumped_without_its_keys() {
     let directory = tempfile::tempdir().expect("a directory");
     let dev = Dev::start(directory.path(), &[]);

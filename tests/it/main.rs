@@ -3,9 +3,15 @@
 #[cfg(test)]
 mod acting;
 #[cfg(test)]
+mod arithmetic;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod cli_dev;
+#[cfg(test)]
+mod coverage;
+#[cfg(test)]
+mod documents;
 #[cfg(test)]
 mod elsewhere;
 #[cfg(test)]
