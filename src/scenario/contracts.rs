@@ -69,10 +69,9 @@ impl World {
 
 fn refunded(written: Written) -> Reply {
     match written {
-        Written::Refunded { credits, amount } => Reply::from([
-            ("credits".to_owned(), credits.into()),
-            ("amount".to_owned(), amount.into()),
-        ]),
+        Written::Refunded { credits, amount } => {
+            Reply::from([("credits".to_owned(), credits.into()), ("amount".to_owned(), amount.into())])
+        }
         _ => Reply::new(),
     }
 }

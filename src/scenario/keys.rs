@@ -108,8 +108,7 @@ const RECORD: &[&str] = &[
 const ANY: &[&str] = &["*"];
 
 /// Operations that belong to parts of the language that are not in force yet.
-const LATER: &[&str] =
-    &["purchase", "award", "allocate"];
+const LATER: &[&str] = &["purchase", "award", "allocate"];
 
 /// Operations that take a text instead of a map of keys.
 pub fn takes_text(operation: &str) -> bool {

@@ -16,23 +16,65 @@ use crate::types::{BlockId, Credits, Length, Money, Name, RequestId, Reservation
 /// A write of an administrator.
 #[derive(Clone, Debug)]
 pub enum Command {
-    Subscribe { plan: Name, zone: String, key: HandleKey, overlay: Box<Overlay> },
+    Subscribe {
+        plan: Name,
+        zone: String,
+        key: HandleKey,
+        overlay: Box<Overlay>,
+    },
     Suspend,
     Resume,
     Grant(Box<GrantAsk>),
-    Void { block: BlockId },
-    SetOverageLimit { credits: Credits },
+    Void {
+        block: BlockId,
+    },
+    SetOverageLimit {
+        credits: Credits,
+    },
     /// `now`, or at the period's end.
-    ChangePlan { plan: Name, now: bool },
-    SetSeats { seats: u32 },
+    ChangePlan {
+        plan: Name,
+        now: bool,
+    },
+    SetSeats {
+        seats: u32,
+    },
     /// `now`, or at the term's end.
-    Cancel { now: bool },
+    Cancel {
+        now: bool,
+    },
     /// The keys of a cap, as YAML.
-    SetCap { cap: String },
+    SetCap {
+        cap: String,
+    },
     /// Gives back a charge, or so much of it. `expires_at`: until when the run might live, as its handle says.
-    Refund { run: ReservationId, credits: Option<Credits>, expires_at: Option<Timestamp> },
+    Refund {
+        run: ReservationId,
+        credits: Option<Credits>,
+        expires_at: Option<Timestamp>,
+    },
     /// Moves credits to another pool or account.
     Transfer(Box<TransferAsk>),
+}
+
+impl Command {
+    /// The word for it, in logs and in the audit.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Subscribe { .. } => "subscribe",
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::Grant(_) => "grant",
+            Self::Void { .. } => "void",
+            Self::SetOverageLimit { .. } => "set_overage_limit",
+            Self::ChangePlan { .. } => "change_plan",
+            Self::SetSeats { .. } => "set_seats",
+            Self::Cancel { .. } => "cancel",
+            Self::SetCap { .. } => "set_cap",
+            Self::Refund { .. } => "refund",
+            Self::Transfer(_) => "transfer",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

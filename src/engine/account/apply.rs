@@ -313,7 +313,6 @@ impl Account {
     }
 }
 
-
 /// What a flow spends, or (negative) gives back.
 fn spends(flow: &Flow) -> Credits {
     let into = if flow.to == Place::Spent { flow.amount } else { Credits::ZERO };

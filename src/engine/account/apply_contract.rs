@@ -46,12 +46,19 @@ impl Account {
         let Some(old) = &self.contract else { return };
         // What is said with the subscription itself holds from its first grant on.
         let anew = old.origin == at && self.period.end == at;
-        let moved = PlanMoved { plan: old.plan.name.clone(), version: old.playbook.version, anew, allotted: None };
+        let moved =
+            PlanMoved { plan: old.plan.name.clone(), version: old.playbook.version, anew, allotted: None };
         self.plan_moved(&moved, overlay.clone(), at, playbooks);
     }
 
     /// The account has another plan, another version of it, or another overlay.
-    pub(super) fn plan_moved(&mut self, moved: &PlanMoved, overlay: Overlay, at: Timestamp, playbooks: &Playbooks) {
+    pub(super) fn plan_moved(
+        &mut self,
+        moved: &PlanMoved,
+        overlay: Overlay,
+        at: Timestamp,
+        playbooks: &Playbooks,
+    ) {
         let Some(old) = self.contract.take() else { return };
         let origin = if moved.anew { at } else { old.origin };
         let since = Since { origin, zone: &self.zone };

@@ -131,7 +131,8 @@ impl Work<'_> {
         if ended.state == State::Released {
             return Vec::new();
         }
-        let spent = |key: &crate::credit::CapKey| self.account.book.counters.get(key).map(|counter| counter.spent);
+        let spent =
+            |key: &crate::credit::CapKey| self.account.book.counters.get(key).map(|counter| counter.spent);
         late_caps(&frame, ended, credits)
             .into_iter()
             .filter_map(|flow| Some((flow.key.clone(), flow.amount.min(spent(&flow.key)?))))

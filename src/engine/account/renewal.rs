@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::entry::What;
-use super::entry_contract::{PlanMoved, Pending};
+use super::entry_contract::{Pending, PlanMoved};
 use super::work::Work;
 use crate::credit::invoice::{Line, LineKind};
 use crate::credit::period;
@@ -45,8 +45,7 @@ impl Work<'_> {
             return;
         }
         let every = Every::Length(term.lasts);
-        let next =
-            period::stretch(Anchor::Subscription, every, contract.origin, self.at, &contract.zone);
+        let next = period::stretch(Anchor::Subscription, every, contract.origin, self.at, &contract.zone);
         let lapse = term.unused == Unused::Lapse;
         self.emit(What::TermStarted { start: next.start, end: next.end, lapse });
         self.lapse_ended();
@@ -210,8 +209,7 @@ impl Work<'_> {
             }
             Anchor::Subscription => stretch,
         };
-        let promised =
-            share_of(commitment.spend, length(stretch), length(whole)).unwrap_or(commitment.spend);
+        let promised = share_of(commitment.spend, length(stretch), length(whole)).unwrap_or(commitment.spend);
         let short = promised - committed.spent;
         if short.is_positive() {
             self.bill(LineKind::Commitment, Credits::ZERO, short, (stretch.start, Some(stretch.end)));

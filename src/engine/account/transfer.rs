@@ -51,8 +51,7 @@ impl Work<'_> {
         let sent = match &ask.account {
             None => TransferSent { moves, blocks, sent: None, credits: ask.credits, window },
             Some(account) => {
-                let sent =
-                    Sent { to: account.clone(), pool: ask.to.clone(), blocks, moves: moves.clone() };
+                let sent = Sent { to: account.clone(), pool: ask.to.clone(), blocks, moves: moves.clone() };
                 let blocks = Vec::new();
                 TransferSent { moves, blocks, sent: Some((id, sent)), credits: ask.credits, window }
             }
