@@ -1,12 +1,13 @@
 //! A plan as a flat list of what it says.
 
 use super::document::chain::Link;
-use super::document::credits::{Buyer, Incentive, Lasts, OnDemand, Roll, Times};
+use super::document::credits::{Buyer, Incentive, OnDemand, Roll};
 use super::document::governance::{CapLine, Condition, Offline};
 use super::document::plan::Plan;
 use super::flat::{Flat, Leaf, Sense, endless, word};
 use super::overage::Prices;
 use super::refund::Reissue;
+use super::rollover::{Lasts, Times};
 use super::scalar::Portion;
 use crate::types::{Credits, Length, Money, Percent};
 

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `check`, `rules`, `warning`, `unsupported` | whether a document may be published, and why not |
+//! | `check`, `rules`, `warning` | whether a document may be published, and why not |
 //! | `caution` | the warnings, each with its reason |
 //! | `tree`, `read`, `scalar`, `nearest` | YAML text, read with the place of each value |
 //! | `document` | what was written: the whole language |
@@ -14,7 +14,11 @@
 //! | `charge` | what a run costs |
 //! | `allowance` | periods and grants of a plan (C3) |
 //! | `overage` | the chain tried once credits run out (C5) |
+//! | `rollover` | what becomes of unused credits (C6) |
+//! | `pooling` | who shares what (C7) |
+//! | `on_demand` | packs, and who may buy them (C8) |
 //! | `draw_order` | which block burns first (C10) |
+//! | `incentive` | credits awarded for behaviour (C13) |
 //! | `billing` | term, fee and commitment (C3, C4) |
 //! | `refund` | what comes back of charges and purchases (C9) |
 //! | `transfer` | who may move credits (C11) |
@@ -41,19 +45,22 @@ pub mod draw_order;
 pub mod finding;
 mod flat;
 mod flat_plan;
+pub mod incentive;
 pub mod meaning;
 mod nearest;
 pub mod offline;
+pub mod on_demand;
 pub mod overage;
 pub mod overlay;
+pub mod pooling;
 mod read;
 pub mod refund;
+pub mod rollover;
 mod rules;
 mod scalar;
 pub mod shape;
 pub mod transfer;
 pub mod tree;
-mod unsupported;
 pub mod version;
 mod warning;
 
@@ -61,3 +68,4 @@ pub use charge::{ChargeFault, Quantities, RunResult};
 pub use check::{check, load};
 pub use finding::{Finding, Report, Severity};
 pub use meaning::{CreditUnit, Feature, Mode, Plan, Playbook};
+pub use scalar::Portion;

@@ -6,6 +6,7 @@ use super::value::{Reply, Value};
 use super::world::{World, key};
 use crate::credit::PoolId;
 use crate::credit::invoice::LineKind;
+use crate::credit::path::has_pool;
 use crate::credit::price::PeriodOverage;
 use crate::engine::account::{Account, Command, GrantAsk, Reply as Written};
 use crate::playbook::Feature;
@@ -54,6 +55,43 @@ impl World {
         Ok(Reply::new())
     }
 
+    pub fn purchase(&mut self, keys: &Keys<'_>) -> Done {
+        let by_member = match keys.text("by") {
+            None | Some("admin") => false,
+            Some("member") => true,
+            Some(other) => {
+                return Err(format!("`by`: `{other}` is neither `admin` nor `member`").into());
+            }
+        };
+        let pack = keys.name("pack")?.ok_or_else(|| "`pack` is missing".to_owned())?;
+        let command = Command::Purchase { pack, by_member, user: keys.name("user")? };
+        let mut reply = Reply::new();
+        if let Written::Purchased(block, price) = self.administer(&keys.account()?, &command)? {
+            if let Some(name) = keys.text("as") {
+                self.grants.insert(name.to_owned(), block);
+            }
+            reply.insert("price".to_owned(), price.into());
+        }
+        Ok(reply)
+    }
+
+    pub fn award(&mut self, keys: &Keys<'_>) -> Done {
+        let user = keys.name("user")?.ok_or_else(|| "`user` is missing".to_owned())?;
+        let incentive = keys.name("incentive")?.ok_or_else(|| "`incentive` is missing".to_owned())?;
+        let mut reply = Reply::new();
+        let written = self.administer(&keys.account()?, &Command::Award { user, incentive })?;
+        if let Written::Awarded(_, credits) = written {
+            reply.insert("credits".to_owned(), credits.into());
+        }
+        Ok(reply)
+    }
+
+    pub fn allocate(&mut self, keys: &Keys<'_>) -> Done {
+        let credits = keys.read::<Credits>("credits")?.ok_or_else(|| "`credits` is missing".to_owned())?;
+        let command = Command::Allocate { from: keys.pool("from")?, to: keys.pool("to")?, credits };
+        self.switch(keys, &command)
+    }
+
     pub fn void(&mut self, keys: &Keys<'_>) -> Done {
         let name = keys.wanted("grant")?;
         let block = *self.grants.get(name).ok_or_else(|| format!("no grant is named `{name}`"))?;
@@ -81,12 +119,15 @@ impl World {
 
     pub fn balance(&mut self, keys: &Keys<'_>) -> Done {
         let account = keys.account()?;
-        if keys.text("pool").is_some_and(|pool| PoolId::parse(pool) != Some(PoolId::Account)) {
-            return Err(Unread::of("POOL_UNKNOWN"));
-        }
+        let pool = keys.text("pool").map(|_| keys.pool("pool")).transpose()?;
         let fresh = self.fresh_totals(&account);
         let state = self.accounts.get(&account).filter(|account| account.contract.is_some());
-        let balance = state.ok_or(Unread::of("ACCOUNT_UNKNOWN"))?.balance(self.at, &fresh);
+        let state = state.ok_or(Unread::of("ACCOUNT_UNKNOWN"))?;
+        let pooling = state.contract.as_ref().map(|contract| contract.plan.pooling).unwrap_or_default();
+        if pool.as_ref().is_some_and(|pool| !has_pool(&pooling, pool)) {
+            return Err(Unread::of("POOL_UNKNOWN"));
+        }
+        let balance = state.balance_of(pool.as_ref(), self.at, &fresh);
         let by: Vec<(Species, Credits)> = balance.by.into_iter().collect();
         Ok(Reply::from([
             ("available".to_owned(), balance.available.into()),

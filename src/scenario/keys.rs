@@ -11,6 +11,9 @@ const OPERATIONS: &[(&str, &[&str], &[&str])] = &[
         &["error"],
     ),
     ("void", &["account", "grant"], &["credits", "error"]),
+    ("purchase", &["as", "account", "pack", "by", "user"], &["price", "error"]),
+    ("award", &["account", "user", "incentive"], &["credits", "error"]),
+    ("allocate", &["account", "from", "to", "credits"], &["error"]),
     ("set_overage_limit", &["account", "credits"], &["error"]),
     ("change_plan", &["account", "plan", "when"], &["error"]),
     ("set_seats", &["account", "seats"], &["error"]),
@@ -108,7 +111,7 @@ const RECORD: &[&str] = &[
 const ANY: &[&str] = &["*"];
 
 /// Operations that belong to parts of the language that are not in force yet.
-const LATER: &[&str] = &["purchase", "award", "allocate"];
+const LATER: &[&str] = &[];
 
 /// Operations that take a text instead of a map of keys.
 pub fn takes_text(operation: &str) -> bool {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::file;
 use super::world::World;
-use crate::credit::Subject;
+use crate::credit::{PoolId, Subject};
 use crate::engine::call::{Authorize, Commit, Progress};
 use crate::engine::handle;
 use crate::playbook::charge::{Quantities, RunResult};
@@ -45,6 +45,11 @@ impl<'a> Keys<'a> {
 
     pub fn name(&self, key: &str) -> Result<Option<Name>, Wrong> {
         self.text(key).map(|text| Name::parse(text).map_err(|error| format!("`{key}` {error}"))).transpose()
+    }
+
+    pub fn pool(&self, key: &str) -> Result<PoolId, Wrong> {
+        let text = self.wanted(key)?;
+        PoolId::parse(text).ok_or_else(|| format!("`{key}`: `{text}` is not a pool"))
     }
 
     pub fn account(&self) -> Result<AccountId, Wrong> {

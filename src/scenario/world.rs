@@ -76,7 +76,7 @@ impl World {
         let playbooks = &self.playbooks;
         let ledger = self.accounts.values_mut().filter_map(|account| {
             let at = account.clock;
-            Work { account, playbooks, at, entries: Vec::new(), refresh: false, owed: false }.next_timer()
+            Work::at(account, playbooks, at).next_timer()
         });
         let ledger = ledger.min();
         let nodes = self.nodes.values().filter(|node| node.alive);

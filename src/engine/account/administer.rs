@@ -7,6 +7,7 @@ use super::entry::{Answered, Reply, Source, What};
 use super::subscription::SEATS_MAX;
 use super::transfer::TransferAsk;
 use super::work::Work;
+use crate::credit::path::has_pool;
 use crate::credit::{Block, Column, Move, PoolId};
 use crate::lease::terms::HandleKey;
 use crate::playbook::draw_order::Species;
@@ -31,6 +32,20 @@ pub enum Command {
     SetOverageLimit {
         credits: Credits,
     },
+    Purchase {
+        pack: Name,
+        by_member: bool,
+        user: Option<Name>,
+    },
+    Award {
+        user: Name,
+        incentive: Name,
+    },
+    Allocate {
+        from: PoolId,
+        to: PoolId,
+        credits: Credits,
+    },
     /// `now`, or at the period's end.
     ChangePlan {
         plan: Name,
@@ -53,6 +68,10 @@ pub enum Command {
         credits: Option<Credits>,
         expires_at: Option<Timestamp>,
     },
+    /// Gives back what is unused of a purchase.
+    RefundPurchase {
+        block: BlockId,
+    },
     /// Moves credits to another pool or account.
     Transfer(Box<TransferAsk>),
 }
@@ -67,11 +86,14 @@ impl Command {
             Self::Grant(_) => "grant",
             Self::Void { .. } => "void",
             Self::SetOverageLimit { .. } => "set_overage_limit",
+            Self::Purchase { .. } => "purchase",
+            Self::Award { .. } => "award",
+            Self::Allocate { .. } => "allocate",
             Self::ChangePlan { .. } => "change_plan",
             Self::SetSeats { .. } => "set_seats",
             Self::Cancel { .. } => "cancel",
             Self::SetCap { .. } => "set_cap",
-            Self::Refund { .. } => "refund",
+            Self::Refund { .. } | Self::RefundPurchase { .. } => "refund",
             Self::Transfer(_) => "transfer",
         }
     }
@@ -135,7 +157,15 @@ pub enum AdminRefusal {
     TransferNotAllowed,
     #[error("the plan allows transfers of {limit} credits in a window, and this one goes beyond it")]
     TransferLimit { limit: Credits },
-    #[error("the pool does not have these credits available")]
+    #[error("the plan has no pack `{0}`")]
+    PackUnknown(Name),
+    #[error("members may not buy this; an administrator may")]
+    BuyerNotAllowed,
+    #[error("the plan has no incentive `{0}`")]
+    IncentiveUnknown(Name),
+    #[error("the limit of the incentive `{0}` is reached")]
+    IncentiveLimit(Name),
+    #[error("the pool has not so many available credits")]
     CreditsExhausted,
     #[error("this request id came before with another request")]
     RequestIdReused,
@@ -168,6 +198,10 @@ impl AdminRefusal {
             Self::RefundBelowMinimum { .. } => "REFUND_BELOW_MINIMUM",
             Self::TransferNotAllowed => "TRANSFER_NOT_ALLOWED",
             Self::TransferLimit { .. } => "TRANSFER_LIMIT",
+            Self::PackUnknown(_) => "PACK_UNKNOWN",
+            Self::BuyerNotAllowed => "BUYER_NOT_ALLOWED",
+            Self::IncentiveUnknown(_) => "INCENTIVE_UNKNOWN",
+            Self::IncentiveLimit(_) => "INCENTIVE_LIMIT",
             Self::CreditsExhausted => "CREDITS_EXHAUSTED",
             Self::RequestIdReused => "REQUEST_ID_REUSED",
         }
@@ -217,11 +251,17 @@ impl Work<'_> {
             Command::SetOverageLimit { credits } => Ok(done(vec![What::OverageLimited(*credits)])),
             Command::Grant(ask) => self.grant(ask).map(one),
             Command::Void { block } => self.void(*block).map(one),
+            Command::Purchase { pack, by_member, user } => {
+                self.purchase(pack, *by_member, user.as_ref()).map(one)
+            }
+            Command::Award { user, incentive } => self.award(user, incentive).map(one),
+            Command::Allocate { from, to, credits } => self.allocate(from, to, *credits).map(one),
             Command::ChangePlan { plan, now } => self.change_plan(plan, *now).map(done),
             Command::SetSeats { seats } => self.set_seats(*seats).map(done),
             Command::Cancel { now } => self.cancel(*now).map(done),
             Command::SetCap { cap } => self.set_cap(cap).map(done),
             Command::Refund { run, credits, expires_at } => self.refund(*run, *credits, *expires_at),
+            Command::RefundPurchase { block } => self.refund_purchase(*block),
             Command::Transfer(ask) => self.transfer(ask),
         }
     }
@@ -230,12 +270,11 @@ impl Work<'_> {
         if ask.species.is_last_resort() || ask.species == Species::Rollover {
             return Err(AdminRefusal::InvalidSpecies(ask.species));
         }
-        if ask.pool != PoolId::Account {
+        let pooling = self.account.contract.as_ref().map(|contract| contract.plan.pooling);
+        if !has_pool(&pooling.unwrap_or_default(), &ask.pool) {
             return Err(AdminRefusal::PoolUnknown(ask.pool.clone()));
         }
-        if self.account.book.pools.iter().map(|pool| pool.blocks.len()).sum::<usize>() >= BLOCKS_MAX {
-            return Err(AdminRefusal::TooManyBlocks);
-        }
+        self.room_for_blocks(1)?;
         let zone = self.account.contract.as_ref().map_or(TimeZone::UTC, |contract| contract.zone.clone());
         let id = BlockId(self.account.next_block);
         let starts = ask.starts.map_or(self.at, |length| calendar::plus(self.at, length, &zone));
@@ -245,6 +284,11 @@ impl Work<'_> {
         block.unit_price = ask.price;
         let block = Box::new(block.with(ask.credits));
         Ok((What::Granted { block, source: Source::Administrator }, Reply::Granted(id)))
+    }
+
+    pub(super) fn room_for_blocks(&self, more: usize) -> Result<(), AdminRefusal> {
+        let open: usize = self.account.book.pools.iter().map(|pool| pool.blocks.len()).sum();
+        if open + more > BLOCKS_MAX { Err(AdminRefusal::TooManyBlocks) } else { Ok(()) }
     }
 
     /// What is left of a grant is withdrawn; held credits stay held.

@@ -6,8 +6,8 @@ use super::administer::AdminRefusal;
 use super::entry::{Reply, What};
 use super::entry_contract::{Sent, TransferId, TransferReceived, TransferSent};
 use super::work::Work;
-use crate::credit::draw::{self, Emergency, Limits};
-use crate::credit::{Block, Column, Move, PoolId};
+use crate::credit::path::has_pool;
+use crate::credit::{Block, Move, PoolId};
 use crate::playbook::transfer::Between;
 use crate::types::{AccountId, BlockId, Credits, Timestamp, calendar};
 
@@ -73,34 +73,17 @@ impl Work<'_> {
 
     /// The draws of a pool in its draw order, as moves and as the blocks that the other side has.
     fn taken(&self, ask: &TransferAsk) -> Result<(Vec<Move>, Vec<Block>), AdminRefusal> {
-        let path = std::slice::from_ref(&ask.from);
-        let limits = Limits { at: self.at, basic: false, overage: None, emergency: Emergency::Never };
-        let drawn = draw::draw(&self.account.book.pools, path, ask.credits, limits);
-        let last_resort = drawn.draws.iter().any(|draw| draw.species.is_last_resort());
-        if drawn.missing.is_positive() || last_resort {
+        let (moves, blocks, missing) = self.taken_out(&ask.from, &ask.to, ask.credits);
+        if missing.is_positive() {
             return Err(AdminRefusal::CreditsExhausted);
         }
-        let (mut moves, mut blocks) = (Vec::new(), Vec::new());
-        for draw in drawn.draws {
-            let Some(block) = self.account.book.block(draw.block) else { continue };
-            moves.push(Move {
-                block: draw.block,
-                from: Column::Available,
-                to: Column::Withdrawn,
-                amount: draw.amount,
-            });
-            let id = BlockId(self.account.next_block + blocks.len() as u64);
-            let mut moved = Block::new(id, ask.to.clone(), block.species, block.effective_at);
-            moved.priority = block.priority;
-            moved.expires_at = block.expires_at;
-            moved.unit_price = block.unit_price;
-            blocks.push(moved.with(draw.amount));
-        }
+        self.room_for_blocks(blocks.len())?;
         Ok((moves, blocks))
     }
 
     fn known_pool(&self, pool: &PoolId) -> Result<(), AdminRefusal> {
-        if *pool == PoolId::Account { Ok(()) } else { Err(AdminRefusal::PoolUnknown(pool.clone())) }
+        let known = has_pool(&self.contract()?.plan.pooling, pool);
+        if known { Ok(()) } else { Err(AdminRefusal::PoolUnknown(pool.clone())) }
     }
 
     /// Takes what another account sent, once. Refused where this account cannot have it: the giver then has it back.
