@@ -40,6 +40,12 @@ pub struct Block {
     pub lapsed: Credits,
     #[n(13)]
     pub withdrawn: Credits,
+    /// How often its credits have rolled over.
+    #[cbor(n(14), default)]
+    pub rolls: u32,
+    /// What its credits were before they rolled: they roll again by the rule of that species.
+    #[n(15)]
+    pub original: Option<Species>,
 }
 
 /// Where credits of a block are.
@@ -92,7 +98,25 @@ impl Block {
             spent: Credits::ZERO,
             lapsed: Credits::ZERO,
             withdrawn: Credits::ZERO,
+            rolls: 0,
+            original: None,
         }
+    }
+
+    /// An empty block that takes this one's credits on: same life, price and past, another id and pool.
+    pub fn moved(&self, id: BlockId, pool: PoolId) -> Self {
+        let mut block = Self::new(id, pool, self.species, self.effective_at);
+        block.priority = self.priority;
+        block.expires_at = self.expires_at;
+        block.unit_price = self.unit_price;
+        block.rolls = self.rolls;
+        block.original = self.original;
+        block
+    }
+
+    /// The species by whose rule its credits roll over.
+    pub fn rolls_as(&self) -> Species {
+        self.original.unwrap_or(self.species)
     }
 
     /// The same block with `credits` granted and available.

@@ -12,7 +12,7 @@ use super::reservation::{Final, Reservation, State};
 use super::retry::Chain;
 use crate::playbook::charge::Quantities;
 use crate::playbook::draw_order::Species;
-use crate::types::{BlockId, ById, Credits, ReservationId, Timestamp};
+use crate::types::{BlockId, ById, Credits, Name, ReservationId, Timestamp};
 
 #[derive(Clone, Debug, Default)]
 pub struct Book {
@@ -28,6 +28,8 @@ pub struct Book {
     pub archive: BTreeMap<BlockId, Block>,
     /// When open runs end.
     pub deadlines: BTreeSet<(Timestamp, ReservationId)>,
+    /// What each user's runs spent of overage in this period; kept at the ledger alone.
+    pub overage_by: BTreeMap<Name, Credits>,
     /// Until when ended runs are remembered; one that ended more than once stands here as often.
     pub remembered: BTreeSet<(Timestamp, ReservationId)>,
     /// How often more than once.

@@ -4,17 +4,21 @@
 //! the last pool. `basic` pays only for basic actions, and only where everything before it is used up.
 
 use super::hold::Draw;
+use super::path::ACCOUNT;
 use super::pool::{Pool, PoolId};
 use crate::playbook::draw_order::Species;
 use crate::types::{Credits, Timestamp};
 
 /// What limits a draw besides the blocks themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct Limits<'a> {
+    /// The pools, in the order in which they are used up.
+    pub path: &'a [PoolId],
     pub at: Timestamp,
     /// Whether the action is basic.
     pub basic: bool,
-    /// The overage that may still be drawn, where an administrator lowered it; `None` = what the blocks have.
+    /// The overage that may still be drawn, where an administrator or a limit per user says so; `None` = what the blocks
+    /// have.
     pub overage: Option<Credits>,
     pub emergency: Emergency,
 }
@@ -36,28 +40,24 @@ pub struct Drawn {
     pub missing: Credits,
 }
 
-pub fn draw(pools: &[Pool], path: &[PoolId], amount: Credits, limits: Limits) -> Drawn {
+pub fn draw(pools: &[Pool], amount: Credits, limits: Limits<'_>) -> Drawn {
     let mut draws = Vec::new();
-    let missing = walk(pools, path, amount, limits, |draw| draws.push(draw));
+    let missing = walk(pools, amount, limits, |draw| draws.push(draw));
     Drawn { draws, missing }
 }
 
 /// What of an amount no block could pay.
-pub fn missing(pools: &[Pool], path: &[PoolId], amount: Credits, limits: Limits) -> Credits {
-    walk(pools, path, amount, limits, |_| {})
+pub fn missing(pools: &[Pool], amount: Credits, limits: Limits<'_>) -> Credits {
+    walk(pools, amount, limits, |_| {})
 }
 
 /// Draws block by block, and no further than the amount needs.
-fn walk(
-    pools: &[Pool],
-    path: &[PoolId],
-    amount: Credits,
-    limits: Limits,
-    mut each: impl FnMut(Draw),
-) -> Credits {
+fn walk(pools: &[Pool], amount: Credits, limits: Limits<'_>, mut each: impl FnMut(Draw)) -> Credits {
     let mut missing = amount;
     let mut overage = limits.overage;
     for last_resort in [false, true] {
+        // The chain is one for all: its blocks are in the account's pool, whatever the path.
+        let path = if last_resort { ACCOUNT } else { limits.path };
         for pool in path.iter().filter_map(|id| pools.iter().find(|pool| pool.id == *id)) {
             for block in pool.blocks.iter().filter(|block| block.species.is_last_resort() == last_resort) {
                 if !missing.is_positive() {
@@ -81,7 +81,12 @@ fn walk(
     missing
 }
 
-impl Limits {
+impl<'a> Limits<'a> {
+    /// All blocks of a path, whatever the run: for use that is booked after the fact.
+    pub fn late(path: &'a [PoolId], at: Timestamp) -> Self {
+        Self { path, at, basic: true, overage: None, emergency: Emergency::Never }
+    }
+
     fn allow(&self, species: Species) -> bool {
         match (species, self.emergency) {
             (Species::Emergency, mode) => mode != Emergency::Never,
@@ -114,14 +119,14 @@ mod tests {
             pool.insert(block.with(Credits::whole(credits)), &Sorting::default());
         }
         let limits = |at| Limits {
+            path: ACCOUNT,
             at: Timestamp::from_micros(at),
             basic: false,
             overage: Some(Credits::whole(5)),
             emergency: Emergency::Never,
         };
         let ids = |at, amount| {
-            let drawn =
-                draw(std::slice::from_ref(&pool), &[PoolId::Account], Credits::whole(amount), limits(at));
+            let drawn = draw(std::slice::from_ref(&pool), Credits::whole(amount), limits(at));
             (drawn.draws.iter().map(|d| d.block.0).collect::<Vec<_>>(), drawn.missing)
         };
         assert_eq!(ids(0, 35), (vec![4, 3, 2, 1], Credits::ZERO));

@@ -66,6 +66,23 @@ pub fn remove(draws: &mut Vec<Draw>, draw: &Draw) -> Credits {
     left
 }
 
+/// A share of what is held of one block goes on in another, right behind what stays.
+pub fn split_off(draws: &mut Vec<Draw>, block: BlockId, heir: Draw) {
+    let mut left = heir.amount;
+    let mut end = draws.len();
+    for (index, held) in draws.iter_mut().enumerate().rev().filter(|(_, held)| held.block == block) {
+        let part = held.amount.min(left);
+        held.amount -= part;
+        left -= part;
+        end = end.min(index + 1);
+    }
+    let amount = heir.amount - left;
+    if amount.is_positive() {
+        draws.insert(end, Draw { amount, ..heir });
+    }
+    draws.retain(|held| held.amount.is_positive());
+}
+
 /// Sums by species, in the order of the species.
 pub fn by_species<'a>(draws: impl Iterator<Item = &'a Draw>) -> Vec<(Species, Credits)> {
     let mut sums: Vec<(Species, Credits)> = Vec::new();

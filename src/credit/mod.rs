@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `block` | an amount with a species, a life and a price; its columns and moves |
 //! | `pool` | blocks in draw order, and the pool's debt |
+//! | `path` | which pools a run draws on |
 //! | `draw` | which blocks pay for an amount |
 //! | `hold` | what a run holds, and flows into and out of it |
 //! | `settle` | a charge over what a run holds: spent, overrun, given back |
@@ -28,6 +29,7 @@ pub mod draw;
 pub mod event;
 pub mod hold;
 pub mod invoice;
+pub mod path;
 pub mod period;
 pub mod pool;
 pub mod price;

@@ -20,6 +20,9 @@ pub enum PoolId {
     Team(#[n(0)] Name),
     #[n(2)]
     User(#[n(0)] Name),
+    /// Shares set aside for seats that nobody has taken in this period.
+    #[n(3)]
+    Seats,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,14 +49,7 @@ pub struct Sorting {
 
 impl Sorting {
     pub fn of(plan: &Plan) -> Self {
-        let chain = plan
-            .overage
-            .iter()
-            .map(|link| match link {
-                Link::Soft { .. } => Species::Overage,
-                Link::Degraded { .. } => Species::Basic,
-            })
-            .collect();
+        let chain = plan.overage.iter().filter_map(Link::species).collect();
         Self { order: plan.draw_order.clone(), chain }
     }
 
@@ -132,6 +128,7 @@ impl fmt::Display for PoolId {
             Self::Account => f.write_str("account"),
             Self::Team(name) => write!(f, "team:{name}"),
             Self::User(name) => write!(f, "user:{name}"),
+            Self::Seats => f.write_str("seats"),
         }
     }
 }

@@ -177,8 +177,8 @@ pub struct Final {
     #[n(16)]
     pub provisional: Option<SidecarId>,
     /// What of its charge was given back. A refund closes the run: a commit after it is recorded, not charged.
-    #[cbor(n(17), default)]
-    pub refunded: Credits,
+    #[n(17)]
+    pub refunded: Option<Credits>,
 }
 
 impl Reservation {

@@ -5,15 +5,11 @@ use super::cap::{CapHold, Kind};
 use super::draw::{self, Limits};
 use super::event::{CapFlow, Flow, Place};
 use super::hold::{self, Draw};
-use super::pool::PoolId;
 use super::reservation::{Reservation, State};
 use crate::types::Credits;
 
 /// The deepest family: children of children beyond this are refused, so that no walk to the root is long.
 pub const DEPTH_MAX: usize = 32;
-
-/// Every run draws on the account's pool.
-pub const PATH: &[PoolId] = &[PoolId::Account];
 
 /// What brings a run's charge to its total.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +30,7 @@ pub enum Rest {
 }
 
 /// Brings the charge of an open run to `target`, in all.
-pub fn settle(book: &Book, run: &Reservation, target: Credits, limits: Limits, rest: Rest) -> Settlement {
+pub fn settle(book: &Book, run: &Reservation, target: Credits, limits: Limits<'_>, rest: Rest) -> Settlement {
     let mut out = Settlement::default();
     let ancestors = book.ancestors(run.run.parent);
     let charged = run.charged();
@@ -73,7 +69,7 @@ fn overrun(
     book: &Book,
     ancestors: &[&Reservation],
     amount: Credits,
-    limits: Limits,
+    limits: Limits<'_>,
 ) -> Credits {
     let mut missing = amount;
     for ancestor in ancestors {
@@ -84,20 +80,20 @@ fn overrun(
         push(flows, parts, Place::Other(ancestor.id), Place::Spent);
         missing = left;
     }
-    let drawn = draw::draw(&book.pools, PATH, missing, limits);
+    let drawn = draw::draw(&book.pools, missing, limits);
     push(flows, drawn.draws, Place::Free, Place::Spent);
     drawn.missing
 }
 
 /// Draws for work without an open reservation: a late commit, a record, an event.
-pub fn charge_directly(book: &Book, amount: Credits, limits: Limits) -> (Vec<Flow>, Credits) {
+pub fn charge_directly(book: &Book, amount: Credits, limits: Limits<'_>) -> (Vec<Flow>, Credits) {
     let mut flows = Vec::new();
     let debt = overrun(&mut flows, book, &[], amount, limits);
     (flows, debt)
 }
 
 /// Where a run's credits go back to: the nearest open ancestor, else the block, where they lapse if it has ended.
-fn back(book: &Book, ancestors: &[&Reservation], part: &Draw, limits: Limits) -> Place {
+fn back(book: &Book, ancestors: &[&Reservation], part: &Draw, limits: Limits<'_>) -> Place {
     match ancestors.first() {
         Some(ancestor) => Place::Other(ancestor.id),
         None if book.block(part.block).is_some_and(|block| block.has_ended(limits.at)) => Place::Lapsed,

@@ -18,6 +18,10 @@ pub enum Next {
     Degrade,
     #[n(2)]
     Overage,
+    #[n(3)]
+    Borrow,
+    #[n(4)]
+    TopUp,
 }
 
 impl Next {
@@ -25,6 +29,8 @@ impl Next {
     pub fn after(chain: &[Link]) -> Self {
         match chain.first() {
             None => Self::Deny,
+            Some(Link::TopUp { .. }) => Self::TopUp,
+            Some(Link::Borrow { .. }) => Self::Borrow,
             Some(Link::Soft { .. }) => Self::Overage,
             Some(Link::Degraded { .. }) => Self::Degrade,
         }

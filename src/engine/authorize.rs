@@ -11,7 +11,7 @@ use super::repeat::repeated;
 use super::reserve::event;
 use crate::credit::cap::Need;
 use crate::credit::hold::{self, Draw};
-use crate::credit::{Change, Decision, Reason, Refusal, RunEvent};
+use crate::credit::{Change, Decision, Reason, Refusal, RunEvent, Subject};
 use crate::playbook::Mode;
 use crate::playbook::action::Trigger;
 use crate::playbook::draw_order::Species;
@@ -36,6 +36,8 @@ pub struct Short {
     pub credits: Credits,
     pub basic: bool,
     pub caps: Vec<Need>,
+    /// What it would draw from later pools of its path while earlier ones may have more.
+    pub prior: Credits,
 }
 
 /// `force` records work that is already done: nothing is refused, and what a refusal would have been is said.
@@ -45,7 +47,7 @@ pub fn authorize(frame: &Frame<'_>, call: &Authorize, force: bool) -> Result<Ver
     }
     let plan = &frame.contract.plan;
     let Some(action) = frame.playbooks.action(&frame.contract.playbook, &call.action)? else {
-        return Ok(refused(frame, Refusal::because(Reason::ActionNotIncluded), force));
+        return Ok(refused(frame, &call.subject, Refusal::because(Reason::ActionNotIncluded), force));
     };
     let quote = quote(frame, call, action.terms_for(&call.dimensions))?;
     let judged = judge(frame, &quote);
@@ -56,9 +58,33 @@ pub fn authorize(frame: &Frame<'_>, call: &Authorize, force: bool) -> Result<Ver
     if let Some(refusal) = &judged.refusal
         && !forced
     {
-        return Ok(refused(frame, refusal.clone(), false));
+        return Ok(refused(frame, &call.subject, refusal.clone(), false));
     }
     Ok(allow(frame, call, &quote, judged, force))
+}
+
+/// What a run costs and what refuses it, where nothing but its credits may still change; `None` for what needs no credits of
+/// the pools' or is refused for another reason.
+pub fn wanting(frame: &Frame<'_>, call: &Authorize) -> Option<Wanting> {
+    if frame.book.runs.contains_key(&call.id) || frame.book.finals.contains_key(&call.id) {
+        return None;
+    }
+    let action = frame.playbooks.action(&frame.contract.playbook, &call.action).ok()??;
+    let quote = quote(frame, call, action.terms_for(&call.dimensions)).ok()?;
+    let judged = judge(frame, &quote);
+    let only_credits = judged
+        .refusal
+        .as_ref()
+        .is_none_or(|refusal| matches!(refusal.reason, Reason::BasicOnly | Reason::CreditsExhausted));
+    (quote.parent.is_none() && !judged.free && only_credits)
+        .then(|| Wanting { amount: quote.amount, basic: quote.terms.basic })
+}
+
+/// See `wanting`.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanting {
+    pub amount: Credits,
+    pub basic: bool,
 }
 
 /// Whether asking the ledger could turn this refusal into something else.
@@ -69,14 +95,14 @@ fn may_change(refusal: &Refusal) -> bool {
     )
 }
 
-fn refused(frame: &Frame<'_>, refusal: Refusal, force: bool) -> Verdict {
+fn refused(frame: &Frame<'_>, subject: &Subject, refusal: Refusal, force: bool) -> Verdict {
     let observe = frame.contract.plan.mode == Mode::Observe;
     let mut answer = AuthorizeAnswer {
         decision: Decision::Denied,
         reason: Some(refusal.reason),
         cap: refusal.cap,
         retry_at: refusal.retry_at,
-        remaining: remaining(frame),
+        remaining: remaining(frame, &frame.path(subject)),
         ..blank(frame)
     };
     if observe && !force {
@@ -111,7 +137,7 @@ fn allow(frame: &Frame<'_>, call: &Authorize, quote: &Quote<'_>, judged: Judged,
         charged: if is_event { amount } else { Credits::ZERO },
         paid_by: paid_by(draws),
         is_final: is_final(frame, quote, &judged),
-        remaining: remaining(frame).saturating_sub(balance_part(quote, draws)),
+        remaining: remaining(frame, &quote.path).saturating_sub(balance_part(quote, draws)),
         expires_at: match &event.change {
             Change::Reserved(run) => Some(run.expires_at),
             _ => None,

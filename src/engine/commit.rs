@@ -7,8 +7,11 @@ use super::frame::Frame;
 use crate::credit::cap;
 use crate::credit::draw::Limits;
 use crate::credit::hold;
+use crate::credit::path::debtor;
 use crate::credit::settle::{self, Rest, Settlement};
-use crate::credit::{CapFlow, Change, Final, Place, Reservation, RunEvent, State, reservation::Asked, retry};
+use crate::credit::{
+    CapFlow, Change, Final, Place, PoolId, Reservation, RunEvent, State, Subject, reservation::Asked, retry,
+};
 use crate::playbook::action::{Terms, Trigger};
 use crate::playbook::charge::{Quantities, RunResult};
 use crate::types::{Credits, Length, Quantity, Timestamp, calendar};
@@ -21,9 +24,39 @@ pub const LATE_COMMIT: Length = Length::days(7);
 pub enum Outcome<A> {
     Done(A, Option<Box<RunEvent>>),
     /// The use exceeds the hold by this much more than the book can pay; the ledger might have it.
-    Short(Credits),
+    Short(Box<Lack>),
     /// Not a run that this book settles: the ledger knows, or decides.
     Elsewhere,
+}
+
+/// What a call about a run lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    pub credits: Credits,
+    /// What would be drawn from later pools of the run's path while earlier ones may have more.
+    pub prior: Credits,
+    pub subject: Subject,
+}
+
+/// What a settlement lacks that the ledger might give.
+pub fn lack(
+    frame: &Frame<'_>,
+    path: &[PoolId],
+    run: &Reservation,
+    settlement: &Settlement,
+    more: Credits,
+) -> Option<Lack> {
+    let credits = settlement.debt.or_zero() + more;
+    if !frame.may_ask() || (!credits.is_positive() && path.len() == 1) {
+        return None;
+    }
+    let free = settlement.flows.iter().filter(|flow| flow.from == Place::Free);
+    let draws: Vec<_> = free
+        .map(|flow| hold::Draw { block: flow.block, species: flow.species, amount: flow.amount })
+        .collect();
+    let prior = frame.out_of_turn(path, &draws, credits);
+    let lacks = credits.is_positive() || prior.is_positive();
+    lacks.then(|| Lack { credits, prior, subject: run.run.subject.clone() })
 }
 
 pub fn commit(frame: &Frame<'_>, call: &Commit) -> Result<Outcome<RunAnswer>, Fault> {
@@ -49,10 +82,11 @@ fn open(frame: &Frame<'_>, call: &Commit, run: &Reservation) -> Result<Outcome<R
         return awaiting(frame, call, run, terms, used);
     }
     let target = if run.free { Credits::ZERO } else { chained(frame, run.id, run.chain.as_ref(), charge) };
-    let limits = frame.limits(terms.basic);
+    let path = frame.path(&run.run.subject);
+    let limits = frame.limits(terms.basic, &path, &run.run.subject);
     let settlement = settle::settle(frame.book, run, target, limits, Rest::Back(State::Settled));
-    if settlement.debt.is_positive() && frame.may_ask() {
-        return Ok(Outcome::Short(settlement.debt));
+    if let Some(lack) = lack(frame, &path, run, &settlement, Credits::ZERO) {
+        return Ok(Outcome::Short(Box::new(lack)));
     }
     let ended = Final {
         state: State::Settled,
@@ -62,7 +96,7 @@ fn open(frame: &Frame<'_>, call: &Commit, run: &Reservation) -> Result<Outcome<R
         provisional: call.provisional,
         ..ended(run, frame.at, &settlement, Some(used))
     };
-    Ok(finish(run.id, frame.at, ended, settlement))
+    Ok(finish(run.id, frame.at, ended, settlement, debtor(&path)))
 }
 
 /// The commit of a success whose outcome is not known yet.
@@ -137,10 +171,31 @@ pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<R
     let used = used(call, None, &ended.run.quantities, terms);
     terms.accepts(&used)?;
     let charge = terms.charge(&playbook.credit, &used, call.result, call.completion)?;
+    if ended.refunded.is_some() {
+        // A refund closed the run: its result is recorded, and its charge stays.
+        let settlement = Settlement::default();
+        let recorded = recorded(frame, call, ended, &settlement, used);
+        let path = frame.path(&ended.run.subject);
+        return Ok(finish(call.id, frame.at, recorded, settlement, debtor(&path)));
+    }
     let target = chained(frame, call.id, ended.chain.as_ref(), charge);
-    let mut settlement = correct(frame, ended, target, frame.limits(terms.basic));
+    let path = frame.path(&ended.run.subject);
+    let limits = frame.limits(terms.basic, &path, &ended.run.subject);
+    let mut settlement = correct(frame, ended, target, limits);
     settlement.caps = late_caps(frame, ended, target.saturating_sub(ended.charged()));
-    let corrected = Final {
+    let corrected = recorded(frame, call, ended, &settlement, used);
+    Ok(finish(call.id, frame.at, corrected, settlement, debtor(&path)))
+}
+
+/// An ended run with the result of its late commit.
+fn recorded(
+    frame: &Frame<'_>,
+    call: &Commit,
+    ended: &Final,
+    settlement: &Settlement,
+    used: Quantities,
+) -> Final {
+    Final {
         state: State::Settled,
         result: Some(call.result),
         asked: Some(asked(call)),
@@ -150,12 +205,11 @@ pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<R
         completion: call.completion,
         used: Some(used),
         ..ended.clone()
-    };
-    Ok(finish(call.id, frame.at, corrected, settlement))
+    }
 }
 
 /// Brings the charge of an ended run to `target`.
-fn correct(frame: &Frame<'_>, ended: &Final, target: Credits, limits: Limits) -> Settlement {
+fn correct(frame: &Frame<'_>, ended: &Final, target: Credits, limits: Limits<'_>) -> Settlement {
     let charged = ended.charged();
     if target >= charged {
         let (flows, debt) = settle::charge_directly(frame.book, target - charged, limits);
@@ -261,7 +315,7 @@ pub fn ended(run: &Reservation, at: Timestamp, settlement: &Settlement, used: Op
         used,
         budget: run.budget,
         provisional: None,
-        refunded: Credits::ZERO,
+        refunded: None,
     }
 }
 
@@ -270,12 +324,14 @@ pub fn finish(
     at: Timestamp,
     ended: Final,
     settlement: Settlement,
+    debt_pool: PoolId,
 ) -> Outcome<RunAnswer> {
     let answer = RunAnswer::of_final(id, &ended);
     let mut event = RunEvent::new(id, at, Change::Ended(Box::new(ended)));
     event.flows = settlement.flows;
     event.caps = settlement.caps;
     event.debt = settlement.debt;
+    event.debt_pool = debt_pool;
     Outcome::Done(answer, Some(Box::new(event)))
 }
 

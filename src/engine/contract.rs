@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use thiserror::Error;
 
 use super::fault::Fault;
 use crate::credit::{CapKey, Counter};
 use crate::playbook::action::{Action, Terms};
+use crate::playbook::diff::Diff;
 use crate::playbook::overlay::{self, Overlay};
 use crate::playbook::version::in_force_from;
 use crate::playbook::{Feature, Plan, Playbook, cap};
@@ -69,6 +71,25 @@ impl Contract {
     }
 }
 
+/// Why a version may not be published.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PublishRefusal {
+    #[error("version {given} is not higher than {newest}, the newest; give it a higher number")]
+    VersionNotHigher { given: u32, newest: u32 },
+    #[error("`{change}` makes it dearer, and that needs notice; write `effective: {earliest}` or later")]
+    NoticeTooShort { earliest: Timestamp, change: String },
+}
+
+impl PublishRefusal {
+    /// The reason in the error's details.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::VersionNotHigher { .. } => "VERSION_NOT_HIGHER",
+            Self::NoticeTooShort { .. } => "NOTICE_TOO_SHORT",
+        }
+    }
+}
+
 /// Since when and where an account counts its time.
 #[derive(Clone, Copy, Debug)]
 pub struct Since<'a> {
@@ -113,6 +134,25 @@ impl Playbooks {
         let begun =
             |playbook: &&Arc<Playbook>| self.in_force_from(playbook.version).is_none_or(|from| from <= at);
         self.versions.values().rev().find(begun).or_else(|| all.next())
+    }
+
+    /// Whether a version may be published at `at`: higher than all before it, and where it is dearer than one that is in
+    /// force or to come, announced as long before it takes effect as the version in force promises.
+    pub fn admits(&self, playbook: &Playbook, at: Timestamp) -> Result<(), PublishRefusal> {
+        let Some(newest) = self.latest() else { return Ok(()) };
+        if playbook.version <= newest.version {
+            return Err(PublishRefusal::VersionNotHigher { given: playbook.version, newest: newest.version });
+        }
+        let Some(in_force) = self.in_force(at) else { return Ok(()) };
+        let known = self.all().filter(|known| known.version >= in_force.version);
+        let dearer = known.map(|known| Diff::between(known, playbook)).find(Diff::is_dearer);
+        let Some(dearer) = dearer else { return Ok(()) };
+        let earliest = dearer.earliest(in_force.notice, at);
+        if in_force_from(playbook.effective, at) >= earliest {
+            return Ok(());
+        }
+        let why = dearer.changes.into_iter().find(|change| change.dearer).map(|change| change.path);
+        Err(PublishRefusal::NoticeTooShort { earliest, change: why.unwrap_or_default() })
     }
 
     pub fn all(&self) -> impl DoubleEndedIterator<Item = &Arc<Playbook>> {

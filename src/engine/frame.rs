@@ -1,11 +1,13 @@
 //! What a decision looks at: a book, the account's contract, an instant; and what is known of the world outside the book.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::contract::{Contract, Playbooks};
 use crate::credit::cap::{Need, WindowBase};
 use crate::credit::draw::{Emergency, Limits};
-use crate::credit::{Book, CapKey};
+use crate::credit::hold::Draw;
+use crate::credit::path::{self, Path};
+use crate::credit::{Book, CapKey, PoolId, Subject};
 use crate::playbook::draw_order::Species;
 use crate::types::Credits;
 use crate::types::Timestamp;
@@ -17,6 +19,8 @@ pub struct Frame<'a> {
     pub playbooks: &'a Playbooks,
     pub at: Timestamp,
     pub beyond: Beyond<'a>,
+    /// What the plan's top-up may still bring, where the book is the whole account.
+    pub packs: Credits,
 }
 
 /// What is known beyond the book.
@@ -44,22 +48,73 @@ pub struct Cut {
 /// What the ledger had left, unleased, when it last answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rest {
-    /// Credits that count as balance.
+    /// Credits of the account's pool that count as balance.
     pub balance: Credits,
     /// Overage and other last resorts but `basic`.
     pub last_resort: Credits,
+    /// The same as `balance` for the other pools that were asked about.
+    pub pools: BTreeMap<PoolId, Credits>,
+    /// Pools of which nobody but this slice has anything in this period: what comes after them may be drawn.
+    pub dry: BTreeSet<PoolId>,
     pub caps: BTreeMap<CapKey, Credits>,
 }
 
 impl<'a> Frame<'a> {
-    pub fn limits(&self, basic: bool) -> Limits {
-        let overage = self.contract.overage_limit.filter(|_| matches!(self.beyond, Beyond::Nothing));
+    /// The pools that runs of this subject draw on.
+    pub fn path(&self, subject: &Subject) -> Path {
+        path::path(&self.contract.plan.pooling, subject)
+    }
+
+    pub fn limits<'p>(&self, basic: bool, path: &'p [PoolId], subject: &Subject) -> Limits<'p> {
+        // A slice has what it was leased: limits are the ledger's to keep.
+        let whole = matches!(self.beyond, Beyond::Nothing);
+        let limit = self.contract.overage_limit.filter(|_| whole);
+        let left = limit.map(|limit| limit.saturating_sub(self.overage_used()));
+        let per_user = if whole { self.overage_left(subject) } else { None };
         Limits {
+            path,
             at: self.at,
             basic,
-            overage: overage.map(|limit| limit.saturating_sub(self.overage_used())),
+            overage: match (left, per_user) {
+                (Some(left), Some(own)) => Some(left.min(own)),
+                (left, own) => left.or(own),
+            },
             emergency: Emergency::Never,
         }
+    }
+
+    /// What a draw takes from pools that come after one of which others may still have something: each whole pool is used
+    /// up before the next. Nothing where one pool pays, or where the ledger has just been asked.
+    pub fn out_of_turn(&self, path: &[PoolId], draws: &[Draw], missing: Credits) -> Credits {
+        let Beyond::Ledger(rest) = self.beyond else { return Credits::ZERO };
+        let Some((last, before)) = path.split_last().filter(|(_, before)| !before.is_empty()) else {
+            return Credits::ZERO;
+        };
+        let fresh = self.at < self.contract.period_ends;
+        let mut turn = missing;
+        let open = before.iter().position(|pool| !(fresh && rest.dry.contains(pool)));
+        let Some(open) = open else { return Credits::ZERO };
+        debug_assert!(!before.contains(last));
+        for draw in draws {
+            let pool = self.book.block(draw.block).map(|block| &block.pool);
+            let index = path.iter().position(|id| Some(id) == pool);
+            if draw.species.is_last_resort() || index.is_none_or(|index| index > open) {
+                turn += draw.amount;
+            }
+        }
+        turn
+    }
+
+    /// What a user may still draw of overage in this period, where the plan limits it.
+    fn overage_left(&self, subject: &Subject) -> Option<Credits> {
+        let limit = self.contract.plan.overage_per_user()?;
+        let user = subject.user.as_ref()?;
+        let spent = self.book.overage_by.get(user).copied().unwrap_or_default();
+        let runs = self.book.runs.values().filter(|run| run.run.subject.user.as_ref() == Some(user));
+        let held = runs.flat_map(|run| &run.held).filter(|draw| draw.species == Species::Overage);
+        let pays = |draw: &&Draw| self.book.block(draw.block).is_some_and(|block| block.pays(self.at));
+        let held: Credits = held.filter(pays).map(|draw| draw.amount).sum();
+        Some(limit.saturating_sub(spent + held))
     }
 
     pub fn windows(&self, at: Timestamp) -> WindowBase<'a> {
@@ -93,6 +148,16 @@ impl<'a> Frame<'a> {
             Beyond::Nothing => None,
             Beyond::Ledger(rest) | Beyond::Asked(rest) | Beyond::Unreachable(rest, _) => Some(rest),
         }
+    }
+
+    /// What the ledger had left of a path that counts as balance.
+    pub fn rest_balance(&self, path: &[PoolId]) -> Credits {
+        let Some(rest) = self.rest() else { return Credits::ZERO };
+        let of = |pool: &PoolId| match pool {
+            PoolId::Account => rest.balance,
+            other => rest.pools.get(other).copied().unwrap_or_default(),
+        };
+        path.iter().map(of).sum()
     }
 
     /// Room for one need, in the book; `None` = this counter is not known here.

@@ -161,7 +161,7 @@ impl Handle {
             used: None,
             budget: self.id,
             provisional: None,
-            refunded: Credits::ZERO,
+            refunded: None,
         }
     }
 }

@@ -7,7 +7,6 @@ use super::quote::Quote;
 use crate::credit::cap::{self, Need};
 use crate::credit::draw::{self, Drawn};
 use crate::credit::hold;
-use crate::credit::settle::PATH;
 use crate::credit::{Decision, Reason, Refusal, Reservation, ScopeKey};
 use crate::playbook::overage::Link;
 use crate::types::{Credits, Name};
@@ -43,13 +42,16 @@ pub fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
             let (draws, missing) = hold::first(&parent.held, quote.amount);
             Drawn { draws, missing }
         }
-        None => draw::draw(&frame.book.pools, PATH, quote.amount, offline::limits(frame, basic)),
+        None => draw::draw(&frame.book.pools, quote.amount, offline::limits(frame, quote)),
     };
     let free_degraded = basic && !frame.may_ask() && !frame.unreachable() && quote.parent.is_none();
     let free = free_degraded && drawn.missing.is_positive() && has_free_degraded(frame);
     let amount = if free { Credits::ZERO } else { quote.amount };
     let needs = cap::needs(&contract.plan, &quote.run, quote.budget, amount, &frame.windows(frame.at));
     let mut short = Short { basic, ..Short::default() };
+    if quote.parent.is_none() && !free {
+        short.prior = frame.out_of_turn(&quote.path, &drawn.draws, drawn.missing);
+    }
     let mut soft = Vec::new();
     // Room that the ledger has but did not lease, because something else was lacking: not what refuses the run.
     let mut unleased = None;
@@ -98,7 +100,7 @@ pub fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
 
 impl Judged {
     pub fn asks(&self) -> bool {
-        self.short.credits.is_positive() || !self.short.caps.is_empty()
+        self.short.credits.is_positive() || self.short.prior.is_positive() || !self.short.caps.is_empty()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::commit::{chained, ended, pinned};
 use super::frame::Frame;
+use crate::credit::path::debtor;
 use crate::credit::settle::{self, Rest};
 use crate::credit::{Change, Final, Reservation, RunEvent, State};
 use crate::types::ReservationId;
@@ -28,11 +29,14 @@ fn lapsed(frame: &Frame<'_>, id: ReservationId, run: &Reservation) -> RunEvent {
     let share = if run.free { run.charged() } else { chained(frame, id, run.chain.as_ref(), share) };
     let target = share.max(run.charged());
     let rest = Rest::Back(State::Lapsed);
-    let settlement = settle::settle(frame.book, run, target, frame.limits(basic), rest);
+    let path = frame.path(&run.run.subject);
+    let limits = frame.limits(basic, &path, &run.run.subject);
+    let settlement = settle::settle(frame.book, run, target, limits, rest);
     let ended = Final { state: State::Lapsed, ..ended(run, frame.at, &settlement, run.reported.clone()) };
     let mut event = RunEvent::new(id, frame.at, Change::Ended(Box::new(ended)));
     event.flows = settlement.flows;
     event.caps = settlement.caps;
     event.debt = settlement.debt;
+    event.debt_pool = debtor(&path);
     event
 }

@@ -5,7 +5,6 @@ use super::frame::Frame;
 use super::judge::Judged;
 use super::quote::Quote;
 use crate::credit::draw::{self, Emergency, Limits};
-use crate::credit::settle::PATH;
 use crate::credit::{Decision, Reason};
 use crate::playbook::offline::OfflineMode;
 use crate::types::Timestamp;
@@ -17,12 +16,12 @@ pub fn is_over(frame: &Frame<'_>) -> bool {
 }
 
 /// What a new run may draw: emergency credits once all others are used up, where the plan leased them for this.
-pub fn limits(frame: &Frame<'_>, basic: bool) -> Limits {
+pub fn limits<'q>(frame: &Frame<'_>, quote: &'q Quote<'_>) -> Limits<'q> {
     let emergency = match (frame.cut(), frame.contract.plan.offline.mode) {
         (Some(_), OfflineMode::Emergency(_)) => Emergency::Last,
         _ => Emergency::Never,
     };
-    Limits { emergency, ..frame.limits(basic) }
+    Limits { emergency, ..frame.limits(quote.terms.basic, &quote.path, &quote.run.subject) }
 }
 
 /// Turns a refusal for want of the ledger's word into what the offline mode says.
@@ -37,8 +36,9 @@ pub fn relent(frame: &Frame<'_>, quote: &Quote<'_>, judged: &mut Judged) {
         OfflineMode::Basic if quote.terms.basic => Decision::AllowedDegraded,
         OfflineMode::Allow => Decision::Allowed,
         OfflineMode::Emergency(_) if quote.parent.is_none() => {
-            let limits = Limits { emergency: Emergency::Alone, ..frame.limits(false) };
-            let drawn = draw::draw(&frame.book.pools, PATH, quote.amount, limits);
+            let limits = frame.limits(false, &quote.path, &quote.run.subject);
+            let limits = Limits { emergency: Emergency::Alone, ..limits };
+            let drawn = draw::draw(&frame.book.pools, quote.amount, limits);
             if drawn.missing.is_positive() {
                 return;
             }

@@ -4,9 +4,9 @@ use super::answer::{AuthorizeAnswer, Next};
 use super::frame::Frame;
 use super::judge::{Judged, fresh_room};
 use super::quote::Quote;
+use crate::credit::PoolId;
 use crate::credit::draw;
 use crate::credit::hold::Draw;
-use crate::credit::settle::PATH;
 use crate::credit::{Decision, ScopeKey};
 use crate::playbook::Mode;
 use crate::playbook::draw_order::Species;
@@ -29,7 +29,7 @@ pub fn is_final(frame: &Frame<'_>, quote: &Quote<'_>, judged: &Judged) -> bool {
                 .map(|draw| draw.amount)
                 .sum();
             // What non-basic blocks pay of this run comes off before the next one asks.
-            amount.is_positive() && lacks(frame, amount + amount - basic_paid)
+            amount.is_positive() && lacks(frame, quote, amount + amount - basic_paid)
         }
     };
     credits
@@ -43,23 +43,25 @@ pub fn is_final(frame: &Frame<'_>, quote: &Quote<'_>, judged: &Judged) -> bool {
 }
 
 /// Whether blocks other than `basic`, with what the ledger had left, could not pay so much now.
-fn lacks(frame: &Frame<'_>, amount: Credits) -> bool {
-    let beyond = frame.rest().map_or(Credits::ZERO, |rest| rest.balance + rest.last_resort);
-    let amount = amount - beyond;
-    draw::missing(&frame.book.pools, PATH, amount, frame.limits(false)).is_positive()
+fn lacks(frame: &Frame<'_>, quote: &Quote<'_>, amount: Credits) -> bool {
+    let last_resort = frame.rest().map_or(Credits::ZERO, |rest| rest.last_resort);
+    let amount = amount - frame.rest_balance(&quote.path) - last_resort - frame.packs;
+    let limits = frame.limits(false, &quote.path, &quote.run.subject);
+    draw::missing(&frame.book.pools, amount, limits).is_positive()
 }
 
 /// What the run's pools could still pay from blocks that count as balance.
-pub fn remaining(frame: &Frame<'_>) -> Credits {
+pub fn remaining(frame: &Frame<'_>, path: &[PoolId]) -> Credits {
     let here: Credits = frame
         .book
         .pools
         .iter()
+        .filter(|pool| path.contains(&pool.id))
         .flat_map(|pool| &pool.blocks)
         .filter(|block| !block.species.is_last_resort() && block.pays(frame.at))
         .map(|block| block.available)
         .sum();
-    frame.rest().map_or(here, |rest| here + rest.balance)
+    here + frame.rest_balance(path)
 }
 
 pub fn balance_part(quote: &Quote<'_>, draws: &[Draw]) -> Credits {

@@ -2,14 +2,15 @@
 
 use super::answer::{ProgressAnswer, paid_by};
 use super::call::Progress;
-use super::commit::{Outcome, chained, pinned};
+use super::commit::{Outcome, chained, lack, pinned};
 use super::fault::Fault;
 use super::frame::Frame;
 use super::offline;
 use crate::credit::cap::Kind;
-use crate::credit::draw;
+use crate::credit::draw::{self, Limits};
 use crate::credit::hold::{self, Draw};
-use crate::credit::settle::{self, PATH, Rest};
+use crate::credit::path::debtor;
+use crate::credit::settle::{self, Rest, Settlement};
 use crate::credit::{
     CapFlow, CapKey, Change, Decision, Flow, Place, Reason, Refusal, Reservation, RunEvent, State,
 };
@@ -50,7 +51,8 @@ pub fn progress(frame: &Frame<'_>, call: &Progress) -> Result<Outcome<ProgressAn
     }
     let totals = call.quantities.as_ref().or(run.reported.as_ref());
     let target = target(frame, run, terms, &playbook.credit, totals)?;
-    let limits = frame.limits(terms.basic);
+    let path = frame.path(&run.run.subject);
+    let limits = frame.limits(terms.basic, &path, &run.run.subject);
     let settlement = settle::settle(frame.book, run, target, limits, Rest::Keep);
     let kept = kept(run, &settlement.flows);
     let wanted = match &call.ahead {
@@ -61,15 +63,17 @@ pub fn progress(frame: &Frame<'_>, call: &Progress) -> Result<Outcome<ProgressAn
         }
         _ => kept.total,
     };
-    let growth = resize(frame, run, &kept, wanted, terms, &settlement.flows);
-    let missing = settlement.debt.or_zero() + growth.missing;
-    if frame.may_ask() && missing.is_positive() && run.run.parent.is_none() {
-        return Ok(Outcome::Short(missing));
+    let growth = resize(frame, run, &kept, wanted, limits, &settlement.flows);
+    if run.run.parent.is_none()
+        && let Some(lack) = lack(frame, &path, run, &drawn(&settlement, &growth), growth.missing)
+    {
+        return Ok(Outcome::Short(Box::new(lack)));
     }
     let expires_at = new_end(frame, run, call.ttl);
     let mut event =
         RunEvent::new(run.id, frame.at, Change::Progressed { reported: call.quantities.clone(), expires_at });
     event.debt = settlement.debt;
+    event.debt_pool = debtor(&path);
     event.flows = settlement.flows;
     event.caps = settlement.caps;
     event.flows.extend(growth.flows);
@@ -107,12 +111,19 @@ fn kept(run: &Reservation, flows: &[Flow]) -> Kept {
     Kept { draws, total }
 }
 
+/// All that a heartbeat draws, for its charge and for what is ahead.
+fn drawn(settlement: &Settlement, growth: &Growth) -> Settlement {
+    let mut all = settlement.clone();
+    all.flows.extend(growth.flows.iter().copied());
+    all
+}
+
 fn resize(
     frame: &Frame<'_>,
     run: &Reservation,
     kept: &Kept,
     wanted: Credits,
-    terms: &Terms,
+    limits: Limits<'_>,
     charged: &[Flow],
 ) -> Growth {
     if wanted <= kept.total {
@@ -149,7 +160,7 @@ fn resize(
         None => {
             // The charge may have drawn on the blocks already: what it took is passed over.
             let taken: Credits = charged.iter().filter(|f| f.from == Place::Free).map(|f| f.amount).sum();
-            let drawn = draw::draw(&frame.book.pools, PATH, more + taken, frame.limits(terms.basic));
+            let drawn = draw::draw(&frame.book.pools, more + taken, limits);
             let mut left = drawn.draws;
             take_off(&mut left, charged, Place::Free);
             let (draws, missing) = hold::first(&left, more);

@@ -3,6 +3,7 @@
 use super::call::Authorize;
 use super::fault::Fault;
 use super::frame::Frame;
+use crate::credit::path::Path;
 use crate::credit::settle::DEPTH_MAX;
 use crate::credit::{Reservation, Run, retry};
 use crate::playbook::action::Terms;
@@ -16,6 +17,8 @@ pub struct Quote<'a> {
     pub chain: Option<retry::ChainLink>,
     pub amount: Credits,
     pub budget: ReservationId,
+    /// The pools that it draws on.
+    pub path: Path,
 }
 
 pub fn quote<'a>(frame: &Frame<'a>, call: &Authorize, terms: &'a Terms) -> Result<Quote<'a>, Fault> {
@@ -53,5 +56,6 @@ pub fn quote<'a>(frame: &Frame<'a>, call: &Authorize, terms: &'a Terms) -> Resul
         open.or_else(|| frame.book.finals.get(&id).map(|ended| ended.budget))
     });
     let budget = parent.map(|parent| parent.budget).or(retried).unwrap_or(call.id);
-    Ok(Quote { run, terms, parent, chain, amount, budget })
+    let path = frame.path(&run.subject);
+    Ok(Quote { run, terms, parent, chain, amount, budget, path })
 }

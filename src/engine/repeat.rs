@@ -64,7 +64,7 @@ fn first_answer(frame: &Frame<'_>, run: &Reservation) -> AuthorizeAnswer {
         paid_by: paid_by(run.first_held()),
         expires_at: Some(run.expires_at),
         version: run.version,
-        remaining: remaining(frame),
+        remaining: remaining(frame, &frame.path(&run.run.subject)),
         ..blank(frame)
     }
 }

@@ -6,6 +6,7 @@ use super::judge::{Judged, fresh_room};
 use super::offline;
 use super::quote::Quote;
 use crate::credit::cap::{CapHold, Kind, Need};
+use crate::credit::path::debtor;
 use crate::credit::{CapFlow, Change, Decision, Final, Flow, Place, Reservation, RunEvent, State};
 use crate::playbook::Mode;
 use crate::playbook::cap as policy;
@@ -42,6 +43,7 @@ pub fn event(
     };
     let mut event = RunEvent::new(call.id, at, change);
     event.debt = debt;
+    event.debt_pool = debtor(&quote.path);
     let to = if is_event { Place::Spent } else { Place::Held };
     let source = quote.parent.map_or(Place::Free, |parent| Place::Other(parent.id));
     event.flows = judged
@@ -111,7 +113,7 @@ fn charged(
         used: Some(quote.run.quantities.clone()),
         budget: quote.budget,
         provisional: None,
-        refunded: Credits::ZERO,
+        refunded: None,
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn subscribe(request: &wire::SubscribeRequest) -> Result<Command, Sta
         invalid("INVALID_PLAN", "plan", format!("`plan` {what}; name a plan of the playbook"))
     })?;
     let zone = if request.time_zone.is_empty() { "UTC" } else { &request.time_zone };
-    Ok(Command::Subscribe { plan, zone: zone.to_owned(), key: NO_KEY })
+    Ok(Command::Subscribe { plan, zone: zone.to_owned(), key: NO_KEY, overlay: Box::default() })
 }
 
 pub(super) fn grant(request: &wire::GrantRequest) -> Result<Command, Status> {

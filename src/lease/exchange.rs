@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 
 use super::terms::AccountTerms;
 use crate::credit::cap::Need;
-use crate::credit::{Block, CapKey};
+use crate::credit::{Block, CapKey, PoolId, Subject};
 use crate::types::{BlockId, Credits, LeaseId, Timestamp};
 
 /// A request for a lease, for more of it, or (with nothing needed) for more time.
@@ -35,12 +35,21 @@ pub struct Ask {
     /// The largest recent run.
     #[cbor(n(8), default)]
     pub largest: Credits,
+    /// Whose run it is: it says which pools pay.
+    #[cbor(n(9), default)]
+    pub subject: Subject,
+    /// What the run would draw from later pools of its path while earlier ones may have more.
+    #[cbor(n(10), default)]
+    pub prior: Credits,
+    /// A run waits for it: to make it fit, a pack may be bought.
+    #[cbor(n(11), default)]
+    pub buys: bool,
 }
 
 impl Ask {
     /// Nothing is needed but to know the account: once it is known, the call that waits has still to be tried.
     pub fn is_introduction(&self) -> bool {
-        self.lease.is_none() && self.credits.is_zero() && self.caps.is_empty()
+        self.lease.is_none() && self.credits.is_zero() && self.prior.is_zero() && self.caps.is_empty()
     }
 }
 
@@ -79,6 +88,12 @@ pub struct Grant {
     /// What was asked for is scarce: nothing of it is leased, and the ledger decides runs that need it.
     #[cbor(n(11), default)]
     pub scarce: bool,
+    /// Credits left at the ledger in the pools of the path but the account's own.
+    #[cbor(n(12), default)]
+    pub rest_pools: Vec<(PoolId, Credits)>,
+    /// Pools of the path of which nobody but the asker has anything.
+    #[cbor(n(13), default)]
+    pub dry: Vec<PoolId>,
 }
 
 /// Room of one counter.
@@ -118,9 +133,13 @@ mod tests {
     fn an_ask_of_an_earlier_build_is_read() {
         let bytes = minicbor::to_vec(Ask::default()).unwrap();
         // The same, as it was before asks were numbered: an array of seven.
-        let mut earlier =
-            bytes[..bytes.len() - minicbor::to_vec((0_u64, Credits::ZERO)).unwrap().len() + 1].to_vec();
-        assert_eq!(earlier[0], 0x89);
+        let mut earlier = bytes[..bytes.len()
+            - minicbor::to_vec((0_u64, Credits::ZERO, Subject::default(), Credits::ZERO, false))
+                .unwrap()
+                .len()
+            + 1]
+            .to_vec();
+        assert_eq!(earlier[0], 0x8c);
         earlier[0] = 0x87;
         assert_eq!(minicbor::decode::<Ask>(&earlier).unwrap(), Ask::default());
     }

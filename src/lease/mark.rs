@@ -4,9 +4,8 @@ use minicbor::{Decode, Encode};
 
 use super::event::Returned;
 use crate::credit::cap::Kind;
-use crate::credit::draw::{self, Emergency, Limits};
-use crate::credit::settle::PATH;
-use crate::credit::{Book, ScopeKey};
+use crate::credit::draw::{self, Limits};
+use crate::credit::{Book, PoolId, ScopeKey};
 use crate::playbook::Plan;
 use crate::playbook::cap as policy;
 use crate::types::{Credits, Timestamp};
@@ -46,8 +45,9 @@ impl Mark {
     /// What to seal of a slice: from the head of the draw order, and as much room of every counter as those
     /// reservations can have held.
     pub fn seal(&self, book: &Book, plan: &Plan, at: Timestamp) -> Returned {
-        let limits = Limits { at, basic: true, overage: None, emergency: Emergency::Never };
-        let drawn = draw::draw(&book.pools, PATH, self.credits, limits);
+        // Whose runs they were is not known: any pool may have paid.
+        let pools: Vec<PoolId> = book.pools.iter().map(|pool| pool.id.clone()).collect();
+        let drawn = draw::draw(&book.pools, self.credits, Limits::late(&pools, at));
         let elastic = |id| book.block(id).is_some_and(|block| block.elastic);
         // A root's own budget is no leased room.
         let leased = book.counters.iter().filter(|(key, _)| !matches!(key.scope, ScopeKey::Root(_)));

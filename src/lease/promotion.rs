@@ -7,6 +7,10 @@ use crate::types::{Length, ReservationId, Timestamp};
 /// A reservation that lives longer than this is reported.
 pub const OUTLIVES: Length = Length::minutes(1);
 
+/// So long before a period's end runs are reported that hold what rolls over with its hold or comes off the next allowance:
+/// long enough for the report to arrive, too short for many runs to be open in it.
+pub const AHEAD: Length = Length::seconds(5);
+
 /// When a run authorised at `at` outlives its minute.
 pub fn due(at: Timestamp) -> Timestamp {
     at.plus_micros(OUTLIVES.approximate_micros())

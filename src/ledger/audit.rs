@@ -217,7 +217,7 @@ fn what(what: &What) -> Told {
 fn contract(what: &What) -> Told {
     match what {
         What::Overlaid(_) => told("overlaid", 15, "add-ons, overrides, caps or seats of this account"),
-        What::Moved(_) => told("moved", 16, "another plan, or another version of it"),
+        What::PlanMoved(_) => told("plan_moved", 16, "another plan, or another version of it"),
         What::Billed(_) => told("billed", 4, "a billing line"),
         What::Pended(_) => told("pended", 15, "a change that waits for the period's or the term's end"),
         What::Ended => told("ended", 15, "the subscription is over"),

@@ -375,7 +375,7 @@ fn replay(account: &mut Account, entries: &[Entry], playbooks: &Playbooks) -> Re
 
 fn next_timer(account: &mut Account, playbooks: &Playbooks) -> Option<Timestamp> {
     let (at, owed) = (account.clock, account.owes());
-    Work { account, playbooks, at, entries: Vec::new(), refresh: false, owed }.next_timer()
+    Work::at(account, playbooks, at).next_timer()
 }
 
 /// What a panic said, if it said anything.

@@ -4,7 +4,7 @@ use super::document;
 use super::finding::{Findings, Place, Report, why};
 use super::meaning::Playbook;
 use super::tree::{self, Mark, Node};
-use super::{compile, rules, unsupported, warning};
+use super::{compile, rules, warning};
 
 /// Checks a document. The report's `playbook` is what it means, where nothing in it is refused.
 pub fn check(source: &str) -> Report {
@@ -16,7 +16,6 @@ pub fn check(source: &str) -> Report {
     let document = document::read(&root, f);
     rules::apply(&document, f);
     warning::warn(&document, f);
-    unsupported::refuse(&document, f);
     let playbook = if f.refused() == 0 { compile::playbook(&document, source) } else { None };
     findings.report(playbook)
 }

@@ -19,10 +19,14 @@ use super::document::governance;
 use super::document::plan::{self, AllowanceLine, Recurrence};
 use super::document::whole;
 use super::finding::At;
+use super::incentive::Incentive;
 use super::meaning::{CreditUnit, Plan, Playbook};
 use super::offline::{Emergency, Offline, OfflineMode};
+use super::on_demand::{Members, OnDemand, Pack};
 use super::overage::{Link, Prices};
+use super::pooling::Pooling;
 use super::refund::{ChargeRefunds, PurchaseRefunds, Refunds};
+use super::rollover::{Roll, Times};
 use super::scalar::Portion;
 use super::transfer::Transfers;
 use crate::types::calendar::Every;
@@ -86,7 +90,7 @@ fn action(written: &actions::Action) -> Option<Action> {
     })
 }
 
-fn terms(keys: &Keys) -> Option<Terms> {
+pub fn terms(keys: &Keys) -> Option<Terms> {
     let none = Reserve { ttl: None, longest: None, outcome_ttl: None };
     let reserve = value(keys.reserve.as_ref()).unwrap_or(none);
     let ttl = ttl(&reserve);
@@ -124,10 +128,18 @@ fn plan(written: &plan::Plan, credit: &CreditUnit) -> Option<Plan> {
         features: written.features.clone(),
         allowances: written.allowance.iter().map(|line| allowance(&line.value)).collect(),
         anchor: value(written.anchor.as_ref()).unwrap_or_default(),
+        overage: written.overage.iter().map(|at| link(&at.value, price)).collect(),
+        rollover: written.rollover.iter().map(|at| roll(&at.value)).collect(),
+        pooling: written.pooling.as_ref().map(|at| pooling(&at.value)).unwrap_or_default(),
+        on_demand: written.on_demand.as_ref().map(|at| on_demand(&at.value)).unwrap_or_default(),
+        incentives: written
+            .incentives
+            .iter()
+            .map(|(name, line)| (name.value.clone(), incentive(line)))
+            .collect(),
         term: written.term.as_ref().map(|at| term(&at.value)),
         fees: written.fee.iter().map(|at| fee(&at.value)).collect(),
         commitment: written.commitment.as_ref().map(|at| commitment(&at.value)),
-        overage: written.overage.iter().map(|at| link(&at.value, price)).collect::<Option<_>>()?,
         refunds: written.refunds.as_ref().map(|at| refunds(&at.value)).unwrap_or_default(),
         draw_order: value(written.draw_order.as_ref()).unwrap_or_default(),
         transfers: written.transfers.as_ref().map(|at| transfers(&at.value)).unwrap_or_default(),
@@ -196,18 +208,69 @@ fn transfers(written: &credits::Transfers) -> Transfers {
     }
 }
 
-fn link(written: &chain::Link, plan_price: Money) -> Option<Link> {
+fn link(written: &chain::Link, plan_price: Money) -> Link {
     match written {
-        chain::Link::Soft { up_to, per_user: None, price } => Some(Link::Soft {
+        chain::Link::TopUp { pack, below, at_most } => Link::TopUp {
+            pack: pack.value.clone(),
+            below: value(below.as_ref()),
+            at_most: value(at_most.as_ref()),
+        },
+        chain::Link::Borrow { up_to } => Link::Borrow { up_to: up_to.value },
+        chain::Link::Soft { up_to, per_user, price } => Link::Soft {
             up_to: value(up_to.as_ref()),
+            per_user: value(per_user.as_ref()),
             price: value(price.as_ref()).unwrap_or_else(|| Prices::flat(plan_price)),
-        }),
+        },
         // Free of charge, when it starts anew does not matter.
-        chain::Link::Degraded { credits, every } => Some(Link::Degraded {
+        chain::Link::Degraded { credits, every } => Link::Degraded {
             credits: value(credits.as_ref()),
             every: value(every.as_ref()).unwrap_or(Every::Month),
-        }),
-        chain::Link::Soft { .. } | chain::Link::TopUp { .. } | chain::Link::Borrow { .. } => None,
+        },
+    }
+}
+
+fn roll(written: &credits::Roll) -> Roll {
+    Roll {
+        species: written.species,
+        up_to: value(written.up_to.as_ref()).unwrap_or(Portion::Share(Percent::FULL)),
+        times: value(written.times.as_ref()).unwrap_or(Times::Number(1)),
+        lasts: value(written.lasts.as_ref()),
+    }
+}
+
+fn pooling(written: &credits::Pooling) -> Pooling {
+    Pooling {
+        scope: written.scope.value,
+        personal: value(written.personal.as_ref()),
+        spend: value(written.spend.as_ref()).unwrap_or_default(),
+    }
+}
+
+fn on_demand(written: &credits::OnDemand) -> OnDemand {
+    let pack = |pack: &credits::Pack| Pack {
+        credits: pack.credits.value,
+        price: pack.price.value,
+        lasts: value(pack.lasts.as_ref()),
+    };
+    let members = written.buyers.iter().find_map(|buyer| match &buyer.value {
+        credits::Buyer::Admin => None,
+        credits::Buyer::Member(None) => Some(Members::May),
+        credits::Buyer::Member(Some(limit)) => Some(Members::UpTo(limit.up_to.value, limit.every.value)),
+    });
+    OnDemand {
+        packs: written.packs.iter().map(|(name, line)| (name.value.clone(), pack(line))).collect(),
+        members: members.unwrap_or_default(),
+        landing: value(written.pool.as_ref()).unwrap_or_default(),
+    }
+}
+
+fn incentive(written: &credits::Incentive) -> Incentive {
+    Incentive {
+        credits: written.credits.value,
+        lasts: value(written.lasts.as_ref()),
+        per_user: value(written.per_user.as_ref()),
+        per_period: value(written.per_period.as_ref()),
+        landing: value(written.pool.as_ref()).unwrap_or_default(),
     }
 }
 
@@ -431,6 +494,7 @@ plans:
             |up_to: Option<i64>, at: &str| Tier { up_to: up_to.map(Credits::whole), at: at.parse().unwrap() };
         let chain = [
             Link::Soft {
+                per_user: None,
                 up_to: Some(Credits::whole(2000)),
                 price: Prices(vec![tier(Some(500), "0.12"), tier(None, "0.1")]),
             },
@@ -439,7 +503,10 @@ plans:
         assert_eq!(plan.overage, chain);
         assert_eq!(plan.draw_order, DrawOrder::Species(vec![Species::OnDemand, Species::Subscription]));
         let own_price = Prices::flat("0.1".parse().unwrap());
-        assert_eq!(playbook.plans["payg"].overage, [Link::Soft { up_to: None, price: own_price }]);
+        assert_eq!(
+            playbook.plans["payg"].overage,
+            [Link::Soft { up_to: None, per_user: None, price: own_price }]
+        );
         assert!(matches!(playbook.plans["free"].overage[..], [Link::Degraded { credits: None, .. }]));
         assert_eq!(playbook.plans["free"].draw_order, DrawOrder::Lifo);
     }

@@ -9,13 +9,17 @@ use super::alert::Alert;
 use super::allowance::{Allowance, Anchor};
 use super::billing::{Commitment, Fee, Term};
 use super::cap::Cap;
-use super::draw_order::DrawOrder;
+use super::draw_order::{DrawOrder, Species};
+use super::incentive::Incentive;
 use super::offline::Offline;
+use super::on_demand::OnDemand;
 use super::overage::Link;
+use super::pooling::Pooling;
 use super::refund::Refunds;
+use super::rollover::Roll;
 use super::transfer::Transfers;
 use super::version::Grandfather;
-use crate::types::{Length, Money, Name, Rounding, Timestamp};
+use crate::types::{Credits, Length, Money, Name, Rounding, Timestamp};
 
 /// One version of a playbook.
 #[derive(Debug)]
@@ -64,6 +68,10 @@ pub struct Plan {
     pub commitment: Option<Commitment>,
     /// Tried in order; empty = hard ceiling.
     pub overage: Vec<Link>,
+    pub rollover: Vec<Roll>,
+    pub pooling: Pooling,
+    pub on_demand: OnDemand,
+    pub incentives: BTreeMap<Name, Incentive>,
     pub refunds: Refunds,
     pub draw_order: DrawOrder,
     pub transfers: Transfers,
@@ -92,6 +100,23 @@ pub enum Feature {
 }
 
 impl Plan {
+    /// Credits of overage that each user may draw in one period.
+    pub fn overage_per_user(&self) -> Option<Credits> {
+        self.overage.iter().find_map(|link| match link {
+            Link::Soft { per_user, .. } => *per_user,
+            _ => None,
+        })
+    }
+
+    pub fn rolls(&self, species: Species) -> Option<&Roll> {
+        self.rollover.iter().find(|roll| roll.species == species)
+    }
+
+    /// Whether what is held at a period's end matters to what the next one has: then it must be known run by run.
+    pub fn carries_over(&self) -> bool {
+        !self.rollover.is_empty() || self.overage.iter().any(|link| matches!(link, Link::Borrow { .. }))
+    }
+
     /// What is left of a plan once its subscription is over: it says what may still run, and grants and bills nothing.
     pub(super) fn end(&mut self) {
         self.allowances.clear();

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `check`, `rules`, `warning`, `unsupported` | whether a document may be published, and why not |
+//! | `check`, `rules`, `warning` | whether a document may be published, and why not |
 //! | `caution` | the warnings, each with its reason |
 //! | `tree`, `read`, `scalar`, `nearest` | YAML text, read with the place of each value |
 //! | `document` | what was written: the whole language |
@@ -14,13 +14,17 @@
 //! | `charge` | what a run costs |
 //! | `allowance` | periods and grants of a plan (C3) |
 //! | `overage` | the chain tried once credits run out (C5) |
+//! | `rollover` | what becomes of unused credits (C6) |
+//! | `pooling` | who shares what (C7) |
+//! | `on_demand` | packs, and who may buy them (C8) |
 //! | `draw_order` | which block burns first (C10) |
+//! | `incentive` | credits awarded for behaviour (C13) |
 //! | `billing` | term, fee and commitment (C3, C4) |
 //! | `refund` | what comes back of charges and purchases (C9) |
 //! | `transfer` | who may move credits (C11) |
 //! | `addon`, `overlay` | what one account has beside its plan, or in its place (C15) |
 //! | `version` | which version is in force (C16) |
-//! | `flat`, `diff` | what one version changes against another, and what of it is dearer (C16) |
+//! | `flat`, `flat_plan`, `diff` | what one version changes against another, and what of it is dearer (C16) |
 //! | `cap` | limits per scope and window (C14) |
 //! | `alert` | what is raised, and when (C14) |
 //! | `offline` | what a cut-off sidecar may do |
@@ -40,19 +44,23 @@ pub mod document;
 pub mod draw_order;
 pub mod finding;
 mod flat;
+mod flat_plan;
+pub mod incentive;
 pub mod meaning;
 mod nearest;
 pub mod offline;
+pub mod on_demand;
 pub mod overage;
 pub mod overlay;
+pub mod pooling;
 mod read;
 pub mod refund;
+pub mod rollover;
 mod rules;
 mod scalar;
 pub mod shape;
 pub mod transfer;
 pub mod tree;
-mod unsupported;
 pub mod version;
 mod warning;
 
@@ -60,3 +68,4 @@ pub use charge::{ChargeFault, Quantities, RunResult};
 pub use check::{check, load};
 pub use finding::{Finding, Report, Severity};
 pub use meaning::{CreditUnit, Feature, Mode, Plan, Playbook};
+pub use scalar::Portion;

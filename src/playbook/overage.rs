@@ -2,14 +2,27 @@
 
 use super::cap::CapWindow;
 use super::draw_order::Species;
-use crate::types::{Credits, Money, Ratio};
+use super::scalar::Portion;
+use crate::types::{Credits, Money, Name, Ratio};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Link {
+    /// Packs bought automatically.
+    TopUp {
+        pack: Name,
+        /// Fires below so many credits; `None` = only to make a run fit.
+        below: Option<Credits>,
+        /// Packs per period; `None` = without limit.
+        at_most: Option<u32>,
+    },
+    /// Part of the next period's allowance.
+    Borrow { up_to: Portion },
     /// Headroom billed per credit.
     Soft {
         /// Credits per period; `None` = without limit.
         up_to: Option<Credits>,
+        /// Of these, per user; runs without a user are not counted.
+        per_user: Option<Credits>,
         price: Prices,
     },
     /// A degraded allowance for basic actions; `credits: None` = free of charge.
@@ -20,6 +33,8 @@ impl Link {
     /// The species of the blocks that it brings, where these last as long as the link does.
     pub fn species(&self) -> Option<Species> {
         match self {
+            Self::TopUp { .. } => None,
+            Self::Borrow { .. } => Some(Species::Borrowed),
             Self::Soft { .. } => Some(Species::Overage),
             Self::Degraded { .. } => Some(Species::Basic),
         }

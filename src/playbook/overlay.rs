@@ -11,7 +11,7 @@ use super::document;
 use super::finding::{Findings, Report, why};
 use super::meaning::{Plan, Playbook};
 use super::tree::{self, Entry, Kind, Mark, Node};
-use super::{compile, rules, unsupported};
+use super::{compile, rules};
 use crate::types::{Name, Timestamp};
 
 /// The longest text of overrides or of a cap, in bytes: it comes with the account's terms to every sidecar that serves it.
@@ -94,7 +94,6 @@ fn rewritten(playbook: &Playbook, name: &Name, overlay: &Overlay) -> Result<Plan
     }
     let document = document::read(&root, f);
     rules::apply(&document, f);
-    unsupported::refuse(&document, f);
     let whole = if f.refused() == 0 { compile::playbook(&document, "") } else { None };
     let refused = |findings: Findings| OverlayFault::Refused(Box::new(findings.report(None)));
     match whole.and_then(|mut whole| whole.plans.remove(name)) {

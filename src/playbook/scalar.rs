@@ -8,13 +8,25 @@ use super::finding::{At, Findings, shown};
 use super::nearest::nearest;
 use super::read::{Cursor, listed};
 use crate::types::calendar::Every;
-use crate::types::{AmountError, Credits, Length, Name, Percent, Quantity};
+use crate::types::{AmountError, Credits, Length, Name, Percent, Quantity, Rounding};
 
 /// Credits, or a share of something that the key names.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Portion {
     Share(Percent),
     Credits(Credits),
+}
+
+impl Portion {
+    /// What it is of `whole`, to the credit unit's scale: never more than the share.
+    pub fn of(self, whole: Credits, scale: u32) -> Credits {
+        match self {
+            Self::Credits(credits) => credits,
+            Self::Share(share) => {
+                share.of(whole).and_then(|part| part.credits(scale, Rounding::Down)).unwrap_or_default()
+            }
+        }
+    }
 }
 
 /// Periods of an allowance, a fee or a limit.

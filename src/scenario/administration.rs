@@ -5,7 +5,10 @@ use super::runs::{Done, by_species};
 use super::value::{Reply, Value};
 use super::world::{World, key};
 use crate::credit::PoolId;
-use crate::engine::account::{Command, GrantAsk, Reply as Written};
+use crate::credit::invoice::LineKind;
+use crate::credit::path::has_pool;
+use crate::credit::price::PeriodOverage;
+use crate::engine::account::{Account, Command, GrantAsk, Reply as Written};
 use crate::playbook::Feature;
 use crate::playbook::draw_order::Species;
 use crate::playbook::{Severity, check, load};
@@ -13,14 +16,11 @@ use crate::types::{AccountId, Credits, Length, Money};
 
 impl World {
     pub fn subscribe(&mut self, keys: &Keys<'_>) -> Done {
-        for part in ["seats", "addons", "overrides"] {
-            if keys.node(part).is_some() {
-                return Err(Unread::Wrong(format!("`{part}` is not supported yet")));
-            }
-        }
         let account = keys.account()?;
         let plan = keys.name("plan")?.ok_or_else(|| "`plan` is missing".to_owned())?;
-        let command = Command::Subscribe { plan, zone: "UTC".to_owned(), key: key(&account) };
+        let overlay = Box::new(keys.overlay()?);
+        let zone = keys.text("zone").unwrap_or("UTC").to_owned();
+        let command = Command::Subscribe { plan, zone, key: key(&account), overlay };
         self.administer(&account, &command).map(|_| Reply::new())
     }
 
@@ -55,6 +55,43 @@ impl World {
         Ok(Reply::new())
     }
 
+    pub fn purchase(&mut self, keys: &Keys<'_>) -> Done {
+        let by_member = match keys.text("by") {
+            None | Some("admin") => false,
+            Some("member") => true,
+            Some(other) => {
+                return Err(format!("`by`: `{other}` is neither `admin` nor `member`").into());
+            }
+        };
+        let pack = keys.name("pack")?.ok_or_else(|| "`pack` is missing".to_owned())?;
+        let command = Command::Purchase { pack, by_member, user: keys.name("user")? };
+        let mut reply = Reply::new();
+        if let Written::Purchased(block, price) = self.administer(&keys.account()?, &command)? {
+            if let Some(name) = keys.text("as") {
+                self.grants.insert(name.to_owned(), block);
+            }
+            reply.insert("price".to_owned(), price.into());
+        }
+        Ok(reply)
+    }
+
+    pub fn award(&mut self, keys: &Keys<'_>) -> Done {
+        let user = keys.name("user")?.ok_or_else(|| "`user` is missing".to_owned())?;
+        let incentive = keys.name("incentive")?.ok_or_else(|| "`incentive` is missing".to_owned())?;
+        let mut reply = Reply::new();
+        let written = self.administer(&keys.account()?, &Command::Award { user, incentive })?;
+        if let Written::Awarded(_, credits) = written {
+            reply.insert("credits".to_owned(), credits.into());
+        }
+        Ok(reply)
+    }
+
+    pub fn allocate(&mut self, keys: &Keys<'_>) -> Done {
+        let credits = keys.read::<Credits>("credits")?.ok_or_else(|| "`credits` is missing".to_owned())?;
+        let command = Command::Allocate { from: keys.pool("from")?, to: keys.pool("to")?, credits };
+        self.switch(keys, &command)
+    }
+
     pub fn void(&mut self, keys: &Keys<'_>) -> Done {
         let name = keys.wanted("grant")?;
         let block = *self.grants.get(name).ok_or_else(|| format!("no grant is named `{name}`"))?;
@@ -67,7 +104,7 @@ impl World {
     }
 
     /// An administrator's write; what is idle at sidecars comes back first.
-    fn administer(&mut self, account: &AccountId, command: &Command) -> Result<Written, Unread> {
+    pub fn administer(&mut self, account: &AccountId, command: &Command) -> Result<Written, Unread> {
         self.recall_all(account);
         self.at_ledger(account, |work| work.administer(command, None))
             .map_err(|refusal| Unread::of(refusal.reason()))
@@ -75,21 +112,22 @@ impl World {
 
     pub fn publish(&mut self, source: &str) -> Done {
         let playbook = load(source).map_err(|_| Unread::of("PLAYBOOK_INVALID"))?;
-        if self.playbooks.latest().is_some_and(|latest| latest.version >= playbook.version) {
-            return Err(Unread::of("VERSION_NOT_HIGHER"));
-        }
-        self.playbooks.publish(playbook);
+        self.playbooks.admits(&playbook, self.at).map_err(|refusal| Unread::of(refusal.reason()))?;
+        self.playbooks.publish_at(playbook, self.at);
         Ok(Reply::new())
     }
 
     pub fn balance(&mut self, keys: &Keys<'_>) -> Done {
         let account = keys.account()?;
-        if keys.text("pool").is_some_and(|pool| PoolId::parse(pool) != Some(PoolId::Account)) {
-            return Err(Unread::of("POOL_UNKNOWN"));
-        }
+        let pool = keys.text("pool").map(|_| keys.pool("pool")).transpose()?;
         let fresh = self.fresh_totals(&account);
         let state = self.accounts.get(&account).filter(|account| account.contract.is_some());
-        let balance = state.ok_or(Unread::of("ACCOUNT_UNKNOWN"))?.balance(self.at, &fresh);
+        let state = state.ok_or(Unread::of("ACCOUNT_UNKNOWN"))?;
+        let pooling = state.contract.as_ref().map(|contract| contract.plan.pooling).unwrap_or_default();
+        if pool.as_ref().is_some_and(|pool| !has_pool(&pooling, pool)) {
+            return Err(Unread::of("POOL_UNKNOWN"));
+        }
+        let balance = state.balance_of(pool.as_ref(), self.at, &fresh);
         let by: Vec<(Species, Credits)> = balance.by.into_iter().collect();
         Ok(Reply::from([
             ("available".to_owned(), balance.available.into()),
@@ -124,18 +162,9 @@ impl World {
     pub fn invoice(&mut self, keys: &Keys<'_>) -> Done {
         let account = keys.account()?;
         let state = self.accounts.get(&account).ok_or(Unread::of("ACCOUNT_UNKNOWN"))?;
-        let (credits, amount) = state.overage_total();
         let looked = self.looked.entry(account).or_default();
-        let (more, cost) = (credits - looked.1, amount - looked.2);
-        (looked.1, looked.2) = (credits, amount);
-        let mut lines = Vec::new();
-        if !more.is_zero() || !cost.is_zero() {
-            lines.push(Value::Map(Reply::from([
-                ("kind".to_owned(), "overage".into()),
-                ("credits".to_owned(), more.into()),
-                ("amount".to_owned(), cost.into()),
-            ])));
-        }
+        let lines = billed(state, &looked.1, looked.2);
+        (looked.1, looked.2) = (state.overage.clone(), state.lines.len());
         Ok(Reply::from([("lines".to_owned(), Value::List(lines))]))
     }
 
@@ -152,6 +181,44 @@ impl World {
             ("warnings".to_owned(), list(Severity::Warning)),
         ])
     }
+}
+
+/// Lines beyond the first `known` ones; overage since `before` is one line, where its first credits were spent.
+fn billed(account: &Account, before: &[PeriodOverage], known: usize) -> Vec<Value> {
+    let (mut credits, mut amount, mut place) = (Credits::ZERO, Money::ZERO, None);
+    for period in &account.overage {
+        let none = PeriodOverage::new(period.start);
+        let seen = before.iter().find(|seen| seen.start == period.start).unwrap_or(&none);
+        if seen.spent != period.spent || seen.amount != period.amount {
+            credits += period.spent - seen.spent;
+            amount += period.amount - seen.amount;
+            place = place.or(Some(period.lines.max(known)));
+        }
+    }
+    let line = |kind: LineKind, credits: Credits, amount: Money| {
+        Value::Map(Reply::from([
+            ("kind".to_owned(), kind.word().into()),
+            ("credits".to_owned(), credits.into()),
+            ("amount".to_owned(), amount.into()),
+        ]))
+    };
+    let mut lines = Vec::new();
+    let mut at = None;
+    for (index, billed) in account.lines.iter().enumerate().skip(known) {
+        if at.is_none() && place.is_some_and(|place| place <= index) {
+            at = Some(lines.len());
+        }
+        if billed.kind == LineKind::Overage {
+            (credits, amount) = (credits + billed.credits, amount + billed.amount);
+            at = at.or(Some(lines.len()));
+        } else {
+            lines.push(line(billed.kind, billed.credits, billed.amount));
+        }
+    }
+    if !credits.is_zero() || !amount.is_zero() {
+        lines.insert(at.unwrap_or(lines.len()), line(LineKind::Overage, credits, amount));
+    }
+    lines
 }
 
 fn value(feature: &Feature) -> Value {

@@ -2,7 +2,7 @@
 
 /// Operation, its keys, what its `expect` may name. `expect: []` of `alerts` and the like is read elsewhere.
 const OPERATIONS: &[(&str, &[&str], &[&str])] = &[
-    ("subscribe", &["account", "plan", "seats", "addons", "overrides"], &["error"]),
+    ("subscribe", &["account", "plan", "seats", "addons", "overrides", "zone"], &["error"]),
     ("suspend", &["account"], &["error"]),
     ("resume", &["account"], &["error"]),
     (
@@ -11,7 +11,20 @@ const OPERATIONS: &[(&str, &[&str], &[&str])] = &[
         &["error"],
     ),
     ("void", &["account", "grant"], &["credits", "error"]),
+    ("purchase", &["as", "account", "pack", "by", "user"], &["price", "error"]),
+    ("award", &["account", "user", "incentive"], &["credits", "error"]),
+    ("allocate", &["account", "from", "to", "credits"], &["error"]),
     ("set_overage_limit", &["account", "credits"], &["error"]),
+    ("change_plan", &["account", "plan", "when"], &["error"]),
+    ("set_seats", &["account", "seats"], &["error"]),
+    ("cancel", &["account", "when"], &["error"]),
+    (
+        "set_cap",
+        &["account", "name", "per", "match", "limit", "concurrent", "runs", "every", "soft"],
+        &["error"],
+    ),
+    ("transfer", &["from", "to", "credits", "by"], &["error"]),
+    ("refund", &["run", "credits", "account", "purchase"], &["credits", "amount", "error"]),
     ("publish", &[], &["error"]),
     ("authorize", AUTHORIZE, AUTHORIZED),
     (
@@ -98,8 +111,7 @@ const RECORD: &[&str] = &[
 const ANY: &[&str] = &["*"];
 
 /// Operations that belong to parts of the language that are not in force yet.
-const LATER: &[&str] =
-    &["change_plan", "set_seats", "cancel", "purchase", "award", "allocate", "transfer", "set_cap", "refund"];
+const LATER: &[&str] = &[];
 
 /// Operations that take a text instead of a map of keys.
 pub fn takes_text(operation: &str) -> bool {

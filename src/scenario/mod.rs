@@ -13,12 +13,14 @@
 //! | `exchange` | what sidecars and ledger say to each other |
 //! | `runs` | operations about runs |
 //! | `administration` | operations about accounts |
+//! | `contracts` | operations about their contracts, refunds and transfers |
 //! | `random_tests` | random worlds, whose books must balance |
 //! | `deal` | runs dealt over several sidecars |
 //! | `site` | the world as a place where steps are carried out |
 //! | `runner` | steps, one after the other, and what is checked after each |
 
 mod administration;
+mod contracts;
 mod deal;
 mod exchange;
 mod faults;

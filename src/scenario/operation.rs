@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use super::file;
 use super::world::World;
-use crate::credit::Subject;
+use crate::credit::{PoolId, Subject};
 use crate::engine::call::{Authorize, Commit, Progress};
 use crate::engine::handle;
 use crate::playbook::charge::{Quantities, RunResult};
+use crate::playbook::overlay::Overlay;
 use crate::playbook::tree::{Entry, Node};
 use crate::types::{AccountId, Length, Name, Quantity, RequestId, ReservationId};
 
@@ -46,6 +47,11 @@ impl<'a> Keys<'a> {
         self.text(key).map(|text| Name::parse(text).map_err(|error| format!("`{key}` {error}"))).transpose()
     }
 
+    pub fn pool(&self, key: &str) -> Result<PoolId, Wrong> {
+        let text = self.wanted(key)?;
+        PoolId::parse(text).ok_or_else(|| format!("`{key}`: `{text}` is not a pool"))
+    }
+
     pub fn account(&self) -> Result<AccountId, Wrong> {
         AccountId::parse(self.wanted("account")?).map_err(|error| format!("`account` {error}"))
     }
@@ -75,6 +81,21 @@ impl<'a> Keys<'a> {
             return meters(node).map(Some);
         }
         self.text("quantity").map(|text| quantity(text).map(Quantities::Single)).transpose()
+    }
+
+    /// What an account has beside its plan: seats, add-ons, overrides.
+    pub fn overlay(&self) -> Result<Overlay, Wrong> {
+        let addons = self.node("addons").map(file::list).unwrap_or_default();
+        let addons = addons.iter().map(|item| {
+            let text = file::text(item).unwrap_or_default();
+            Name::parse(text).map_err(|error| format!("`addons` {error}"))
+        });
+        Ok(Overlay {
+            addons: addons.collect::<Result<_, _>>()?,
+            overrides: self.node("overrides").map(Node::in_one_line),
+            seats: self.read("seats")?,
+            ..Overlay::default()
+        })
     }
 
     fn ahead(&self) -> Result<Option<Quantities>, &'static str> {

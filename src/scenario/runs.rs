@@ -172,7 +172,7 @@ impl World {
         }
     }
 
-    fn run(&self, keys: &Keys<'_>) -> Result<RunRef, Unread> {
+    pub fn run(&self, keys: &Keys<'_>) -> Result<RunRef, Unread> {
         let name = keys.wanted("run")?;
         let run = self.runs.get(name).ok_or_else(|| format!("no step is named `{name}`"))?;
         if run.handle.is_none() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::node::Node;
+use crate::credit::price::PeriodOverage;
 use crate::engine::account::{Account, Entry, Work};
 use crate::engine::contract::Playbooks;
 use crate::engine::handle::Handle;
@@ -10,7 +11,7 @@ use crate::engine::wallet::Here;
 use crate::lease::LeaseTotals;
 use crate::lease::terms::HandleKey;
 use crate::playbook::Playbook;
-use crate::types::{AccountId, BlockId, Credits, Money, ReservationId, SidecarId, Timestamp};
+use crate::types::{AccountId, BlockId, ReservationId, SidecarId, Timestamp};
 
 #[derive(Debug)]
 pub struct World {
@@ -26,7 +27,7 @@ pub struct World {
     pub runs: BTreeMap<String, RunRef>,
     pub grants: BTreeMap<String, BlockId>,
     /// Where `alerts` and `invoice` last looked.
-    pub looked: BTreeMap<AccountId, (usize, Credits, Money)>,
+    pub looked: BTreeMap<AccountId, (usize, Vec<PeriodOverage>, usize)>,
     pub drawn: u64,
 }
 
@@ -42,7 +43,7 @@ pub struct RunRef {
 impl World {
     pub fn new(start: Timestamp, playbook: Playbook, sidecars: &[String]) -> Self {
         let mut playbooks = Playbooks::default();
-        playbooks.publish(playbook);
+        playbooks.publish_at(playbook, start);
         let nodes = sidecars
             .iter()
             .enumerate()
@@ -75,7 +76,7 @@ impl World {
         let playbooks = &self.playbooks;
         let ledger = self.accounts.values_mut().filter_map(|account| {
             let at = account.clock;
-            Work { account, playbooks, at, entries: Vec::new(), refresh: false, owed: false }.next_timer()
+            Work::at(account, playbooks, at).next_timer()
         });
         let ledger = ledger.min();
         let nodes = self.nodes.values().filter(|node| node.alive);

@@ -282,7 +282,7 @@ impl World {
         let due = self.ledger.slots.values_mut().filter_map(|slot| {
             let at = slot.account.clock;
             let account = &mut slot.account;
-            Work { account, playbooks, at, entries: Vec::new(), refresh: false, owed: false }.next_timer()
+            Work::at(account, playbooks, at).next_timer()
         });
         let Some(due) = due.min() else { return };
         let at = self.ledger.time.when(due).max(self.now + LOOK_EVERY);

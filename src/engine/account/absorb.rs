@@ -6,7 +6,7 @@ use super::entry::{Absorbed, Effects, What};
 use super::state::Lease;
 use super::work::Work;
 use crate::credit::hold::Draw;
-use crate::credit::{Column, Move};
+use crate::credit::{Change, Column, Move, PoolId, RunEvent};
 use crate::lease::event::{PassedCall, Returned};
 use crate::lease::{Passed, WalletEvent};
 use crate::types::{BlockId, Credits, Epoch, Planted, SidecarId};
@@ -25,10 +25,14 @@ impl Work<'_> {
         if self.account.sidecars.get(&sidecar).is_some_and(|seen| report.number <= seen.number) {
             return;
         }
+        self.note_unreserved();
         let Report { epoch, number, event } = report;
         let current = self.account.sidecars.get(&sidecar).map(|seen| seen.epoch);
         if Planted::OlderEpochDropped.is_here() && current.is_some_and(|current| epoch < current) {
             return;
+        }
+        if let WalletEvent::Run(RunEvent { change: Change::Ended(ended), .. }) = &event {
+            self.first_seen(&ended.run.subject);
         }
         let (event, effects) = match event {
             WalletEvent::Run(run) => self.absorb_run(sidecar, run),
@@ -48,7 +52,9 @@ impl Work<'_> {
             _ => None,
         };
         let debt = effects.debt;
-        self.emit_owing(What::Absorbed(Box::new(Absorbed { sidecar, epoch, number, event, effects })), debt);
+        let pool = effects.debt_pool.clone().unwrap_or(PoolId::Account);
+        let absorbed = Absorbed { sidecar, epoch, number, event, effects };
+        self.emit_owing(What::Absorbed(Box::new(absorbed)), &pool, debt);
         if let Some(passed) = passed {
             self.passed_on(&passed, sidecar);
         }
@@ -60,11 +66,10 @@ impl Work<'_> {
         let mut effects = Effects::default();
         let mut left = self.out(sidecar);
         for (block, amount) in &returned.slices {
-            let part = take(&mut left, block, *amount);
-            if part.is_positive() {
-                let step = Move { block: *block, from: Column::Held, to: Column::Available, amount: part };
+            for (block, part) in self.taken_back(&mut left, *block, *amount) {
+                let step = Move { block, from: Column::Held, to: Column::Available, amount: part };
                 effects.moves.push(step);
-                effects.lease.push((*block, -part));
+                effects.lease.push((block, -part));
             }
         }
         let mut rooms =
@@ -84,7 +89,9 @@ impl Work<'_> {
         let mut effects = Effects::default();
         let mut left = self.out(sidecar);
         for (block, amount) in &sealed.slices {
-            effects.lease.push((*block, -take(&mut left, block, *amount)));
+            for (block, part) in self.taken_back(&mut left, *block, *amount) {
+                effects.lease.push((block, -part));
+            }
         }
         let mut rooms =
             self.account.leases.get(&sidecar).map(|lease| lease.rooms.clone()).unwrap_or_default();
@@ -118,9 +125,39 @@ impl Work<'_> {
         };
     }
 
+    /// Takes what a lease holds of a block that its sidecar gives back: what rolled over first, then what did not.
+    pub(super) fn taken_back(
+        &self,
+        left: &mut BTreeMap<BlockId, Credits>,
+        block: BlockId,
+        amount: Credits,
+    ) -> Vec<(BlockId, Credits)> {
+        let mut line = self.account.line(block);
+        line.reverse();
+        take_along(left, &line, amount)
+    }
+
     pub(super) fn out(&self, sidecar: SidecarId) -> BTreeMap<BlockId, Credits> {
         self.account.leases.get(&sidecar).map(|lease: &Lease| lease.out.clone()).unwrap_or_default()
     }
+}
+
+/// Takes up to `amount` along a line of blocks; answers the parts.
+pub(super) fn take_along(
+    left: &mut BTreeMap<BlockId, Credits>,
+    line: &[BlockId],
+    amount: Credits,
+) -> Vec<(BlockId, Credits)> {
+    let mut missing = amount;
+    let mut parts = Vec::new();
+    for block in line {
+        let part = take(left, block, missing);
+        if part.is_positive() {
+            parts.push((*block, part));
+            missing -= part;
+        }
+    }
+    parts
 }
 
 pub(super) fn moved(draw: &Draw, from: Column, to: Column) -> Move {

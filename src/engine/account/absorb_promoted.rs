@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::absorb::{moved, take};
+use super::absorb::{moved, take, take_along};
 use super::entry::Effects;
 use super::work::Work;
-use crate::credit::draw::{self, Emergency, Limits};
+use crate::credit::draw::{self, Limits};
 use crate::credit::hold::{self, Draw};
-use crate::credit::settle::PATH;
-use crate::credit::{CapKey, Column, Move, Reservation, ScopeKey};
+use crate::credit::{CapKey, Column, Move, Reservation, ScopeKey, Subject};
 use crate::lease::WalletEvent;
 use crate::types::{BlockId, Credits, SidecarId};
 
@@ -34,15 +33,17 @@ impl Work<'_> {
             let mut missing = Credits::ZERO;
             let mut held: Vec<Draw> = Vec::new();
             for draw in &run.held {
-                let part = take(&mut left, &draw.block, draw.amount);
-                effects.lease.push((draw.block, -part));
-                missing += draw.amount - part;
-                if part.is_positive() {
-                    held.push(Draw { amount: part, ..*draw });
+                let mut lacks = draw.amount;
+                for (block, part) in take_along(&mut left, &self.account.line(draw.block), draw.amount) {
+                    effects.lease.push((block, -part));
+                    lacks -= part;
+                    let species = self.account.book.block(block).map_or(draw.species, |b| b.species);
+                    held.push(Draw { block, species, amount: part });
                 }
+                missing += lacks;
             }
             // The lease was reclaimed meanwhile: the run is held anew, as far as there are credits.
-            for draw in self.hold_anew(missing, &mut taken) {
+            for draw in self.hold_anew(&run.run.subject, missing, &mut taken) {
                 let step = Move {
                     block: draw.block,
                     from: Column::Available,
@@ -71,13 +72,19 @@ impl Work<'_> {
         (WalletEvent::Promoted(promoted), effects)
     }
 
-    fn hold_anew(&self, amount: Credits, taken: &mut BTreeMap<BlockId, Credits>) -> Vec<Draw> {
+    fn hold_anew(
+        &self,
+        subject: &Subject,
+        amount: Credits,
+        taken: &mut BTreeMap<BlockId, Credits>,
+    ) -> Vec<Draw> {
         if !amount.is_positive() {
             return Vec::new();
         }
         let already: Credits = taken.values().copied().sum();
-        let limits = Limits { at: self.at, basic: true, overage: None, emergency: Emergency::Never };
-        let all = draw::draw(&self.account.book.pools, PATH, amount + already, limits).draws;
+        let path = self.path(subject);
+        let limits = Limits::late(&path, self.at);
+        let all = draw::draw(&self.account.book.pools, amount + already, limits).draws;
         let (before, _) = hold::first(&all, already);
         let mut rest = all;
         for draw in &before {
@@ -105,10 +112,11 @@ impl Work<'_> {
             effects.superseded.push(run.id);
         }
         for draw in &run.held {
-            let part = take(left, &draw.block, draw.amount);
-            effects.lease.push((draw.block, -part));
-            let given = Draw { amount: part, ..*draw };
-            effects.moves.push(moved(&given, Column::Held, Column::Available));
+            for (block, part) in self.taken_back(left, draw.block, draw.amount) {
+                effects.lease.push((block, -part));
+                let given = Draw { block, amount: part, ..*draw };
+                effects.moves.push(moved(&given, Column::Held, Column::Available));
+            }
         }
         for counter in &run.caps {
             let part = take(rooms, &counter.key, counter.held);

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::absorb::{moved, take};
+use super::absorb::{moved, take, take_along};
 use super::entry::{Booked, Effects};
 use super::work::Work;
-use crate::credit::draw::{self, Emergency, Limits};
+use crate::credit::draw::{self, Limits};
 use crate::credit::hold::{self, Draw};
-use crate::credit::settle::PATH;
-use crate::credit::{Change, Column, Final, Flow, Place, Reservation, RunEvent, ScopeKey, State};
+use crate::credit::path::{Path, debtor};
+use crate::credit::{Change, Column, Final, Flow, Place, PoolId, Reservation, RunEvent, ScopeKey, State};
 use crate::engine::commit::late_caps;
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;
@@ -37,14 +37,14 @@ struct Purse {
 
 impl Purse {
     /// Takes what there is of a flow's amount, from its own block first; answers the parts.
-    fn take(&mut self, holder: Holder, flow: &Flow) -> Vec<Draw> {
+    fn take(&mut self, holder: Holder, flow: &Flow, line: &[BlockId]) -> Vec<Draw> {
         let whole = Draw { block: flow.block, species: flow.species, amount: flow.amount };
         match holder {
             Holder::Lapsed => vec![whole],
             Holder::Spent => from(&mut self.spent, whole),
             Holder::Lease => {
-                let part = take(&mut self.lease, &flow.block, flow.amount);
-                if part.is_positive() { vec![Draw { amount: part, ..whole }] } else { Vec::new() }
+                let parts = take_along(&mut self.lease, line, flow.amount).into_iter();
+                parts.map(|(block, amount)| Draw { block, amount, ..whole }).collect()
             }
             Holder::Run(id) => from(self.runs.entry(id).or_default(), whole),
         }
@@ -106,7 +106,16 @@ impl Work<'_> {
         // An event's commit only records its result.
         let nothing = known.as_ref().is_none_or(|(_, charged)| charged.charged().is_zero());
         let recorded = nothing && run.flows.is_empty() && run.debt.is_zero() && before.asked.is_none();
-        if late {
+        if late && before.refunded.is_some() {
+            // A refund closed the run: its result is recorded, and what its sidecar charged goes back.
+            if let Some((_, charged)) = known {
+                self.give_back_charge(&charged.spent, charged.debt, effects);
+                self.uncount(&charged, charged.charged(), effects);
+                let (result, asked) = (charged.result, charged.asked.clone());
+                let recorded = Final { state: charged.state, result, asked, ..before.clone() };
+                effects.ended = Some((run.id, Box::new(recorded)));
+            }
+        } else if late {
             self.give_back_charge(&before.spent, before.debt, effects);
             effects.ended = known;
         } else if recorded {
@@ -135,6 +144,8 @@ impl Work<'_> {
     fn absorb_flows(&self, sidecar: SidecarId, mut run: RunEvent) -> (WalletEvent, Effects) {
         let mut effects = Effects { debt: run.debt, ..Effects::default() };
         let named: Vec<(BlockId, Credits)> = charges(&run).collect();
+        let path = self.path_of(&run);
+        effects.debt_pool = Some(debtor(&path));
         let (booked, lowered) = self.split_booked(sidecar, run.id);
         let known = !booked.spent.is_empty() || !lowered.is_empty();
         let mut purse =
@@ -161,7 +172,12 @@ impl Work<'_> {
             } else {
                 *flow
             };
-            let parts = purse.take(from, &rest);
+            // What is spent comes first out of what did not roll over, what is given back out of what did.
+            let mut line = self.account.line(flow.block);
+            if to == Holder::Lapsed {
+                line.reverse();
+            }
+            let parts = purse.take(from, &rest, &line);
             if to == Holder::Spent {
                 late += flow.amount - hold::total(&parts);
             }
@@ -169,8 +185,11 @@ impl Work<'_> {
                 if from == Holder::Lease {
                     effects.lease.push((part.block, -part.amount));
                 }
+                let ended = self.account.book.block(part.block).is_some_and(|b| b.has_ended(self.at));
                 let column = match to {
                     Holder::Lease if !leased => Column::Available,
+                    // It ended where its run is settled; here it has rolled over.
+                    Holder::Lapsed if !ended => Column::Available,
                     to => column(to),
                 };
                 if to == Holder::Lease && leased {
@@ -191,7 +210,7 @@ impl Work<'_> {
             late += hold::total(&purse.lowered);
         }
         if late.is_positive() {
-            self.draw_late(late, &mut purse.spent, &mut effects);
+            self.draw_late(&path, late, &mut purse.spent, &mut effects);
         }
         let own = self.account.owners.get(&run.id) == Some(&sidecar);
         if matches!(run.change, Change::Progressed { .. })
@@ -262,8 +281,13 @@ impl Work<'_> {
     }
 
     /// Use reported after its lease was reclaimed: drawn like a new reservation, as debt where it must be.
-    pub(super) fn draw_late(&self, late: Credits, spent: &mut Vec<Draw>, effects: &mut Effects) {
-        let limits = Limits { at: self.at, basic: true, overage: None, emergency: Emergency::Never };
+    pub(super) fn draw_late(
+        &self,
+        path: &[PoolId],
+        late: Credits,
+        spent: &mut Vec<Draw>,
+        effects: &mut Effects,
+    ) {
         // What the same record took is not there any more.
         let mut pools = self.account.book.pools.clone();
         for step in effects.moves.iter().filter(|step| step.from == Column::Available) {
@@ -272,11 +296,22 @@ impl Work<'_> {
                 block.available = block.available.saturating_sub(step.amount);
             }
         }
-        let drawn = draw::draw(&pools, PATH, late, limits);
+        let drawn = draw::draw(&pools, late, Limits::late(path, self.at));
         effects.debt += drawn.missing;
         for part in drawn.draws {
             effects.moves.push(moved(&part, Column::Available, Column::Spent));
             hold::add(spent, part);
+        }
+    }
+
+    /// The pools that the run of a record draws on. Of a run that only its sidecar knows the record says who owes.
+    fn path_of(&self, run: &RunEvent) -> Path {
+        let open = || self.account.book.runs.get(&run.id).map(|open| self.path(&open.run.subject));
+        let ended = || self.account.book.finals.get(&run.id).map(|ended| self.path(&ended.run.subject));
+        match &run.change {
+            Change::Ended(ended) => self.path(&ended.run.subject),
+            Change::Reserved(run) => self.path(&run.run.subject),
+            _ => open().or_else(ended).unwrap_or_else(|| vec![run.debt_pool.clone()].into()),
         }
     }
 

@@ -38,7 +38,8 @@ impl Work<'_> {
                 hold::remove(&mut stands.spent, draw);
             }
             let debt = effects.debt;
-            self.draw_late(missing, &mut stands.spent, effects);
+            let path = self.path(&stands.run.subject);
+            self.draw_late(&path, missing, &mut stands.spent, effects);
             stands.debt += effects.debt - debt;
         }
         stands.provisional = None;
@@ -75,7 +76,8 @@ impl Work<'_> {
         }
         if less > more {
             let debt = effects.debt;
-            self.draw_late(less - more, &mut known.spent, effects);
+            let path = self.path(&known.run.subject);
+            self.draw_late(&path, less - more, &mut known.spent, effects);
             known.debt += effects.debt - debt;
         } else {
             let again = more - less;

@@ -4,21 +4,99 @@ use jiff::tz::TimeZone;
 use thiserror::Error;
 
 use super::entry::{Answered, Reply, Source, What};
+use super::subscription::SEATS_MAX;
+use super::transfer::TransferAsk;
 use super::work::Work;
+use crate::credit::path::has_pool;
 use crate::credit::{Block, Column, Move, PoolId};
 use crate::lease::terms::HandleKey;
 use crate::playbook::draw_order::Species;
-use crate::types::{BlockId, Credits, Length, Money, Name, RequestId, calendar};
+use crate::playbook::overlay::{self, Overlay};
+use crate::types::{BlockId, Credits, Length, Money, Name, RequestId, ReservationId, Timestamp, calendar};
 
 /// A write of an administrator.
 #[derive(Clone, Debug)]
 pub enum Command {
-    Subscribe { plan: Name, zone: String, key: HandleKey },
+    Subscribe {
+        plan: Name,
+        zone: String,
+        key: HandleKey,
+        overlay: Box<Overlay>,
+    },
     Suspend,
     Resume,
     Grant(Box<GrantAsk>),
-    Void { block: BlockId },
-    SetOverageLimit { credits: Credits },
+    Void {
+        block: BlockId,
+    },
+    SetOverageLimit {
+        credits: Credits,
+    },
+    Purchase {
+        pack: Name,
+        by_member: bool,
+        user: Option<Name>,
+    },
+    Award {
+        user: Name,
+        incentive: Name,
+    },
+    Allocate {
+        from: PoolId,
+        to: PoolId,
+        credits: Credits,
+    },
+    /// `now`, or at the period's end.
+    ChangePlan {
+        plan: Name,
+        now: bool,
+    },
+    SetSeats {
+        seats: u32,
+    },
+    /// `now`, or at the term's end.
+    Cancel {
+        now: bool,
+    },
+    /// The keys of a cap, as YAML.
+    SetCap {
+        cap: String,
+    },
+    /// Gives back a charge, or so much of it. `expires_at`: until when the run might live, as its handle says.
+    Refund {
+        run: ReservationId,
+        credits: Option<Credits>,
+        expires_at: Option<Timestamp>,
+    },
+    /// Gives back what is unused of a purchase.
+    RefundPurchase {
+        block: BlockId,
+    },
+    /// Moves credits to another pool or account.
+    Transfer(Box<TransferAsk>),
+}
+
+impl Command {
+    /// The word for it, in logs and in the audit.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Subscribe { .. } => "subscribe",
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::Grant(_) => "grant",
+            Self::Void { .. } => "void",
+            Self::SetOverageLimit { .. } => "set_overage_limit",
+            Self::Purchase { .. } => "purchase",
+            Self::Award { .. } => "award",
+            Self::Allocate { .. } => "allocate",
+            Self::ChangePlan { .. } => "change_plan",
+            Self::SetSeats { .. } => "set_seats",
+            Self::Cancel { .. } => "cancel",
+            Self::SetCap { .. } => "set_cap",
+            Self::Refund { .. } | Self::RefundPurchase { .. } => "refund",
+            Self::Transfer(_) => "transfer",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +133,40 @@ pub enum AdminRefusal {
     InvalidSpecies(Species),
     #[error("an account has at most {BLOCKS_MAX} open blocks; void or let end some first")]
     TooManyBlocks,
+    #[error("the subscription is over; subscribe the account anew")]
+    SubscriptionOver,
+    #[error("the playbook has no add-on `{0}`")]
+    AddOnUnknown(Name),
+    #[error("{0}")]
+    OverridesRefused(String),
+    #[error("the account's own terms have more than {} bytes; shorten them", overlay::TEXT_BYTES_MAX)]
+    OverridesTooLong,
+    #[error("an account has at most {} caps of its own", overlay::CAPS_MAX)]
+    TooManyCaps,
+    #[error("an account has at most {SEATS_MAX} seats")]
+    TooManySeats,
+    #[error("the ledger does not have this charge yet; try again when its sidecar has reported it")]
+    ChargeNotReported,
+    #[error("the plan does not refund this, or no longer")]
+    RefundWindowClosed,
+    #[error("the run is charged {charged}; refund at most that")]
+    RefundExceedsCharge { charged: Credits },
+    #[error("the plan refunds from {minimum} unused credits on, and there are {unused}")]
+    RefundBelowMinimum { minimum: Credits, unused: Credits },
+    #[error("the plan does not allow this transfer")]
+    TransferNotAllowed,
+    #[error("the plan allows transfers of {limit} credits in a window, and this one goes beyond it")]
+    TransferLimit { limit: Credits },
+    #[error("the plan has no pack `{0}`")]
+    PackUnknown(Name),
+    #[error("members may not buy this; an administrator may")]
+    BuyerNotAllowed,
+    #[error("the plan has no incentive `{0}`")]
+    IncentiveUnknown(Name),
+    #[error("the limit of the incentive `{0}` is reached")]
+    IncentiveLimit(Name),
+    #[error("the pool has not so many available credits")]
+    CreditsExhausted,
     #[error("this request id came before with another request")]
     RequestIdReused,
 }
@@ -75,6 +187,22 @@ impl AdminRefusal {
             Self::GrantUnknown(_) => "GRANT_UNKNOWN",
             Self::InvalidSpecies(_) => "INVALID_SPECIES",
             Self::TooManyBlocks => "TOO_MANY_BLOCKS",
+            Self::SubscriptionOver => "SUBSCRIPTION_OVER",
+            Self::AddOnUnknown(_) => "ADDON_UNKNOWN",
+            Self::OverridesRefused(_) | Self::OverridesTooLong => "INVALID_OVERRIDES",
+            Self::TooManyCaps => "TOO_MANY_CAPS",
+            Self::TooManySeats => "INVALID_SEATS",
+            Self::ChargeNotReported => "CHARGE_NOT_REPORTED",
+            Self::RefundWindowClosed => "REFUND_WINDOW_CLOSED",
+            Self::RefundExceedsCharge { .. } => "REFUND_EXCEEDS_CHARGE",
+            Self::RefundBelowMinimum { .. } => "REFUND_BELOW_MINIMUM",
+            Self::TransferNotAllowed => "TRANSFER_NOT_ALLOWED",
+            Self::TransferLimit { .. } => "TRANSFER_LIMIT",
+            Self::PackUnknown(_) => "PACK_UNKNOWN",
+            Self::BuyerNotAllowed => "BUYER_NOT_ALLOWED",
+            Self::IncentiveUnknown(_) => "INCENTIVE_UNKNOWN",
+            Self::IncentiveLimit(_) => "INCENTIVE_LIMIT",
+            Self::CreditsExhausted => "CREDITS_EXHAUSTED",
             Self::RequestIdReused => "REQUEST_ID_REUSED",
         }
     }
@@ -97,47 +225,56 @@ impl Work<'_> {
         if self.account.contract.is_none() && !matches!(command, Command::Subscribe { .. }) {
             return Err(AdminRefusal::AccountUnknown);
         }
-        let (what, reply) = match command {
-            Command::Subscribe { plan, zone, key } => (self.subscribe(plan, zone, *key)?, Reply::Done),
-            Command::Suspend => (What::Suspended, Reply::Done),
-            Command::Resume => (What::Resumed, Reply::Done),
-            Command::SetOverageLimit { credits } => (What::OverageLimited(*credits), Reply::Done),
-            Command::Grant(ask) => self.grant(ask)?,
-            Command::Void { block } => self.void(*block)?,
-        };
+        let (mut entries, reply) = self.carry_out(command)?;
         let answered = request.map(|id| Answered { id: id.clone(), fingerprint, reply });
-        self.emit_answered(what, answered);
-        self.refresh = true;
-        if matches!(command, Command::Subscribe { .. }) {
-            self.pass_time(self.at);
+        let last = entries.pop();
+        entries.into_iter().for_each(|what| self.emit(what));
+        if let Some(last) = last {
+            self.emit_answered(last, answered);
         }
+        self.refresh = true;
+        // What the change made due is done with it.
+        self.pass_time(self.at);
         Ok(reply)
     }
 
-    fn subscribe(&self, plan: &Name, zone: &str, key: HandleKey) -> Result<What, AdminRefusal> {
-        if self.account.contract.is_some() {
-            return Err(AdminRefusal::AlreadySubscribed);
+    /// The entries that a command comes to, and its reply; nothing has happened yet.
+    fn carry_out(&self, command: &Command) -> Result<(Vec<What>, Reply), AdminRefusal> {
+        let one = |(what, reply)| (vec![what], reply);
+        let done = |entries| (entries, Reply::Done);
+        match command {
+            Command::Subscribe { plan, zone, key, overlay } => {
+                self.subscribe(plan, zone, *key, overlay).map(done)
+            }
+            Command::Suspend => Ok(done(vec![What::Suspended])),
+            Command::Resume => Ok(done(vec![What::Resumed])),
+            Command::SetOverageLimit { credits } => Ok(done(vec![What::OverageLimited(*credits)])),
+            Command::Grant(ask) => self.grant(ask).map(one),
+            Command::Void { block } => self.void(*block).map(one),
+            Command::Purchase { pack, by_member, user } => {
+                self.purchase(pack, *by_member, user.as_ref()).map(one)
+            }
+            Command::Award { user, incentive } => self.award(user, incentive).map(one),
+            Command::Allocate { from, to, credits } => self.allocate(from, to, *credits).map(one),
+            Command::ChangePlan { plan, now } => self.change_plan(plan, *now).map(done),
+            Command::SetSeats { seats } => self.set_seats(*seats).map(done),
+            Command::Cancel { now } => self.cancel(*now).map(done),
+            Command::SetCap { cap } => self.set_cap(cap).map(done),
+            Command::Refund { run, credits, expires_at } => self.refund(*run, *credits, *expires_at),
+            Command::RefundPurchase { block } => self.refund_purchase(*block),
+            Command::Transfer(ask) => self.transfer(ask),
         }
-        let playbook = self.playbooks.latest().ok_or(AdminRefusal::NoPlaybook)?;
-        if !playbook.plans.contains_key(plan) {
-            return Err(AdminRefusal::PlanUnknown(plan.clone()));
-        }
-        if TimeZone::get(zone).is_err() {
-            return Err(AdminRefusal::InvalidZone(zone.chars().take(64).collect()));
-        }
-        Ok(What::Subscribed { plan: plan.clone(), version: playbook.version, zone: zone.to_owned(), key })
     }
 
     fn grant(&self, ask: &GrantAsk) -> Result<(What, Reply), AdminRefusal> {
         if ask.species.is_last_resort() || ask.species == Species::Rollover {
             return Err(AdminRefusal::InvalidSpecies(ask.species));
         }
-        if ask.pool != PoolId::Account {
+        let pooling = self.account.contract.as_ref().map(|contract| contract.plan.pooling);
+        if !has_pool(&pooling.unwrap_or_default(), &ask.pool) {
             return Err(AdminRefusal::PoolUnknown(ask.pool.clone()));
         }
-        if self.account.book.pools.iter().map(|pool| pool.blocks.len()).sum::<usize>() >= BLOCKS_MAX {
-            return Err(AdminRefusal::TooManyBlocks);
-        }
+        self.room_for_blocks(1)?;
         let zone = self.account.contract.as_ref().map_or(TimeZone::UTC, |contract| contract.zone.clone());
         let id = BlockId(self.account.next_block);
         let starts = ask.starts.map_or(self.at, |length| calendar::plus(self.at, length, &zone));
@@ -147,6 +284,11 @@ impl Work<'_> {
         block.unit_price = ask.price;
         let block = Box::new(block.with(ask.credits));
         Ok((What::Granted { block, source: Source::Administrator }, Reply::Granted(id)))
+    }
+
+    pub(super) fn room_for_blocks(&self, more: usize) -> Result<(), AdminRefusal> {
+        let open: usize = self.account.book.pools.iter().map(|pool| pool.blocks.len()).sum();
+        if open + more > BLOCKS_MAX { Err(AdminRefusal::TooManyBlocks) } else { Ok(()) }
     }
 
     /// What is left of a grant is withdrawn; held credits stay held.
@@ -165,7 +307,10 @@ impl Work<'_> {
 /// What "the same request" compares: the command without what the ledger draws itself.
 fn fingerprint(command: &Command) -> [u8; 16] {
     let text = match command {
-        Command::Subscribe { plan, zone, .. } => format!("subscribe {plan} {zone}"),
+        Command::Subscribe { plan, zone, overlay, .. } if **overlay == Overlay::default() => {
+            format!("subscribe {plan} {zone}")
+        }
+        Command::Subscribe { plan, zone, overlay, .. } => format!("subscribe {plan} {zone} {overlay:?}"),
         other => format!("{other:?}"),
     };
     let mut out = [0; 16];

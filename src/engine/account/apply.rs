@@ -3,25 +3,33 @@
 use jiff::tz::TimeZone;
 
 use super::apply_lease;
-use super::entry::{Alarm, Entry, Source, What};
+use super::entry::{Alarm, Buyer, Entry, Purchase, Source, What};
 use super::state::{Account, Committed};
+use crate::credit::invoice::{Line, LineKind};
 use crate::credit::pool::Sorting;
 use crate::credit::price::PeriodOverage;
-use crate::credit::{Block, CapKey, Change, Column, Flow, Move, Place, RunEvent};
+use crate::credit::{Block, CapKey, Change, Column, Flow, Move, Place, PoolId, RunEvent};
 use crate::engine::contract::{Contract, Playbooks, Since};
 use crate::playbook::allowance::Recurs;
+use crate::playbook::billing::discounted;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overage::{Link, Prices};
 use crate::playbook::overlay::Overlay;
 use crate::types::calendar::{self, Stretch};
-use crate::types::{BlockId, Credits, Length, Money, Name, Timestamp};
+use crate::types::{BlockId, Credits, Length, Money, Name, Percent, ReservationId, Timestamp};
 
 /// How long after the last time at which it could be committed a run's final answer is kept: a week for late commits and
 /// a day more.
 const FINAL_KEPT: Length = Length::days(15);
 
+/// A month of a refund's window may be longer than its mean.
+const DAY_MICROS: i64 = 86_400_000_000;
+
 /// Ended runs that an account remembers at most, lest one account fill the process.
 const FINALS_MAX: usize = 5_000_000;
+
+/// More runs than one entry brings.
+const ENTRY_RUNS: u64 = 1 << 20;
 
 impl Account {
     pub fn apply(&mut self, entry: &Entry, playbooks: &Playbooks) {
@@ -45,7 +53,11 @@ impl Account {
                 self.start_period(*start, *end, *version, playbooks)
             }
             What::Granted { block, source } => self.grant(block, *source),
-            What::Lapsed(moves) | What::Voided(moves) => self.shift_all(moves),
+            What::Lapsed(moves) => self.shift_all(moves),
+            What::Voided(moves) => {
+                self.shift_all(moves);
+                self.unbill(moves, at);
+            }
             What::Unpaid(moves) => {
                 self.shift_all(moves);
                 let parts: Vec<_> = moves.iter().map(|step| (step.block, -step.amount)).collect();
@@ -63,10 +75,23 @@ impl Account {
             What::Reclaimed { sidecar, .. } => self.reclaim(*sidecar, at),
             What::Reconciled { block, amount } => {
                 *self.reconciled.entry(*block).or_default() += *amount;
-                self.owe(*amount, false);
+                if self.book.block(*block).is_some_and(|block| block.species == Species::Borrowed) {
+                    // It was consumed when it was borrowed.
+                    self.burn.note(-*amount);
+                }
+                self.owe(&PoolId::Account, *amount, false);
             }
-            What::Absorbed(absorbed) => self.absorb(absorbed, at),
-            What::Run(event) => self.run(event),
+            What::Absorbed(absorbed) => self.absorb(absorbed, entry),
+            What::Run(event) => self.run(event, entry.number),
+            What::Allocated { moves, blocks } => self.allocated(moves, blocks),
+            What::Purchased { block, purchase } => self.purchased(block, purchase),
+            What::Awarded { block, incentive, user } => self.awarded(block, incentive, user),
+            What::SeatTaken { user, moves, blocks } => {
+                self.seated.insert(user.clone());
+                self.allocated(moves, blocks);
+            }
+            What::Rolled(rolled) => self.rolled(rolled),
+            What::Covered { block, by, amount } => self.covered(*block, *by, *amount),
             What::Started { sidecar, epoch } => {
                 self.sidecars.entry(*sidecar).or_default().epoch = *epoch;
             }
@@ -78,9 +103,9 @@ impl Account {
                 self.raised.remove(alarm);
             }
             What::Overlaid(overlay) => self.overlaid(overlay, at, playbooks),
-            What::Moved(moved) => {
+            What::PlanMoved(moved) => {
                 let overlay = self.contract.as_ref().map(|contract| contract.overlay.clone());
-                self.moved(moved, overlay.unwrap_or_default(), at, playbooks);
+                self.plan_moved(moved, overlay.unwrap_or_default(), at, playbooks);
             }
             What::Billed(line) => self.billed(line),
             What::Pended(pending) => self.pending = pending.clone(),
@@ -100,6 +125,7 @@ impl Account {
                 self.sent.remove(id);
                 self.shift_all(back);
             }
+            What::PoolsMerged(merged) => self.pools_merged(merged),
             What::DebtBilled { pool, line } => self.debt_billed(pool, line),
             What::Reduced(moves) => self.shift_all(moves),
         }
@@ -122,6 +148,7 @@ impl Account {
 
     fn start_period(&mut self, start: Timestamp, end: Timestamp, version: u32, playbooks: &Playbooks) {
         self.period = Stretch { start, end };
+        self.allotted = None;
         let Some(old) = self.contract.take() else { return };
         let mut new = old.clone();
         if version != old.playbook.version
@@ -131,12 +158,16 @@ impl Account {
                 || contract.plan.overage.len() != old.plan.overage.len();
             if moved {
                 self.allowances = contract.plan.allowances.iter().map(|_| Some(start)).collect();
-                self.chain = contract.plan.overage.iter().map(|_| Some(start)).collect();
+                self.chain = contract.plan.overage.iter().map(|link| link.species().map(|_| start)).collect();
             }
             new = Contract { suspended: old.suspended, overage_limit: old.overage_limit, ..contract };
             self.book.sort_by(Sorting::of(&new.plan));
         }
         new.period_ends = end;
+        self.seated.clear();
+        self.topped_up = 0;
+        self.awarded.clear();
+        self.book.overage_by.clear();
         self.contract = Some(new);
         // Counters of windows that are over: nothing in them can change a decision.
         self.book
@@ -146,6 +177,11 @@ impl Account {
 
     fn grant(&mut self, block: &Block, source: Source) {
         self.next_block = self.next_block.max(block.id.0 + 1);
+        if matches!(source, Source::Allowance(_) | Source::Changed) {
+            let book = &self.book;
+            self.allotments.retain(|id| !book.archive.contains_key(id));
+            self.allotments.insert(block.id);
+        }
         match source {
             Source::Allowance(index) => {
                 let recurs = self
@@ -165,13 +201,17 @@ impl Account {
                     *due = block.expires_at;
                 }
             }
+            Source::Seats(share) => self.seat_share = share,
             Source::Administrator | Source::Emergency | Source::Changed | Source::Refund => {}
         }
         self.book.insert(block.clone());
     }
 
     /// A run that the account itself settles.
-    fn run(&mut self, event: &RunEvent) {
+    fn run(&mut self, event: &RunEvent, number: u64) {
+        if matches!(event.change, Change::Reserved(_)) {
+            self.arrivals.insert(event.id, arrival(number, 0));
+        }
         for flow in &event.caps {
             self.born(&flow.key, event.at);
         }
@@ -183,7 +223,7 @@ impl Account {
             .collect();
         let consumed = event.flows.iter().filter(|flow| flow.species != Species::Emergency).map(spends).sum();
         let keep = match &event.change {
-            Change::Ended(ended) => kept(ended.expires_at),
+            Change::Ended(ended) => self.kept(ended.expires_at),
             _ => event.at,
         };
         let mut event = event.clone();
@@ -193,10 +233,11 @@ impl Account {
             Change::Ended(ended) => ended.observed,
             _ => self.book.runs.get(&event.id).is_some_and(|run| run.observed),
         };
-        let id = event.id;
+        let (id, pool) = (event.id, event.debt_pool.clone());
         self.book.apply(event, keep);
         if !self.book.runs.contains_key(&id) {
             self.owners.remove(&id);
+            self.arrivals.remove(&id);
             // Its settler's word may still come, and counts from there.
             let settler = self.book.finals.get(&id).and_then(|ended| ended.provisional);
             self.booked.retain(|(sidecar, other), _| *other != id || settler == Some(*sidecar));
@@ -204,19 +245,30 @@ impl Account {
         if let (Some(run), false) = (self.book.runs.get_mut(&id), debt.is_zero()) {
             run.debt += debt;
         }
-        self.owe(debt, observed);
+        self.owe(&pool, debt, observed);
         self.burn.note(consumed);
+        let user = self.user_of(id);
         for (block, amount) in spent {
-            self.note_overage(block, amount);
+            self.note_overage(block, amount, user.as_ref());
         }
     }
 
     pub(super) fn remember(&mut self, id: crate::types::ReservationId, ended: &crate::credit::Final) {
-        self.book.remember(id, ended.clone(), kept(ended.expires_at));
+        self.book.remember(id, ended.clone(), self.kept(ended.expires_at.max(ended.ended_at)));
     }
 
-    pub(super) fn owe(&mut self, debt: Credits, observed: bool) {
-        let pool = self.book.pool_mut(&crate::credit::PoolId::Account);
+    /// Until when an ended run is remembered: for late commits, and for as long as the plan refunds charges.
+    pub(super) fn kept(&self, expires_at: Timestamp) -> Timestamp {
+        let refunds = self.contract.as_ref().and_then(|contract| contract.plan.refunds.charges);
+        let refunds = refunds.map_or(0, |rule| rule.within.approximate_micros());
+        expires_at.plus_micros(FINAL_KEPT.approximate_micros().max(refunds.saturating_add(DAY_MICROS)))
+    }
+
+    pub(super) fn owe(&mut self, pool: &PoolId, debt: Credits, observed: bool) {
+        if debt.is_zero() {
+            return;
+        }
+        let pool = self.book.pool_mut(pool);
         pool.debt = (pool.debt + debt).or_zero();
         self.burn.note(debt);
         if observed {
@@ -237,6 +289,11 @@ impl Account {
     }
 
     pub(super) fn shift(&mut self, step: Move) {
+        self.shift_for(step, None);
+    }
+
+    /// The same, for the run of a user.
+    pub(super) fn shift_for(&mut self, step: Move, user: Option<&Name>) {
         let species = self.book.block(step.block).map(|block| block.species);
         self.book.shift(&step);
         let into = if step.to == Column::Spent { step.amount } else { Credits::ZERO };
@@ -247,12 +304,60 @@ impl Account {
             self.burn.note(spent);
         }
         if species == Some(Species::Overage) && !spent.is_zero() {
-            self.note_overage(step.block, spent);
+            self.note_overage(step.block, spent, user);
         }
     }
 
-    fn note_overage(&mut self, block: BlockId, amount: Credits) {
-        let Some(start) = self.book.block(block).map(|block| block.effective_at) else { return };
+    /// Who causes a run, if a user does.
+    pub(super) fn user_of(&self, id: ReservationId) -> Option<Name> {
+        let open = self.book.runs.get(&id).map(|run| &run.run);
+        let run = open.or_else(|| self.book.finals.get(&id).map(|ended| &ended.run))?;
+        run.subject.user.clone()
+    }
+
+    /// Credits that left one pool go on in another.
+    fn allocated(&mut self, moves: &[Move], blocks: &[Block]) {
+        self.shift_all(moves);
+        for block in blocks {
+            self.next_block = self.next_block.max(block.id.0 + 1);
+            self.book.insert(block.clone());
+        }
+    }
+
+    fn purchased(&mut self, block: &Block, purchase: &Purchase) {
+        self.allocated(&[], std::slice::from_ref(block));
+        self.topped_up += u32::from(purchase.by == Buyer::TopUp);
+        self.purchases.insert(block.id, purchase.clone());
+        let amount = discounted(purchase.price, self.discount()).unwrap_or(purchase.price);
+        self.billed(&Line {
+            kind: LineKind::Pack,
+            at: purchase.at,
+            credits: purchase.credits,
+            amount,
+            from: purchase.at,
+            to: None,
+            what: Some(purchase.pack.clone()),
+        });
+    }
+
+    fn awarded(&mut self, block: &Block, incentive: &Name, user: &Name) {
+        self.allocated(&[], std::slice::from_ref(block));
+        *self.awards.entry((incentive.clone(), user.clone())).or_default() += 1;
+        *self.awarded.entry(incentive.clone()).or_default() += block.granted;
+    }
+
+    /// What a commitment takes off prices.
+    pub(super) fn discount(&self) -> Percent {
+        let commitment = self.contract.as_ref().and_then(|contract| contract.plan.commitment);
+        commitment.map_or_else(Default::default, |commitment| commitment.discount)
+    }
+
+    fn note_overage(&mut self, block: BlockId, amount: Credits, user: Option<&Name>) {
+        let Some(found) = self.book.block(block) else { return };
+        let (start, current) = (found.effective_at, found.effective_at >= self.period.start);
+        if let Some(user) = user.filter(|_| current) {
+            *self.book.overage_by.entry(user.clone()).or_default() += amount;
+        }
         let prices = self.contract.as_ref().map_or_else(
             || Prices(Vec::new()),
             |contract| {
@@ -267,11 +372,7 @@ impl Account {
             self.overage.push(PeriodOverage::new(start));
             self.overage.len() - 1
         });
-        let discount = self
-            .contract
-            .as_ref()
-            .and_then(|contract| contract.plan.commitment)
-            .map_or_else(Default::default, |commitment| commitment.discount);
+        let discount = self.discount();
         let lines = self.lines.len();
         if let Some(period) = self.overage.get_mut(index) {
             let more = period.add(amount, &prices, discount, lines);
@@ -297,8 +398,9 @@ impl Account {
     }
 }
 
-fn kept(expires_at: Timestamp) -> Timestamp {
-    expires_at.plus_micros(FINAL_KEPT.approximate_micros())
+/// The place of a run among all that the account came to hold: by its entry, and inside that.
+pub(super) fn arrival(entry: u64, index: usize) -> u64 {
+    entry.saturating_mul(ENTRY_RUNS) + index as u64
 }
 
 /// What a flow spends, or (negative) gives back.

@@ -1,18 +1,20 @@
 //! How the account evolves by a sidecar's record.
 
+use super::apply::arrival;
 use super::apply_lease::add;
-use super::entry::Absorbed;
+use super::entry::{Absorbed, Entry};
 use super::state::{Account, Seal};
-use crate::credit::{Change, Place, RunEvent};
+use crate::credit::{Change, Place, PoolId, RunEvent};
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;
-use crate::types::{Length, Timestamp};
+use crate::types::Length;
 
 /// A seal ends after so long: nothing is stranded by it for longer.
 const SEAL: Length = Length::hours(1);
 
 impl Account {
-    pub(super) fn absorb(&mut self, absorbed: &Absorbed, at: Timestamp) {
+    pub(super) fn absorb(&mut self, absorbed: &Absorbed, entry: &Entry) {
+        let at = entry.at;
         let Absorbed { sidecar, epoch, number, event, effects } = absorbed;
         let seen = self.sidecars.entry(*sidecar).or_default();
         seen.number = *number;
@@ -25,8 +27,9 @@ impl Account {
             WalletEvent::Run(run) if self.owners.get(&run.id) == Some(sidecar) => self.follow(run),
             WalletEvent::LeaseOver(lease) => self.lease_over(*sidecar, *lease),
             WalletEvent::Promoted(runs) => {
-                for run in runs {
+                for (index, run) in runs.iter().enumerate() {
                     self.owners.insert(run.id, *sidecar);
+                    self.arrivals.insert(run.id, arrival(entry.number, index));
                     self.book.open(run.clone());
                 }
             }
@@ -56,8 +59,15 @@ impl Account {
                 self.booked.remove(&(*sidecar, run.id));
             }
         }
+        let user = match event {
+            WalletEvent::Run(run) => self.user_of(run.id).or_else(|| match &effects.ended {
+                Some((_, ended)) => ended.run.subject.user.clone(),
+                None => None,
+            }),
+            _ => None,
+        };
         for step in &effects.moves {
-            self.shift(*step);
+            self.shift_for(*step, user.as_ref());
         }
         for (key, held, spent) in &effects.counters {
             self.count(key, *held, *spent, at);
@@ -69,6 +79,7 @@ impl Account {
         if let Some((id, ended)) = &effects.ended {
             self.book.close(*id);
             self.owners.remove(id);
+            self.arrivals.remove(id);
             self.remember(*id, ended);
         }
         if !effects.debt.is_zero() {
@@ -77,7 +88,8 @@ impl Account {
                 WalletEvent::Run(run) => self.book.runs.get(&run.id).is_some_and(|run| run.observed),
                 _ => false,
             };
-            self.owe(effects.debt, observed);
+            let pool = effects.debt_pool.clone().unwrap_or(PoolId::Account);
+            self.owe(&pool, effects.debt, observed);
         }
     }
 

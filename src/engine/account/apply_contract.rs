@@ -1,18 +1,23 @@
 //! How the account evolves by its contract: plans and versions that it moves to, terms, lines, refunds and transfers.
 
-use super::entry_contract::{Moved, PurchaseRefunded, Refunded, TransferReceived, TransferSent};
+use super::apply_lease;
+use super::entry::Purchase;
+use super::entry_contract::{
+    PlanMoved, PoolsMerged, PurchaseRefunded, Refunded, TransferReceived, TransferSent,
+};
 use super::state::{Account, Committed};
-use crate::credit::invoice::Line;
+use crate::credit::invoice::{Line, LineKind};
 use crate::credit::pool::Sorting;
-use crate::credit::{Block, PoolId, hold, period};
+use crate::credit::{Block, Move, PoolId, hold, period};
 use crate::engine::contract::{Contract, Playbooks, Since};
 use crate::playbook::Plan;
 use crate::playbook::allowance::{Anchor, Recurs};
+use crate::playbook::billing::discounted;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overage::Link;
 use crate::playbook::overlay::Overlay;
 use crate::types::calendar::{Every, Stretch};
-use crate::types::{Credits, Money, Timestamp};
+use crate::types::{Credits, Money, Ratio, Timestamp};
 
 impl Account {
     /// Everything that a contract grants and bills begins now.
@@ -20,7 +25,7 @@ impl Account {
         let Some(contract) = &self.contract else { return };
         let plan = &contract.plan;
         self.allowances = plan.allowances.iter().map(|_| Some(at)).collect();
-        self.chain = plan.overage.iter().map(|_| Some(at)).collect();
+        self.chain = plan.overage.iter().map(|link| link.species().map(|_| at)).collect();
         self.fees = plan.fees.iter().map(|_| Some(at)).collect();
         self.book.sort_by(Sorting::of(plan));
         self.start_stretches(at);
@@ -45,12 +50,19 @@ impl Account {
         let Some(old) = &self.contract else { return };
         // What is said with the subscription itself holds from its first grant on.
         let anew = old.origin == at && self.period.end == at;
-        let moved = Moved { plan: old.plan.name.clone(), version: old.playbook.version, anew };
-        self.moved(&moved, overlay.clone(), at, playbooks);
+        let moved =
+            PlanMoved { plan: old.plan.name.clone(), version: old.playbook.version, anew, allotted: None };
+        self.plan_moved(&moved, overlay.clone(), at, playbooks);
     }
 
     /// The account has another plan, another version of it, or another overlay.
-    pub(super) fn moved(&mut self, moved: &Moved, overlay: Overlay, at: Timestamp, playbooks: &Playbooks) {
+    pub(super) fn plan_moved(
+        &mut self,
+        moved: &PlanMoved,
+        overlay: Overlay,
+        at: Timestamp,
+        playbooks: &Playbooks,
+    ) {
         let Some(old) = self.contract.take() else { return };
         let origin = if moved.anew { at } else { old.origin };
         let since = Since { origin, zone: &self.zone };
@@ -72,6 +84,7 @@ impl Account {
             self.begin(at);
             return;
         }
+        self.allotted = moved.allotted.or(self.allotted);
         self.allowances = dues(&old, &new, &self.allowances, at);
         self.chain = links(&old.plan, &new.plan, &self.chain, at);
         self.fees = fee_dues(&old, &new, &self.fees, at);
@@ -101,7 +114,7 @@ impl Account {
         if line.kind.counts() {
             self.count_committed(line.amount);
         }
-        let fee = line.kind == crate::credit::invoice::LineKind::Fee;
+        let fee = line.kind == LineKind::Fee;
         if fee && let Some(due) = self.fees.iter_mut().find(|due| **due == Some(line.from)) {
             *due = line.to;
         }
@@ -142,6 +155,8 @@ impl Account {
         for step in &refunded.moves {
             self.shift(*step);
         }
+        let unpaid: Vec<_> = refunded.unpaid.iter().map(|(block, amount)| (*block, -*amount)).collect();
+        apply_lease::add(&mut self.repaid, &unpaid);
         for (key, amount) in &refunded.counters {
             self.count(key, Credits::ZERO, -*amount, at);
         }
@@ -158,7 +173,7 @@ impl Account {
         for part in hold::last(&ended.spent.clone(), refunded.credits - from_debt).0 {
             hold::remove(&mut ended.spent, &part);
         }
-        ended.refunded += refunded.credits;
+        ended.refunded = Some(ended.refunded.unwrap_or_default() + refunded.credits);
         self.remember(refunded.run, &ended);
     }
 
@@ -167,6 +182,41 @@ impl Account {
             self.shift(*step);
         }
         self.lines.extend(refunded.line.clone());
+    }
+
+    pub(super) fn pools_merged(&mut self, merged: &PoolsMerged) {
+        for step in &merged.moves {
+            self.shift(*step);
+        }
+        self.insert_all(&merged.blocks);
+        for (pool, debt, observed) in &merged.debts {
+            let from = self.book.pool_mut(pool);
+            from.debt -= *debt;
+            from.observed_debt -= *observed;
+            let to = self.book.pool_mut(&PoolId::Account);
+            to.debt += *debt;
+            to.observed_debt += *observed;
+        }
+    }
+
+    /// A pack that was voided, as far as it was not used, is not billed after all.
+    pub(super) fn unbill(&mut self, moves: &[Move], at: Timestamp) {
+        for step in moves {
+            let Some(purchase) = self.purchases.get(&step.block) else { continue };
+            let what = Some(purchase.pack.clone());
+            let share = priced(purchase, step.amount);
+            let amount = discounted(share, self.discount()).unwrap_or(share);
+            let credits = -step.amount;
+            self.billed(&Line {
+                kind: LineKind::Pack,
+                at,
+                credits,
+                amount: -amount,
+                from: at,
+                to: None,
+                what,
+            });
+        }
     }
 
     pub(super) fn debt_billed(&mut self, pool: &PoolId, line: &Line) {
@@ -199,6 +249,13 @@ impl Account {
             self.book.insert(block.clone());
         }
     }
+}
+
+/// What so many credits of a purchase cost.
+pub(super) fn priced(purchase: &Purchase, credits: Credits) -> Money {
+    Ratio::of(purchase.price.decimal())
+        .and_then(|price| price.times(credits.decimal())?.divide(purchase.credits.decimal())?.money())
+        .unwrap_or_default()
 }
 
 /// When each allowance of the new plan is granted next: one that stays as it is when it was due, another at the next start
@@ -249,7 +306,7 @@ fn links(old: &Plan, new: &Plan, known: &[Option<Timestamp>], at: Timestamp) -> 
     let place = |link: &Link| {
         let kind = std::mem::discriminant(link);
         let before = old.overage.iter().position(|other| std::mem::discriminant(other) == kind);
-        before.map_or(Some(at), |index| known.get(index).copied().flatten())
+        before.map_or(link.species().map(|_| at), |index| known.get(index).copied().flatten())
     };
     new.overage.iter().map(place).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use minicbor::{Decode, Encode};
 
 use super::state::Account;
-use crate::credit::{Block, CapKey, Counter, ScopeKey};
+use crate::credit::{Block, CapKey, Counter, PoolId, ScopeKey};
 use crate::lease::LeaseTotals;
 use crate::playbook::draw_order::Species;
 use crate::types::{BlockId, Credits, Money, SidecarId, Timestamp};
@@ -52,27 +52,48 @@ pub struct Standing {
 impl Account {
     /// The balance, with each lease's running totals as last heard, or as `fresh` tells them.
     pub fn balance(&self, at: Timestamp, fresh: &BTreeMap<SidecarId, LeaseTotals>) -> Balance {
+        self.balance_of(None, at, fresh)
+    }
+
+    /// The same of one pool alone.
+    pub fn balance_of(
+        &self,
+        pool: Option<&PoolId>,
+        at: Timestamp,
+        fresh: &BTreeMap<SidecarId, LeaseTotals>,
+    ) -> Balance {
+        let here = |id: &PoolId| pool.is_none_or(|pool| pool == id);
+        let counts = |block: &BlockId| {
+            pool.is_none() || self.book.block(*block).is_some_and(|block| here(&block.pool))
+        };
+        let draws = self.book.runs.values().flat_map(|run| &run.held);
         let mut balance = Balance {
             available: Credits::ZERO,
-            held: self.book.runs.values().map(|run| run.held_total()).sum(),
+            held: draws.filter(|draw| counts(&draw.block)).map(|draw| draw.amount).sum(),
             spent: Credits::ZERO,
             lapsed: Credits::ZERO,
-            debt: self.book.pools.iter().map(|pool| pool.debt).sum(),
+            debt: self.book.pools.iter().filter(|pool| here(&pool.id)).map(|pool| pool.debt).sum(),
             by: BTreeMap::new(),
             overage: Credits::ZERO,
             period_ends: self.period.end,
         };
-        balance.held += self.leased(at, fresh).1;
-        for block in self.book.blocks() {
+        let leased = self.leased(at, fresh).1.into_iter();
+        balance.held += leased.filter(|(block, _)| counts(block)).map(|(_, held)| held).sum();
+        for block in self.book.blocks().filter(|block| here(&block.pool)) {
             if block.species != Species::Emergency {
                 balance.spent += block.spent;
             }
-            balance.lapsed += block.lapsed;
+            if block.species == Species::Borrowed {
+                // What no allowance covered is debt, or was paid as such. What was never borrowed is no loss.
+                balance.spent -= self.reconciled.get(&block.id).copied().unwrap_or_default();
+            } else {
+                balance.lapsed += block.lapsed;
+            }
             if block.species == Species::Overage {
                 balance.overage += block.spent;
             }
         }
-        for (block, available) in self.available(at, fresh) {
+        for (block, available) in self.available(at, fresh).filter(|(block, _)| here(&block.pool)) {
             balance.available += available;
             if available.is_positive() {
                 *balance.by.entry(block.species).or_default() += available;
@@ -95,20 +116,20 @@ impl Account {
             .map(move |block| (block, block.available + idle.get(&block.id).copied().unwrap_or_default()))
     }
 
-    /// What lies idle at live leases, by block, and what runs hold of all leases.
+    /// What lies idle at live leases and what runs hold of all leases, by block.
     fn leased(
         &self,
         at: Timestamp,
         fresh: &BTreeMap<SidecarId, LeaseTotals>,
-    ) -> (BTreeMap<BlockId, Credits>, Credits) {
+    ) -> (BTreeMap<BlockId, Credits>, BTreeMap<BlockId, Credits>) {
         let mut idle: BTreeMap<_, Credits> = BTreeMap::new();
-        let mut runs = Credits::ZERO;
+        let mut runs: BTreeMap<_, Credits> = BTreeMap::new();
         for (sidecar, lease) in &self.leases {
             let totals = fresh.get(sidecar).unwrap_or(&lease.totals);
-            let mut reserved: BTreeMap<_, Credits> = totals.held.iter().copied().collect();
+            let mut reserved = self.held_in(lease, totals);
             for (block, out) in &lease.out {
                 let held = reserved.remove(block).unwrap_or_default().min(*out);
-                runs += held;
+                *runs.entry(*block).or_default() += held;
                 // An ended lease that nobody answers for is no balance until it is reclaimed.
                 if lease.ends_at > at {
                     *idle.entry(*block).or_default() += *out - held;

@@ -9,7 +9,7 @@ use super::entry::Booked;
 use super::work::Work;
 use crate::credit::{Final, State};
 use crate::engine::answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};
-use crate::engine::authorize::{Verdict, authorize};
+use crate::engine::authorize::{Verdict, authorize, wanting};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
 use crate::engine::commit::{Outcome, commit, late};
 use crate::engine::fault::Fault;
@@ -56,6 +56,7 @@ pub enum RunReply {
 impl Work<'_> {
     /// Decides a call that sidecar `asking` passes on.
     pub fn decide(&mut self, ask: &RunAsk, asking: SidecarId) -> Result<RunReply, Fault> {
+        self.note_unreserved();
         let run = |answer| RunReply::Run(Box::new(answer));
         match ask {
             RunAsk::Authorize(call) => self.authorize(call, false).map(|a| RunReply::Authorize(Box::new(a))),
@@ -77,6 +78,13 @@ impl Work<'_> {
     }
 
     fn authorize(&mut self, call: &Authorize, force: bool) -> Result<AuthorizeAnswer, Fault> {
+        self.note_unreserved();
+        self.first_seen(&call.subject);
+        if !call.validate_only
+            && let Some(wanting) = self.frame().and_then(|frame| wanting(&frame, call))
+        {
+            self.buy_to_fit(wanting.amount, wanting.basic, &call.subject);
+        }
         let frame = self.frame().ok_or_else(unsubscribed)?;
         match authorize(&frame, call, force)? {
             Verdict::Answer(mut answer, event) => {

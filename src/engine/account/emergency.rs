@@ -55,7 +55,7 @@ impl Work<'_> {
             .filter(|(_, amount)| !amount.is_zero())
             .collect();
         for (block, amount) in due {
-            self.emit_owing(What::Reconciled { block, amount }, amount);
+            self.emit_owing(What::Reconciled { block, amount }, &crate::credit::PoolId::Account, amount);
         }
     }
 

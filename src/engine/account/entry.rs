@@ -3,8 +3,9 @@
 use minicbor::{Decode, Encode};
 
 use super::entry_contract::{
-    Moved, Pending, PurchaseRefunded, Refunded, TransferId, TransferReceived, TransferSent,
+    Pending, PlanMoved, PoolsMerged, PurchaseRefunded, Refunded, TransferId, TransferReceived, TransferSent,
 };
+pub use super::moved::{Buyer, Covered, Purchase, Rolled};
 use crate::credit::hold::Draw;
 use crate::credit::invoice::Line;
 use crate::credit::{Block, CapKey, Final, Move, PoolId, RunEvent};
@@ -53,6 +54,12 @@ pub enum Reply {
     /// Credits that a void withdrew.
     #[n(2)]
     Withdrawn(#[n(0)] Credits),
+    /// A pack's block and its price.
+    #[n(40)]
+    Purchased(#[n(0)] BlockId, #[n(1)] Money),
+    /// An award's block and its credits, cut to what was left.
+    #[n(41)]
+    Awarded(#[n(0)] BlockId, #[n(1)] Credits),
     /// Credits taken back, and the money that goes back for them.
     #[n(60)]
     Refunded {
@@ -171,6 +178,54 @@ pub enum What {
         #[n(1)]
         amount: Credits,
     },
+    /// Credits went from pool to pool: out of some blocks, and on in new ones.
+    #[n(40)]
+    Allocated {
+        #[n(0)]
+        moves: Vec<Move>,
+        #[n(1)]
+        blocks: Vec<Block>,
+    },
+    #[n(41)]
+    Purchased {
+        #[n(0)]
+        block: Box<Block>,
+        #[n(1)]
+        purchase: Purchase,
+    },
+    #[n(42)]
+    Awarded {
+        #[n(0)]
+        block: Box<Block>,
+        #[n(1)]
+        incentive: Name,
+        #[n(2)]
+        user: Name,
+    },
+    /// A user was first seen in the period, and takes a seat's share.
+    #[n(43)]
+    SeatTaken {
+        #[n(0)]
+        user: Name,
+        #[n(1)]
+        moves: Vec<Move>,
+        #[n(2)]
+        blocks: Vec<Block>,
+    },
+    #[n(44)]
+    Rolled(#[n(0)] Box<Rolled>),
+    /// A next allowance is lowered for what was borrowed from it, or (negative) what was borrowed came back to it.
+    #[n(45)]
+    Covered {
+        /// The borrowed block.
+        #[n(0)]
+        block: BlockId,
+        /// The allowance's.
+        #[n(1)]
+        by: BlockId,
+        #[n(2)]
+        amount: Credits,
+    },
     /// Use that a sidecar told a restored ledger of, and that no record explains.
     #[n(30)]
     Unexplained(#[n(0)] Box<Unexplained>),
@@ -182,7 +237,7 @@ pub enum What {
     Overlaid(#[n(0)] Box<Overlay>),
     /// The account has another plan, or another version of it, from here on.
     #[n(61)]
-    Moved(#[n(0)] Box<Moved>),
+    PlanMoved(#[n(0)] Box<PlanMoved>),
     #[n(62)]
     Billed(#[n(0)] Box<Line>),
     /// What is to happen at the period's or the term's end.
@@ -236,6 +291,8 @@ pub enum What {
     /// The allowance after a change of plan: what it is less.
     #[n(72)]
     Reduced(#[n(0)] Vec<Move>),
+    #[n(74)]
+    PoolsMerged(#[n(0)] Box<PoolsMerged>),
     /// Unused credits of a purchase were given back.
     #[n(73)]
     PurchaseRefunded(#[n(0)] Box<PurchaseRefunded>),
@@ -296,6 +353,9 @@ pub enum Source {
     /// A window of the plan's emergency allowance.
     #[n(3)]
     Emergency,
+    /// What the allowance sets aside for seats; with the share of each.
+    #[n(40)]
+    Seats(#[n(0)] Credits),
     /// A change of plan: what its allowance is more.
     #[n(60)]
     Changed,
@@ -374,6 +434,9 @@ pub struct Effects {
     /// What the sidecar charged beyond what the event shows: other blocks paid here than it named.
     #[cbor(n(8), default)]
     pub charged: Vec<(BlockId, Credits)>,
+    /// The pool that owes `debt`; `None` = the account's.
+    #[n(9)]
+    pub debt_pool: Option<PoolId>,
 }
 
 /// Use that was reported of a run that only its sidecar knows.

@@ -7,7 +7,7 @@ use crate::credit::{Block, CapKey, Move, PoolId};
 use crate::types::{AccountId, BlockId, Credits, Name, ReservationId, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Moved {
+pub struct PlanMoved {
     #[n(0)]
     pub plan: Name,
     #[n(1)]
@@ -15,6 +15,23 @@ pub struct Moved {
     /// The subscription starts anew with it: everything that it grants and bills begins here.
     #[n(2)]
     pub anew: bool,
+    /// The period's allowance as the change leaves it.
+    #[n(3)]
+    pub allotted: Option<Allotted>,
+}
+
+/// What a period's allowance became by changes of plan, until the next period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Allotted {
+    /// Of the last change.
+    #[n(0)]
+    pub since: Timestamp,
+    /// Earned until then: each plan's allowance by the share of the period for which it held, to nine places.
+    #[n(1)]
+    pub earned: Credits,
+    /// All that is granted for the period.
+    #[n(2)]
+    pub granted: Credits,
 }
 
 /// What is to happen at the period's or the term's end.
@@ -49,6 +66,9 @@ pub struct Refunded {
     /// Use that its caps count no more.
     #[n(5)]
     pub counters: Vec<(CapKey, Credits)>,
+    /// Of the moves, what goes back to blocks that had repaid the debt.
+    #[n(6)]
+    pub unpaid: Vec<(BlockId, Credits)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -60,6 +80,19 @@ pub struct PurchaseRefunded {
     /// The money that goes back, where it is money.
     #[n(2)]
     pub line: Option<Line>,
+}
+
+/// Pools that a plan does not have any more.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PoolsMerged {
+    #[n(0)]
+    pub moves: Vec<Move>,
+    /// What they had, in the account's pool.
+    #[n(1)]
+    pub blocks: Vec<Block>,
+    /// What they owed, and what of it was booked in observe mode.
+    #[n(2)]
+    pub debts: Vec<(PoolId, Credits, Credits)>,
 }
 
 /// Names a transfer between two accounts: the giver and the number of the entry with which it left.

@@ -2,7 +2,7 @@
 
 use super::decide::RunAsk;
 use super::work::Work;
-use crate::credit::{Decision, Place, Reason, RunEvent};
+use crate::credit::{Decision, Flow, Place, Reason, RunEvent};
 use crate::engine::authorize::{Verdict, authorize};
 use crate::engine::call::{Authorize, Commit};
 use crate::engine::commit::{Outcome, commit, late};
@@ -62,7 +62,20 @@ impl Work<'_> {
             return Lack::Nothing;
         };
         let (decision, reason) = answer.would_be.unwrap_or((answer.decision, answer.reason));
-        of_decision(decision, reason).max(event.map_or(Lack::Nothing, |event| of_event(&event)))
+        let turn = event.as_ref().map_or(Lack::Nothing, |event| self.of_turn(call, event));
+        let event = event.map_or(Lack::Nothing, |event| of_event(&event));
+        of_decision(decision, reason).max(event).max(turn)
+    }
+
+    /// A run that draws on a later pool of its path: an earlier one may have more, idle elsewhere.
+    fn of_turn(&self, call: &Authorize, event: &RunEvent) -> Lack {
+        let path = self.path(&call.subject);
+        let first = |flow: &Flow| {
+            let block = self.account.book.block(flow.block);
+            block.is_some_and(|block| Some(&block.pool) == path.first())
+        };
+        let later = path.len() > 1 && event.flows.iter().any(|flow| flow.from == Place::Free && !first(flow));
+        if later { Lack::Balance } else { Lack::Nothing }
     }
 
     fn lack_of_commit(&self, call: &Commit, handle: Option<&Handle>) -> Lack {

@@ -7,9 +7,9 @@ use super::state::Lease;
 use super::work::Work;
 use crate::credit::cap::Need;
 use crate::credit::draw::{self, Drawn, Limits};
-use crate::credit::hold::Draw;
-use crate::credit::settle::PATH;
-use crate::credit::{Block, CapFlow, CapKey};
+use crate::credit::hold::{self, Draw};
+use crate::credit::path::{ACCOUNT, Path};
+use crate::credit::{Block, CapFlow, CapKey, PoolId, Subject};
 use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals, Room, sizing};
 use crate::playbook::draw_order::Species;
 use crate::types::amount::AMOUNT_MAX;
@@ -39,6 +39,7 @@ impl Work<'_> {
 
     /// Running totals of a lease; they come with the records that they take into account.
     pub fn hear_totals(&mut self, sidecar: SidecarId, totals: LeaseTotals) {
+        self.note_unreserved();
         if let Some(lease) = self.account.leases.get_mut(&sidecar) {
             lease.totals = totals;
         }
@@ -64,18 +65,22 @@ impl Work<'_> {
         }
         self.account_for_lost_grant(sidecar, ask);
         self.hear_ask(sidecar, number, ask);
-        let scarce = !ask.partial && self.is_scarce(sidecar, ask);
+        self.first_seen(&ask.subject);
+        let path = self.path(&ask.subject);
+        let scarce = !ask.partial && self.is_scarce(sidecar, ask, &path);
         if scarce {
             let grant = self.grant_lease(sidecar, ask, Vec::new(), Vec::new(), terms);
             self.hear_ask(sidecar, number, ask);
             return Leasing::Granted(Box::new(Grant { scarce, ..grant }));
         }
-        let drawn = self.credits_for(ask);
+        let mut prior = self.prior_for(ask, &path);
+        let mut drawn = self.credits_for(ask, &path, &prior.draws);
         let rooms = self.rooms_for(&ask.caps);
         let lacking = drawn.missing.is_positive() || rooms.is_none();
         // A last resort is none while credits lie idle elsewhere: the decision would differ by who was asked.
         let last_resort = drawn.draws.iter().any(|draw| draw.species.is_last_resort());
-        if (lacking || last_resort) && !recalled {
+        let turn = prior.missing.is_positive();
+        if (lacking || last_resort || turn) && !recalled {
             let mut holders = self.idle_holders(sidecar);
             if !lacking {
                 holders.retain(|holder| self.holds_idle_balance(*holder));
@@ -84,8 +89,15 @@ impl Work<'_> {
                 return Leasing::Recall(holders);
             }
         }
+        if ask.buys && rooms.is_some() && self.buy_to_fit(ask.credits, ask.basic, &ask.subject) {
+            prior = self.prior_for(ask, &path);
+            drawn = self.credits_for(ask, &path, &prior.draws);
+        }
         let enough = !drawn.missing.is_positive() && rooms.is_some();
-        let draws = if enough || ask.partial { drawn.draws } else { Vec::new() };
+        let mut draws = prior.draws;
+        if enough || ask.partial {
+            drawn.draws.into_iter().for_each(|draw| hold::add(&mut draws, draw));
+        }
         let rooms = if enough || ask.partial { rooms.unwrap_or_default() } else { Vec::new() };
         let grant = self.grant_lease(sidecar, ask, draws, rooms, terms);
         self.hear_ask(sidecar, number, ask);
@@ -109,6 +121,7 @@ impl Work<'_> {
             None => (LeaseId(self.account.next_lease), 0),
         };
         let lasts = self.lasts();
+        let path = self.path(&ask.subject);
         let emergency = self.emergency_share(sidecar);
         // A lease that brings nothing is no lease; a renewal of one in hand is.
         let keeps = self.account.leases.contains_key(&sidecar);
@@ -139,7 +152,9 @@ impl Work<'_> {
             rooms,
             terms,
             lasts,
-            rest: self.rest(),
+            rest: (self.balance_left(ACCOUNT), self.rest(ACCOUNT).1 + self.packs_left()),
+            rest_pools: self.rest_pools(&path),
+            dry: self.dry(sidecar, &path),
             rest_caps: ask.caps.iter().map(|need| (need.key.clone(), self.room_left(need))).collect(),
             out_of_reach: self.out_of_reach(sidecar),
             at: self.at,
@@ -149,16 +164,22 @@ impl Work<'_> {
     }
 
     /// Whether what is asked for is too little to be sliced, over all sidecars.
-    fn is_scarce(&self, sidecar: SidecarId, ask: &Ask) -> bool {
+    fn is_scarce(&self, sidecar: SidecarId, ask: &Ask, path: &[PoolId]) -> bool {
         let others =
             || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
         let holders = 1 + others().count();
         let idle = |lease: &Lease| {
-            let held = lease.totals.held.iter().map(|(_, amount)| *amount).sum();
-            self.account.usable(&lease.out).saturating_sub(held)
+            let serves = |id: &BlockId| {
+                let block = self.account.book.block(*id);
+                block.is_some_and(|b| path.contains(&b.pool) || b.species.is_last_resort())
+            };
+            let out: BTreeMap<BlockId, Credits> =
+                lease.out.iter().filter(|(id, _)| serves(id)).map(|(id, amount)| (*id, *amount)).collect();
+            let held = lease.totals.held.iter().filter(|(id, _)| serves(id)).map(|(_, amount)| *amount);
+            self.account.usable(&out).saturating_sub(held.sum())
         };
         let lent: Credits = others().map(|(_, lease)| idle(lease)).sum();
-        let (balance, last_resort) = self.rest();
+        let (balance, last_resort) = self.rest(path);
         let largest = ask.credits.max(ask.largest);
         let credits = || sizing::is_scarce(balance + last_resort + lent, largest, holders);
         let cap = |need: &Need| {
@@ -171,18 +192,19 @@ impl Work<'_> {
 
     /// The credits to lease: the need from any block that may pay it, more only from blocks that count as balance (or,
     /// where the need reaches into overage, from there).
-    fn credits_for(&self, ask: &Ask) -> Drawn {
+    fn credits_for(&self, ask: &Ask, path: &[PoolId], prior: &[Draw]) -> Drawn {
         let Some(frame) = self.frame() else { return Drawn::default() };
-        let limits = frame.limits(ask.basic);
-        let needed = self.drawn(ask.credits, limits);
-        if needed.missing.is_positive() || ask.credits.is_zero() {
+        let limits = frame.limits(ask.basic, path, &ask.subject);
+        let need = ask.credits.saturating_sub(hold::total(prior));
+        let needed = self.drawn_beside(need, limits, prior);
+        if needed.missing.is_positive() || need.is_zero() {
             return needed;
         }
         let overage = needed.draws.iter().any(|draw| draw.species == Species::Overage);
-        let balance = self.rest();
+        let balance = self.rest(path);
         let left = if overage { balance.0 + balance.1 } else { balance.0 };
-        let size = sizing::size(ask.credits, ask.burn, left);
-        let mut drawn = self.drawn(size, Limits { basic: false, ..limits });
+        let size = sizing::size(need, ask.burn, left);
+        let mut drawn = self.drawn_beside(size, Limits { basic: false, ..limits }, prior);
         if drawn.missing.is_positive() || (!overage && drawn.draws.iter().any(|d| d.species.is_last_resort()))
         {
             drawn = needed;
@@ -190,8 +212,73 @@ impl Work<'_> {
         drawn
     }
 
-    fn drawn(&self, amount: Credits, limits: Limits) -> Drawn {
-        draw::draw(&self.account.book.pools, PATH, amount, limits)
+    /// What the pools before the last of a path have, as far as a run would draw on those after them. Answers what the
+    /// need still lacks of them.
+    fn prior_for(&self, ask: &Ask, path: &[PoolId]) -> Drawn {
+        let Some((_, before)) = path.split_last().filter(|_| ask.prior.is_positive()) else {
+            return Drawn::default();
+        };
+        let left = self.balance_left(before);
+        let limits = Limits { basic: false, overage: Some(Credits::ZERO), ..Limits::late(before, self.at) };
+        let size = sizing::size(ask.prior, Credits::ZERO, left).min(left);
+        let mut drawn = self.drawn(size, limits);
+        drawn.draws.retain(|draw| !draw.species.is_last_resort());
+        drawn.missing = ask.prior.saturating_sub(hold::total(&drawn.draws));
+        drawn
+    }
+
+    fn drawn(&self, amount: Credits, limits: Limits<'_>) -> Drawn {
+        draw::draw(&self.account.book.pools, amount, limits)
+    }
+
+    /// The same, where `taken` is given already.
+    fn drawn_beside(&self, amount: Credits, limits: Limits<'_>, taken: &[Draw]) -> Drawn {
+        if taken.is_empty() {
+            return self.drawn(amount, limits);
+        }
+        let mut drawn = self.drawn(amount + hold::total(taken), limits);
+        taken.iter().for_each(|draw| {
+            hold::remove(&mut drawn.draws, draw);
+        });
+        drawn.missing = amount.saturating_sub(hold::total(&drawn.draws));
+        drawn
+    }
+
+    pub(super) fn path(&self, subject: &Subject) -> Path {
+        self.account.path(subject)
+    }
+
+    /// What pools have unleased that counts as balance.
+    fn balance_left(&self, pools: &[PoolId]) -> Credits {
+        let blocks = self.account.book.pools.iter().filter(|pool| pools.contains(&pool.id));
+        let pays = blocks.flat_map(|pool| &pool.blocks).filter(|block| block.pays(self.at));
+        pays.filter(|block| !block.species.is_last_resort()).map(|block| block.available).sum()
+    }
+
+    fn rest_pools(&self, path: &[PoolId]) -> Vec<(PoolId, Credits)> {
+        let others = path.iter().filter(|pool| **pool != PoolId::Account);
+        others.map(|pool| (pool.clone(), self.balance_left(std::slice::from_ref(pool)))).collect()
+    }
+
+    /// Pools before the last of a path of which neither the account nor any sidecar but this one has anything: they are
+    /// told to be dry, and once they have something again, that is told, too.
+    fn dry(&mut self, sidecar: SidecarId, path: &[PoolId]) -> Vec<PoolId> {
+        let Some((_, before)) = path.split_last() else { return Vec::new() };
+        let elsewhere = |pool: &PoolId| {
+            let leases = self.account.leases.iter().filter(|(id, _)| **id != sidecar);
+            let seals = self.account.seals.iter().map(|seal| &seal.slices);
+            let mut blocks = leases.map(|(_, lease)| &lease.out).chain(seals).flat_map(|out| out.keys());
+            blocks.any(|id| {
+                self.account.book.block(*id).is_some_and(|b| b.pool == *pool && !b.has_ended(self.at))
+            })
+        };
+        let dry: Vec<PoolId> = before
+            .iter()
+            .filter(|pool| self.balance_left(std::slice::from_ref(pool)).is_zero() && !elsewhere(pool))
+            .cloned()
+            .collect();
+        self.account.told_dry.extend(dry.iter().cloned());
+        dry
     }
 
     /// The room to lease, or `None` where a hard cap has not enough for its need.
@@ -259,10 +346,10 @@ impl Work<'_> {
     }
 
     /// What is left unleased: credits that count as balance, and last resorts but `basic`.
-    fn rest(&self) -> (Credits, Credits) {
+    fn rest(&self, path: &[PoolId]) -> (Credits, Credits) {
         let Some(frame) = self.frame() else { return (Credits::ZERO, Credits::ZERO) };
         let all = Credits::whole(AMOUNT_MAX);
-        let drawn = self.drawn(all, frame.limits(false));
+        let drawn = self.drawn(all, frame.limits(false, path, &Subject::default()));
         let sum = |last_resort: bool| -> Credits {
             let draws = drawn.draws.iter().filter(|draw| draw.species.is_last_resort() == last_resort);
             draws.map(|draw| draw.amount).sum()
@@ -376,7 +463,11 @@ mod tests {
         let at = "2026-01-31T00:00:00Z".parse().unwrap();
         let mut work = Work::begin(&mut account, &playbooks, at);
         let (plan, key) = (Name::parse("basic").unwrap(), HandleKey { id: 1, secret: [3; 32] });
-        work.administer(&Command::Subscribe { plan, zone: "UTC".to_owned(), key }, None).unwrap();
+        work.administer(
+            &Command::Subscribe { plan, zone: "UTC".to_owned(), key, overlay: Box::default() },
+            None,
+        )
+        .unwrap();
         let (sidecar, epoch) = (SidecarId([1; 16]), Epoch { generation: 1, start: 1 });
         let ask = |number, credits| Ask { credits: Credits::whole(credits), number, ..Ask::default() };
         assert!(matches!(work.lease(sidecar, epoch, &ask(2, 10), true), Leasing::Granted(_)));

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use super::entry::{Recounted, Unexplained, What};
 use super::state::{Account, Lease};
 use super::work::Work;
-use crate::credit::draw::{self, Emergency, Limits};
-use crate::credit::settle::PATH;
-use crate::credit::{Column, Move};
+use crate::credit::draw::{self, Limits};
+use crate::credit::path::ACCOUNT;
+use crate::credit::{Column, Move, PoolId};
 use crate::lease::{Ask, Recount};
 use crate::types::{BlockId, Credits, SidecarId, Timestamp};
 
@@ -73,8 +73,8 @@ impl Work<'_> {
             }
             late += *amount - spare - free;
         }
-        let limits = Limits { at: self.at, basic: true, overage: None, emergency: Emergency::Never };
-        let drawn = draw::draw(&book.pools, PATH, late, limits);
+        // Whose runs they were is not known.
+        let drawn = draw::draw(&book.pools, late, Limits::late(ACCOUNT, self.at));
         moves.extend(drawn.draws.iter().map(|draw| Move {
             block: draw.block,
             from: Column::Available,
@@ -83,7 +83,7 @@ impl Work<'_> {
         }));
         let debt = drawn.missing;
         let unexplained = Unexplained { sidecar, charged, moves, lease, debt };
-        self.emit_owing(What::Unexplained(Box::new(unexplained)), debt);
+        self.emit_owing(What::Unexplained(Box::new(unexplained)), &PoolId::Account, debt);
         total
     }
 
@@ -160,7 +160,7 @@ impl Account {
             super::apply_lease::add(&mut held.out, lease);
         }
         if debt.is_positive() {
-            self.owe(*debt, false);
+            self.owe(&PoolId::Account, *debt, false);
         }
     }
 
@@ -249,7 +249,7 @@ mod tests {
             let account = Account::new(AccountId::parse("acme").unwrap());
             let mut world = Self { playbooks, at: "2026-01-31T00:00:00Z".parse().unwrap(), account };
             let (plan, key) = (Name::parse("basic").unwrap(), HandleKey { id: 1, secret: [3; 32] });
-            let subscribe = Command::Subscribe { plan, zone: "UTC".to_owned(), key };
+            let subscribe = Command::Subscribe { plan, zone: "UTC".to_owned(), key, overlay: Box::default() };
             world.work(|work| work.administer(&subscribe, None).unwrap());
             world
         }

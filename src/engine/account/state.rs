@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::absorb::take_along;
 use super::burn::Burn;
-use super::entry::{Alarm, Answered, Booked};
-use super::entry_contract::{Pending, Sent, TransferId};
+use super::entry::{Alarm, Answered, Booked, Covered, Purchase};
+use super::entry_contract::{Allotted, Pending, Sent, TransferId};
 use crate::credit::invoice::Line;
+use crate::credit::path::{self, Path};
 use crate::credit::price::PeriodOverage;
-use crate::credit::{Book, CapKey};
+use crate::credit::{Book, CapKey, PoolId, Subject};
 use crate::engine::contract::Contract;
 use crate::lease::AccountTerms;
 use crate::lease::exchange::LeaseTotals;
@@ -37,6 +39,25 @@ pub struct Account {
     pub sidecars: BTreeMap<SidecarId, Seen>,
     pub requests: BTreeMap<RequestId, Answered>,
     pub overage: Vec<PeriodOverage>,
+    /// Users who took their seat's share in this period.
+    pub seated: BTreeSet<Name>,
+    /// What each seat is set aside in this period.
+    pub seat_share: Credits,
+    /// Pools that sidecars were told to be dry: soft state, not part of the journal.
+    pub told_dry: BTreeSet<PoolId>,
+    /// What was bought, and is not forgotten.
+    pub purchases: BTreeMap<BlockId, Purchase>,
+    /// Packs that top-ups bought in this period.
+    pub topped_up: u32,
+    /// Awards to each user, ever, and credits awarded in this period.
+    pub awards: BTreeMap<(Name, Name), u32>,
+    pub awarded: BTreeMap<Name, Credits>,
+    /// Where credits of an ended block went on.
+    pub heirs: BTreeMap<BlockId, BlockId>,
+    /// What next allowances were lowered by for what was borrowed, by the block that it was borrowed from.
+    pub covered: BTreeMap<BlockId, Covered>,
+    /// In which order the account came to hold its open runs.
+    pub arrivals: BTreeMap<ReservationId, u64>,
     /// Conditions that hold now.
     pub raised: BTreeSet<Alarm>,
     /// Which sidecar reported each promoted run.
@@ -67,6 +88,10 @@ pub struct Account {
     /// Billing lines so far, overage excepted: that is summed by period.
     pub lines: Vec<Line>,
     pub pending: Pending,
+    /// Where a plan changed in this period.
+    pub allotted: Option<Allotted>,
+    /// Blocks of the plan's allowance.
+    pub allotments: BTreeSet<BlockId>,
     /// What was given in a window of the plan's limit on transfers: the window's start and credits.
     pub given: Option<(Timestamp, Credits)>,
     /// Transfers to other accounts that these have not answered yet.
@@ -140,6 +165,16 @@ impl Account {
             sidecars: BTreeMap::new(),
             requests: BTreeMap::new(),
             overage: Vec::new(),
+            seated: BTreeSet::new(),
+            seat_share: Credits::ZERO,
+            told_dry: BTreeSet::new(),
+            purchases: BTreeMap::new(),
+            topped_up: 0,
+            awards: BTreeMap::new(),
+            awarded: BTreeMap::new(),
+            heirs: BTreeMap::new(),
+            covered: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
             raised: BTreeSet::new(),
             owners: BTreeMap::new(),
             booked: BTreeMap::new(),
@@ -157,6 +192,8 @@ impl Account {
             committed: None,
             lines: Vec::new(),
             pending: Pending::default(),
+            allotted: None,
+            allotments: BTreeSet::new(),
             given: None,
             sent: BTreeMap::new(),
             received: BTreeSet::new(),
@@ -181,9 +218,44 @@ impl Account {
         })
     }
 
+    /// The pools that runs of this subject draw on.
+    pub fn path(&self, subject: &Subject) -> Path {
+        let pooling = self.contract.as_ref().map(|contract| contract.plan.pooling).unwrap_or_default();
+        path::path(&pooling, subject)
+    }
+
     /// Whether a lease holds credits or room that others might use.
     pub fn lends(&self, lease: &Lease) -> bool {
         !lease.rooms.is_empty() || self.usable(&lease.out).is_positive()
+    }
+
+    /// A block, and those that its credits rolled into since: its sidecar knows them by the first.
+    pub(super) fn line(&self, block: BlockId) -> Vec<BlockId> {
+        let mut line = vec![block];
+        while let Some(heir) = line.last().and_then(|last| self.heirs.get(last)) {
+            line.push(*heir);
+        }
+        line
+    }
+
+    /// What of a block is idle at a sidecar, as far as its totals tell.
+    pub(super) fn idle_in(&self, lease: &Lease, block: BlockId) -> Credits {
+        let Some(out) = lease.out.get(&block).copied() else { return Credits::ZERO };
+        let held = self.held_in(lease, &lease.totals).remove(&block).unwrap_or_default();
+        out.saturating_sub(held)
+    }
+
+    /// What runs hold of a lease by its totals. Its holder knows credits that rolled over by the block that they were in:
+    /// what is held is first what did not roll.
+    pub(super) fn held_in(&self, lease: &Lease, totals: &LeaseTotals) -> BTreeMap<BlockId, Credits> {
+        let mut left = lease.out.clone();
+        let mut held = BTreeMap::new();
+        for (block, amount) in &totals.held {
+            for (block, part) in take_along(&mut left, &self.line(*block), *amount) {
+                *held.entry(block).or_default() += part;
+            }
+        }
+        held
     }
 
     /// What of some slices others might use: emergency credits wait for the ledger to be away.

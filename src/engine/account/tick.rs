@@ -5,11 +5,27 @@ use super::entry::{Source, What};
 use super::work::Work;
 use crate::credit::block::Block;
 use crate::credit::{Column, Move, PoolId, period};
+use crate::engine::contract::Contract;
 use crate::engine::lapse::lapse;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overage::Link;
 use crate::types::calendar::{self, Stretch};
 use crate::types::{BlockId, Credits, Timestamp};
+
+/// What an allowance of `credits` covers of what was borrowed; the rest stays owed.
+fn cover(owed: &mut [(BlockId, Credits)], credits: Credits) -> Vec<(BlockId, Credits)> {
+    let mut left = credits;
+    let mut covered = Vec::new();
+    for (block, owed) in owed {
+        let part = left.min(*owed);
+        if part.is_positive() {
+            covered.push((*block, part));
+            left -= part;
+            *owed -= part;
+        }
+    }
+    covered
+}
 
 impl Work<'_> {
     /// Does everything that is due up to `at`, in order of time.
@@ -41,19 +57,25 @@ impl Work<'_> {
         let leases = account.leases.values().map(|lease| account.reclaimed_at(lease, reclaim));
         let seals = account.seals.iter().map(|seal| seal.until);
         let grants = account.allowances.iter().chain(&account.chain).copied().flatten();
+        let period = Some(account.period.end).filter(|_| !self.is_over());
         ends.chain(starts)
             .chain(runs)
             .chain(leases)
             .chain(seals)
             .chain(grants)
-            .chain([account.period.end])
+            .chain(period)
+            .chain(self.next_renewal())
+            .chain(self.next_alert())
             .min()
     }
 
     fn fire(&mut self) {
+        self.roll_over();
         self.lapse_ended();
+        self.end_stretches();
         self.begin_period();
         self.grant_due();
+        self.bill_due();
         while let Some(event) = self.frame().and_then(|frame| lapse(&frame)) {
             self.emit_run(Box::new(event));
         }
@@ -87,26 +109,20 @@ impl Work<'_> {
         }
     }
 
-    /// A new period begins: the account moves to the version in force, and the overage chain starts anew.
+    /// A new period begins: changes that waited for it come, and the overage chain starts anew.
     fn begin_period(&mut self) {
-        let Some(contract) = &self.account.contract else { return };
-        if self.account.period.end > self.at {
-            return;
-        }
-        let latest =
-            self.playbooks.latest().filter(|playbook| playbook.plans.contains_key(&contract.plan.name));
-        let version = latest.map_or(contract.playbook.version, |playbook| playbook.version);
-        let plan = latest
-            .and_then(|playbook| playbook.plans.get(&contract.plan.name))
-            .unwrap_or(&contract.plan)
-            .clone();
-        let Stretch { end, .. } = period::period(&plan, contract.origin, self.at, &contract.zone);
+        let begins = self.account.period.end <= self.at && !self.is_over();
+        self.take_changes(begins);
+        let Some(contract) = self.account.contract.as_ref().filter(|_| begins) else { return };
+        let version = contract.playbook.version;
+        let Stretch { end, .. } = period::period(&contract.plan, contract.origin, self.at, &contract.zone);
         self.emit(What::PeriodStarted { start: self.at, end, version });
         self.refresh = true;
     }
 
     fn grant_due(&mut self) {
         let Some(contract) = self.account.contract.clone() else { return };
+        let mut owed = self.borrowed();
         for (index, allowance) in contract.plan.allowances.iter().enumerate() {
             let due = self.account.allowances.get(index).copied().flatten();
             if due.is_none_or(|due| due > self.at) {
@@ -117,12 +133,29 @@ impl Work<'_> {
                 period::grant(&contract.plan, allowance, credit, contract.origin, self.at, &contract.zone);
             let mut block = self.new_block(Species::Subscription, granted.end);
             block.unit_price = Some(contract.plan.price);
+            let covered = cover(&mut owed, granted.credits);
+            let credits = granted.credits - covered.iter().map(|(_, amount)| *amount).sum();
+            let (share, seats) =
+                if index == 0 { self.set_aside(granted.credits) } else { Default::default() };
+            let seats = seats.min(credits);
+            let by = block.id;
             self.emit(What::Granted {
-                block: Box::new(block.with(granted.credits)),
+                block: Box::new(block.clone().with(credits - seats)),
                 source: Source::Allowance(u32::try_from(index).unwrap_or(u32::MAX)),
             });
+            for (block, amount) in covered {
+                self.emit(What::Covered { block, by, amount });
+            }
+            if seats.is_positive() {
+                let block = block.moved(BlockId(self.account.next_block), PoolId::Seats).with(seats);
+                self.emit(What::Granted { block: Box::new(block), source: Source::Seats(share) });
+            }
             self.refresh = true;
         }
+        self.grant_chain(&contract);
+    }
+
+    fn grant_chain(&mut self, contract: &Contract) {
         for (index, link) in contract.plan.overage.iter().enumerate() {
             let due = self.account.chain.get(index).copied().flatten();
             if due.is_none_or(|due| due > self.at) {
@@ -130,6 +163,12 @@ impl Work<'_> {
             }
             let source = Source::Chain(u32::try_from(index).unwrap_or(u32::MAX));
             let block = match link {
+                Link::TopUp { .. } => continue,
+                Link::Borrow { up_to } => {
+                    let next = contract.plan.allowances.first().map(|allowance| allowance.credits);
+                    let credits = up_to.of(next.unwrap_or_default(), contract.playbook.credit.scale);
+                    self.new_block(Species::Borrowed, Some(self.account.period.end)).with(credits)
+                }
                 Link::Soft { up_to: Some(credits), .. } => {
                     self.new_block(Species::Overage, Some(self.account.period.end)).with(*credits)
                 }

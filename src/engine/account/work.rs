@@ -17,14 +17,35 @@ pub struct Work<'a> {
     pub refresh: bool,
     /// Whether the account had debt when the command began.
     pub owed: bool,
+    /// What pools had unreserved before runs drew on them, where that matters.
+    pub unreserved: Vec<(PoolId, Credits)>,
 }
 
 impl<'a> Work<'a> {
+    /// To look at an account, before anything happens to it.
+    pub fn at(account: &'a mut Account, playbooks: &'a Playbooks, at: Timestamp) -> Self {
+        let (entries, unreserved) = (Vec::new(), Vec::new());
+        Self { account, playbooks, at, entries, refresh: false, owed: false, unreserved }
+    }
+
+    /// Sidecars hear of a pool that has something again.
+    fn moisten(&mut self) {
+        let has = |pool: &PoolId| {
+            let blocks = self.account.book.pool(pool).into_iter().flat_map(|pool| &pool.blocks);
+            blocks.filter(|block| block.pays(self.at)).any(|block| block.available.is_positive())
+        };
+        let wet: Vec<PoolId> = self.account.told_dry.iter().filter(|pool| has(pool)).cloned().collect();
+        for pool in wet {
+            self.account.told_dry.remove(&pool);
+            self.refresh = true;
+        }
+    }
+
     /// Starts a command: what time has done until `at` comes first.
     pub fn begin(account: &'a mut Account, playbooks: &'a Playbooks, at: Timestamp) -> Self {
         // What time has done since the account was last looked at is done first.
         let (clock, owed) = (account.clock.min(at), account.owes());
-        let mut work = Self { account, playbooks, at: clock, entries: Vec::new(), refresh: false, owed };
+        let mut work = Self { owed, ..Self::at(account, playbooks, clock) };
         work.pass_time(at);
         work
     }
@@ -43,8 +64,8 @@ impl<'a> Work<'a> {
 
     /// Emits what changes the account's debt by `debt`. Where that cancels debt that was repaid already, the credits go
     /// back to the blocks that paid last.
-    pub(super) fn emit_owing(&mut self, what: What, debt: Credits) {
-        let open: Credits = self.account.book.pools.iter().map(|pool| pool.debt).sum();
+    pub(super) fn emit_owing(&mut self, what: What, pool: &PoolId, debt: Credits) {
+        let open = self.account.book.pool(pool).map(|pool| pool.debt).unwrap_or_default();
         self.emit(what);
         let mut repaid = (-debt).saturating_sub(open);
         if !repaid.is_positive() {
@@ -52,6 +73,9 @@ impl<'a> Work<'a> {
         }
         let mut moves = Vec::new();
         for (block, paid) in self.account.repaid.iter().rev() {
+            if self.account.book.block(*block).is_none_or(|block| block.pool != *pool) {
+                continue;
+            }
             let amount = (*paid).min(repaid);
             if amount.is_positive() {
                 moves.push(Move { block: *block, from: Column::Spent, to: Column::Available, amount });
@@ -65,8 +89,8 @@ impl<'a> Work<'a> {
 
     /// A run that the account itself settles.
     pub(super) fn emit_run(&mut self, event: Box<RunEvent>) {
-        let debt = event.debt;
-        self.emit_owing(What::Run(event), debt);
+        let (debt, pool) = (event.debt, event.debt_pool.clone());
+        self.emit_owing(What::Run(event), &pool, debt);
     }
 
     pub(super) fn frame(&self) -> Option<Frame<'_>> {
@@ -77,21 +101,32 @@ impl<'a> Work<'a> {
             playbooks: self.playbooks,
             at: self.at,
             beyond: Beyond::Nothing,
+            packs: self.packs_left(),
         })
     }
 
     /// The next credits granted to a pool, or coming back to it, pay its debt first.
     pub(super) fn repay(&mut self) {
         self.reconcile();
-        let repayment = debt::repay(&self.account.book, &PoolId::Account, self.at);
-        if repayment.paid.is_positive() {
-            self.emit(What::Repaid { pool: PoolId::Account, paid: repayment.paid, moves: repayment.moves });
+        self.reconcile_borrowed();
+        let owing = self.account.book.pools.iter().filter(|pool| pool.debt > pool.observed_debt);
+        let owing: Vec<PoolId> = owing.map(|pool| pool.id.clone()).collect();
+        for pool in owing {
+            let repayment = debt::repay(&self.account.book, &pool, self.at);
+            if repayment.paid.is_positive() {
+                self.emit(What::Repaid { pool, paid: repayment.paid, moves: repayment.moves });
+            }
         }
     }
 
-    /// Ends a command: debt is repaid, alerts are raised, what happened is handed out.
+    /// Ends a command: debt is repaid, packs are bought, alerts are raised, what happened is handed out.
     pub fn finish(mut self) -> (Vec<Entry>, bool) {
         self.repay();
+        self.top_up_below();
+        self.repay();
+        self.moisten();
+        self.merge_pools();
+        self.bill_debt();
         // Sidecars hear of a debt that arose or was paid: what they hold idle depends on it.
         self.refresh |= self.owed != self.account.owes();
         self.raise_alerts();

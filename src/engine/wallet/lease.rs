@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::state::{Here, Log, Wallet};
-use crate::credit::{Block, CapKey, ScopeKey};
+use crate::credit::{Block, CapKey, ScopeKey, Subject};
 use crate::engine::authorize::Short;
 use crate::lease::event::Leased;
 use crate::lease::exchange::{CapTotal, LeaseTotals};
@@ -29,7 +29,8 @@ const SCARCE_MICROS: i64 = 1_000_000;
 
 impl Wallet {
     /// What to ask for a need; `force` takes what there is, even where it is not enough.
-    pub(super) fn ask(&mut self, short: &Short, force: bool) -> Ask {
+    pub(super) fn ask(&mut self, short: &Short, whose: &Subject, force: bool) -> Ask {
+        self.asked_for.clone_from(whose);
         Ask {
             lease: self.lease.as_ref().map(|lease| (lease.lease, lease.number)),
             credits: short.credits,
@@ -41,6 +42,9 @@ impl Wallet {
             // Given where it is sent.
             number: 0,
             largest: self.largest,
+            subject: whose.clone(),
+            prior: short.prior,
+            buys: false,
         }
     }
 
@@ -68,13 +72,13 @@ impl Wallet {
     pub fn growth(&mut self) -> Ask {
         let need = Short { credits: self.largest, ..Short::default() };
         (self.granted, self.taken) = (Credits::ZERO, Credits::ZERO);
-        self.ask(&need, false)
+        self.ask(&need, &self.asked_for.clone(), false)
     }
 
     /// A request for more time.
     pub fn renewal(&mut self) -> Ask {
         self.used = false;
-        self.ask(&Short::default(), false)
+        self.ask(&Short::default(), &Subject::default(), false)
     }
 
     /// What runs hold of the lease right now. Runs that are reported for promotion are the account's from that record on:
@@ -136,6 +140,11 @@ impl Wallet {
     pub fn hear(&mut self, grant: &Grant, here: Here<'_>) {
         self.rest.balance = grant.rest.0;
         self.rest.last_resort = grant.rest.1;
+        for (pool, rest) in &grant.rest_pools {
+            self.rest.pools.insert(pool.clone(), *rest);
+            self.rest.dry.remove(pool);
+        }
+        self.rest.dry.extend(grant.dry.iter().cloned());
         for (key, room) in &grant.rest_caps {
             self.rest.caps.insert(key.clone(), *room);
         }
@@ -313,6 +322,8 @@ mod tests {
             at,
             emergency: None,
             scarce: false,
+            rest_pools: Vec::new(),
+            dry: Vec::new(),
         }
     }
 

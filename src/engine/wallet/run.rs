@@ -81,7 +81,10 @@ impl Wallet {
                 }
                 Ok(Step::Decide)
             }
-            Verdict::Short(short) => Ok(Step::Lease(Box::new(self.ask(&short, force)))),
+            Verdict::Short(short) => {
+                let ask = self.ask(&short, &call.subject, force);
+                Ok(Step::Lease(Box::new(Ask { buys: !call.validate_only, ..ask })))
+            }
             Verdict::Answer(mut answer, event) => {
                 if answer.decision == Decision::Denied {
                     answer.out_of_reach = self.out_of_reach.filter(|(_, until)| *until > here.at);
@@ -117,6 +120,9 @@ impl Wallet {
         self.burn += amount;
         self.taken += amount;
         self.used = true;
+        if here.at >= self.carry_from {
+            self.uncarried = Some(here.at);
+        }
         wait.then_some(number)
     }
 
@@ -201,9 +207,10 @@ impl Wallet {
                 }
                 Ok(Step::Done { answer, wait })
             }
-            Outcome::Short(credits) => {
-                let short = Short { credits, ..Short::default() };
-                Ok(Step::Lease(Box::new(self.ask(&short, true))))
+            Outcome::Short(lack) => {
+                let short = Short { credits: lack.credits, prior: lack.prior, ..Short::default() };
+                let ask = self.ask(&short, &lack.subject, true);
+                Ok(Step::Lease(Box::new(Ask { buys: true, ..ask })))
             }
             Outcome::Elsewhere if link == Link::Untried => Ok(Step::Decide),
             // Nobody here knows what the run holds: it must finish within that.
@@ -275,9 +282,11 @@ impl Wallet {
             }
             // A repeated answer is given once what it reports is on disk.
             Outcome::Done(answer, None) => Step::Done { answer, wait: Some(log.last()) },
-            Outcome::Short(credits) => {
-                let short = Short { credits, basic: true, ..Short::default() };
-                Step::Lease(Box::new(self.ask(&short, true)))
+            Outcome::Short(lack) => {
+                let (credits, prior) = (lack.credits, lack.prior);
+                let short = Short { credits, prior, basic: true, ..Short::default() };
+                let ask = self.ask(&short, &lack.subject, true);
+                Step::Lease(Box::new(Ask { buys: true, ..ask }))
             }
             Outcome::Elsewhere => Step::Decide,
         }

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::tz::TimeZone;
 
-use crate::credit::{Book, CapKey, Change, Column, Counter, Move, RunEvent, ScopeKey, pool::Sorting};
+use crate::credit::{
+    Book, CapKey, Change, Column, Counter, Move, RunEvent, ScopeKey, Subject, pool::Sorting,
+};
 use crate::engine::contract::{Contract, Playbooks, Since};
 use crate::engine::frame::{Beyond, Frame, Rest};
 use crate::lease::event::{Leased, Snapshot};
 use crate::lease::recount::Charged;
-use crate::lease::{AccountTerms, Mark, Returned, WalletEvent};
+use crate::lease::{AccountTerms, Mark, Returned, WalletEvent, promotion};
 use crate::playbook::draw_order::Species;
 use crate::types::{AccountId, Credits, ReservationId, Timestamp};
 
@@ -44,6 +46,8 @@ pub struct Wallet {
     pub book: Book,
     pub lease: Option<Leased>,
     pub rest: Rest,
+    /// Whose run was asked for last: what is asked for ahead of need is for the same pools.
+    pub(super) asked_for: Subject,
     /// What unreachable or sealed sidecars hold, as the ledger last said.
     pub out_of_reach: Option<(Credits, Timestamp)>,
     /// The largest recent run.
@@ -61,6 +65,12 @@ pub struct Wallet {
     pub(super) scarce_until: Timestamp,
     /// A renewal failed: the next try is not before this instant.
     pub(super) renew_after: Timestamp,
+    /// From when on what runs hold must be known to the account run by run, because it rolls over or was borrowed.
+    pub(super) carry_from: Timestamp,
+    /// The period's end that open runs were last promoted for.
+    pub(super) carried: Option<Timestamp>,
+    /// A reservation that was made since.
+    pub(super) uncarried: Option<Timestamp>,
     /// Reservations answered before they were on disk: record number and credits.
     pub(super) unflushed: VecDeque<(u64, Credits)>,
     pub(super) unflushed_sum: Credits,
@@ -75,6 +85,15 @@ pub struct Wallet {
     pub(super) charged: Charged,
 }
 
+/// See `Wallet::carry_from`.
+fn carry_from(contract: &Contract) -> Timestamp {
+    if contract.plan.carries_over() {
+        contract.period_ends.plus_micros(-promotion::AHEAD.approximate_micros())
+    } else {
+        Timestamp::from_micros(i64::MAX)
+    }
+}
+
 impl Wallet {
     pub fn new(account: AccountId) -> Self {
         Self {
@@ -84,6 +103,7 @@ impl Wallet {
             book: Book::default(),
             lease: None,
             rest: Rest::default(),
+            asked_for: Subject::default(),
             out_of_reach: None,
             largest: Credits::ZERO,
             burn: Credits::ZERO,
@@ -93,6 +113,9 @@ impl Wallet {
             cut_off: None,
             scarce_until: Timestamp::default(),
             renew_after: Timestamp::default(),
+            carry_from: Timestamp::from_micros(i64::MAX),
+            carried: None,
+            uncarried: None,
             unflushed: VecDeque::new(),
             unflushed_sum: Credits::ZERO,
             young: VecDeque::new(),
@@ -144,7 +167,14 @@ impl Wallet {
 
     pub(super) fn frame<'a>(&'a self, here: Here<'a>, beyond: Beyond<'a>) -> Option<Frame<'a>> {
         let contract = self.contract.as_ref()?;
-        Some(Frame { book: &self.book, contract, playbooks: here.playbooks, at: here.at, beyond })
+        Some(Frame {
+            book: &self.book,
+            contract,
+            playbooks: here.playbooks,
+            at: here.at,
+            beyond,
+            packs: Credits::ZERO,
+        })
     }
 
     pub(super) fn set_terms(&mut self, terms: &AccountTerms, playbooks: &Playbooks) {
@@ -178,6 +208,7 @@ impl Wallet {
         if let Some(contract) = &contract {
             self.book.sort_by(Sorting::of(&contract.plan));
         }
+        self.carry_from = contract.as_ref().map_or(Timestamp::from_micros(i64::MAX), carry_from);
         self.contract = contract;
         self.terms = Some(terms.clone());
     }

@@ -1,10 +1,11 @@
 //! What time does to a slice: lapses, promotions, the lease's end and its renewal.
 
 use super::state::{FINALS_MAX, Here, Log, Wallet};
+use crate::credit::Block;
 use crate::engine::frame::Beyond;
 use crate::engine::lapse::lapse;
 use crate::lease::{Ask, WalletEvent};
-use crate::types::{Credits, LeaseId, Timestamp};
+use crate::types::{Credits, LeaseId, ReservationId, Timestamp};
 
 impl Wallet {
     /// The next instant at which time does something here.
@@ -14,13 +15,14 @@ impl Wallet {
         let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
         let ends =
             blocks.filter(|block| block.available.is_positive()).filter_map(|block| block.expires_at).min();
-        [deadline, young, self.renew_at(), ends].into_iter().flatten().min()
+        [deadline, young, self.renew_at(), ends, self.carry_at()].into_iter().flatten().min()
     }
 
     /// Does what is due at `here.at`; answers a request for more time where the lease is worth keeping.
     pub fn tick(&mut self, here: Here<'_>, log: &mut dyn Log) -> Option<Ask> {
         self.lapse_due(here, log);
         self.promote_due(here, log);
+        self.promote_carried(here, log);
         self.give_back_ended(here, log);
         self.book.forget(here.at, FINALS_MAX);
         self.handed.retain(|_, until| *until > here.at);
@@ -93,6 +95,35 @@ impl Wallet {
                 return;
             }
             self.young.pop_front();
+            self.promote(id, here, log);
+        }
+    }
+
+    /// When runs that hold what ends with the period are to be promoted.
+    fn carry_at(&self) -> Option<Timestamp> {
+        let contract = self.contract.as_ref().filter(|contract| contract.plan.carries_over())?;
+        if self.carried == Some(contract.period_ends) { self.uncarried } else { Some(self.carry_from) }
+    }
+
+    /// Before a period's end the account must know, run by run, who holds what: it rolls over with its hold, or comes off
+    /// the next allowance.
+    fn promote_carried(&mut self, here: Here<'_>, log: &mut dyn Log) {
+        if self.carry_at().is_none_or(|due| due > here.at) {
+            return;
+        }
+        let Some(end) = self.contract.as_ref().map(|contract| contract.period_ends) else { return };
+        (self.carried, self.uncarried) = (Some(end), None);
+        let ends = |id| self.book.block(id).is_some_and(|block: &Block| block.expires_at == Some(end));
+        let holds = |id: &ReservationId| {
+            self.book.runs.get(id).is_some_and(|run| run.held.iter().any(|draw| ends(draw.block)))
+        };
+        let young: Vec<ReservationId> = self.young.iter().map(|(_, id)| *id).filter(holds).collect();
+        let mut others: Vec<_> = self.book.runs.values().map(|run| (run.authorized_at, run.id)).collect();
+        others.sort();
+        let others: Vec<ReservationId> = others.into_iter().map(|(_, id)| id).filter(holds).collect();
+        // The older first; of the young ones it is known in which order they came.
+        let old = others.into_iter().filter(|id| !young.contains(id)).collect::<Vec<_>>();
+        for id in old.into_iter().chain(young) {
             self.promote(id, here, log);
         }
     }

@@ -2,8 +2,11 @@
 
 use crate::playbook::draw_order::Species;
 use crate::playbook::finding::{At, Findings, why};
+use crate::playbook::on_demand::Landing;
+use crate::playbook::pooling::{PoolScope, Spend};
 use crate::playbook::read::Cursor;
 use crate::playbook::refund::{PaidAs, Reissue};
+use crate::playbook::rollover::{Lasts, Times};
 use crate::playbook::scalar::{PERIODS, Portion};
 use crate::playbook::shape::credits as shape;
 use crate::playbook::transfer::Between;
@@ -22,24 +25,6 @@ pub struct Roll {
     pub lasts: Option<At<Lasts>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Times {
-    Number(u32),
-    Unlimited,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lasts {
-    For(Length),
-    Forever,
-}
-
-impl From<Length> for Lasts {
-    fn from(length: Length) -> Self {
-        Self::For(length)
-    }
-}
-
 /// C7.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pooling {
@@ -47,19 +32,6 @@ pub struct Pooling {
     /// Credits per seat, or a percentage of an equal share.
     pub personal: Option<At<Portion>>,
     pub spend: Option<At<Spend>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PoolScope {
-    Account,
-    Team,
-    Hybrid,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spend {
-    PersonalFirst,
-    PoolFirst,
 }
 
 /// C8.
@@ -89,13 +61,6 @@ pub enum Buyer {
 pub struct BuyerLimit {
     pub up_to: At<Credits>,
     pub every: At<Every>,
-}
-
-/// Where credits land that a member buys or is awarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Landing {
-    Account,
-    Personal,
 }
 
 /// C9.
