@@ -214,6 +214,8 @@ pub(super) fn wire_balance(view: &BalanceView, now: Timestamp) -> wire::GetBalan
         Next::Deny => v1::Next::Deny,
         Next::Degrade => v1::Next::Degrade,
         Next::Overage => v1::Next::Overage,
+        Next::Borrow => v1::Next::Borrow,
+        Next::TopUp => v1::Next::TopUp,
     };
     let inner = v1::GetBalanceResponse {
         available: balance.available.to_string(),

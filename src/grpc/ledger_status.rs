@@ -71,6 +71,8 @@ fn refused(refusal: &AdminRefusal) -> Status {
         | AdminRefusal::NoPlaybook
         | AdminRefusal::PoolUnknown(_)
         | AdminRefusal::AddOnUnknown(_)
+        | AdminRefusal::PackUnknown(_)
+        | AdminRefusal::IncentiveUnknown(_)
         | AdminRefusal::GrantUnknown(_) => plain(Code::NotFound, reason, refusal),
         // It was done before, by another call.
         AdminRefusal::AlreadySubscribed | AdminRefusal::RequestIdReused => {
@@ -82,6 +84,8 @@ fn refused(refusal: &AdminRefusal) -> Status {
         AdminRefusal::TooManyBlocks
         | AdminRefusal::TooManyCaps
         | AdminRefusal::SubscriptionOver
+        | AdminRefusal::BuyerNotAllowed
+        | AdminRefusal::IncentiveLimit(_)
         | AdminRefusal::ChargeNotReported
         | AdminRefusal::RefundWindowClosed
         | AdminRefusal::RefundExceedsCharge { .. }
