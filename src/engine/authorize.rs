@@ -72,13 +72,12 @@ pub fn wanting(frame: &Frame<'_>, call: &Authorize) -> Option<Wanting> {
     let action = frame.playbooks.action(&frame.contract.playbook, &call.action).ok()??;
     let quote = quote(frame, call, action.terms_for(&call.dimensions)).ok()?;
     let judged = judge(frame, &quote);
-    let only_credits = judged.refusal.as_ref().is_none_or(|refusal| {
-        matches!(refusal.reason, Reason::BasicOnly | Reason::CreditsExhausted)
-    });
-    (quote.parent.is_none() && !judged.free && only_credits).then(|| Wanting {
-        amount: quote.amount,
-        basic: quote.terms.basic,
-    })
+    let only_credits = judged
+        .refusal
+        .as_ref()
+        .is_none_or(|refusal| matches!(refusal.reason, Reason::BasicOnly | Reason::CreditsExhausted));
+    (quote.parent.is_none() && !judged.free && only_credits)
+        .then(|| Wanting { amount: quote.amount, basic: quote.terms.basic })
 }
 
 /// See `wanting`.

@@ -175,7 +175,8 @@ pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<R
         // A refund closed the run: its result is recorded, and its charge stays.
         let settlement = Settlement::default();
         let recorded = recorded(frame, call, ended, &settlement, used);
-        return Ok(finish(call.id, frame.at, recorded, settlement, PoolId::Account));
+        let path = frame.path(&ended.run.subject);
+        return Ok(finish(call.id, frame.at, recorded, settlement, debtor(&path)));
     }
     let target = chained(frame, call.id, ended.chain.as_ref(), charge);
     let path = frame.path(&ended.run.subject);

@@ -209,14 +209,7 @@ fn unexpected(reply: Reply) -> Status {
 
 /// The account's journal says what happened; who asked for it and why is said here.
 fn log(account: &AccountId, request: &RequestId, note: &str, command: &Command, reply: Reply) {
-    let what = match command {
-        Command::Subscribe { .. } => "subscribe",
-        Command::Suspend => "suspend",
-        Command::Resume => "resume",
-        Command::Grant(_) => "grant",
-        Command::Void { .. } => "void",
-        Command::SetOverageLimit { .. } => "set_overage_limit",
-    };
+    let what = command.word();
     let note: String = note.chars().take(NOTE_CHARS_MAX).collect();
     tracing::info!(%account, request_id = %request, what, note, ?reply, "administered");
 }

@@ -51,7 +51,7 @@ pub(super) fn subscribe(request: &wire::SubscribeRequest) -> Result<Command, Sta
         invalid("INVALID_PLAN", "plan", format!("`plan` {what}; name a plan of the playbook"))
     })?;
     let zone = if request.time_zone.is_empty() { "UTC" } else { &request.time_zone };
-    Ok(Command::Subscribe { plan, zone: zone.to_owned(), key: NO_KEY })
+    Ok(Command::Subscribe { plan, zone: zone.to_owned(), key: NO_KEY, overlay: Box::default() })
 }
 
 pub(super) fn grant(request: &wire::GrantRequest) -> Result<Command, Status> {
@@ -214,6 +214,8 @@ pub(super) fn wire_balance(view: &BalanceView, now: Timestamp) -> wire::GetBalan
         Next::Deny => v1::Next::Deny,
         Next::Degrade => v1::Next::Degrade,
         Next::Overage => v1::Next::Overage,
+        Next::Borrow => v1::Next::Borrow,
+        Next::TopUp => v1::Next::TopUp,
     };
     let inner = v1::GetBalanceResponse {
         available: balance.available.to_string(),

@@ -11,6 +11,7 @@ use crate::credit::{CapKey, PoolId};
 use crate::engine::Fault;
 use crate::engine::account::{AdminRefusal, Balance, Command, Reply, RunAsk, RunReply};
 use crate::engine::answer::Next;
+use crate::engine::contract::PublishRefusal;
 use crate::lease::{AccountTerms, Acting, Ask, Grant, LeaseTotals, Recount};
 use crate::playbook::cap::Scope;
 use crate::playbook::draw_order::Species;
@@ -224,8 +225,10 @@ pub enum LedgerError {
     #[error("the playbook is refused, {} findings; the first is on line {}: {}", .0.findings.len(),
         .0.findings.first().map_or(0, |f| f.line), .0.findings.first().map_or("", |f| f.problem.as_str()))]
     PlaybookInvalid(Box<Report>),
-    #[error("version {given} is not higher than {newest}, the one in force; give it a higher `version`")]
+    #[error("version {given} is not higher than {newest}, the newest; give it a higher `version`")]
     VersionNotHigher { given: u32, newest: u32 },
+    #[error("{0}")]
+    NoticeTooShort(PublishRefusal),
     #[error("no version {0} of a playbook is published")]
     PlaybookUnknown(u32),
     #[error("the published playbooks may have {most} bytes together; this one would pass that")]

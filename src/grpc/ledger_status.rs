@@ -44,6 +44,7 @@ pub(super) fn of(error: &LedgerError) -> Status {
         LedgerError::Invalid { field, reason, what } => invalid(reason, field, what.clone()),
         LedgerError::PlaybookInvalid(report) => playbook_invalid(report, error),
         LedgerError::VersionNotHigher { .. } => plain(Code::FailedPrecondition, "VERSION_NOT_HIGHER", error),
+        LedgerError::NoticeTooShort(_) => plain(Code::FailedPrecondition, "NOTICE_TOO_SHORT", error),
         LedgerError::PlaybookUnknown(_) => plain(Code::NotFound, "PLAYBOOK_UNKNOWN", error),
         LedgerError::TooManyPlaybooks { .. } => plain(Code::FailedPrecondition, "TOO_MANY_PLAYBOOKS", error),
         LedgerError::TooManyAccounts { .. } => plain(Code::FailedPrecondition, "TOO_MANY_ACCOUNTS", error),
@@ -69,6 +70,9 @@ fn refused(refusal: &AdminRefusal) -> Status {
         | AdminRefusal::PlanUnknown(_)
         | AdminRefusal::NoPlaybook
         | AdminRefusal::PoolUnknown(_)
+        | AdminRefusal::AddOnUnknown(_)
+        | AdminRefusal::PackUnknown(_)
+        | AdminRefusal::IncentiveUnknown(_)
         | AdminRefusal::GrantUnknown(_) => plain(Code::NotFound, reason, refusal),
         // It was done before, by another call.
         AdminRefusal::AlreadySubscribed | AdminRefusal::RequestIdReused => {
@@ -77,7 +81,22 @@ fn refused(refusal: &AdminRefusal) -> Status {
         AdminRefusal::InvalidZone(_) => invalid(reason, "time_zone", refusal.to_string()),
         AdminRefusal::InvalidSpecies(_) => invalid(reason, "species", refusal.to_string()),
         // The account's state is in the way; the same call may succeed once that changes.
-        AdminRefusal::TooManyBlocks => plain(Code::FailedPrecondition, reason, refusal),
+        AdminRefusal::TooManyBlocks
+        | AdminRefusal::TooManyCaps
+        | AdminRefusal::SubscriptionOver
+        | AdminRefusal::BuyerNotAllowed
+        | AdminRefusal::IncentiveLimit(_)
+        | AdminRefusal::ChargeNotReported
+        | AdminRefusal::RefundWindowClosed
+        | AdminRefusal::RefundExceedsCharge { .. }
+        | AdminRefusal::RefundBelowMinimum { .. }
+        | AdminRefusal::TransferNotAllowed
+        | AdminRefusal::TransferLimit { .. }
+        | AdminRefusal::CreditsExhausted => plain(Code::FailedPrecondition, reason, refusal),
+        AdminRefusal::OverridesRefused(_) | AdminRefusal::OverridesTooLong => {
+            invalid(reason, "overrides", refusal.to_string())
+        }
+        AdminRefusal::TooManySeats => invalid(reason, "seats", refusal.to_string()),
     }
 }
 

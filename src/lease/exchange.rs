@@ -133,8 +133,12 @@ mod tests {
     fn an_ask_of_an_earlier_build_is_read() {
         let bytes = minicbor::to_vec(Ask::default()).unwrap();
         // The same, as it was before asks were numbered: an array of seven.
-        let mut earlier =
-            bytes[..bytes.len() - minicbor::to_vec((0_u64, Credits::ZERO, Subject::default(), Credits::ZERO, false)).unwrap().len() + 1].to_vec();
+        let mut earlier = bytes[..bytes.len()
+            - minicbor::to_vec((0_u64, Credits::ZERO, Subject::default(), Credits::ZERO, false))
+                .unwrap()
+                .len()
+            + 1]
+            .to_vec();
         assert_eq!(earlier[0], 0x8c);
         earlier[0] = 0x87;
         assert_eq!(minicbor::decode::<Ask>(&earlier).unwrap(), Ask::default());

@@ -160,11 +160,11 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
     }
 
     fn playbook(&self, version: u32) -> Result<(Version, String), LedgerError> {
-        self.shelf().version(version).ok_or(LedgerError::PlaybookUnknown(version))
+        self.shelf().version(version, self.clock.now()).ok_or(LedgerError::PlaybookUnknown(version))
     }
 
     fn playbooks(&self) -> Vec<Version> {
-        self.shelf().versions()
+        self.shelf().versions(self.clock.now())
     }
 }
 

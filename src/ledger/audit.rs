@@ -217,7 +217,7 @@ fn what(what: &What) -> Told {
 fn contract(what: &What) -> Told {
     match what {
         What::Overlaid(_) => told("overlaid", 15, "add-ons, overrides, caps or seats of this account"),
-        What::Moved(_) => told("moved", 16, "another plan, or another version of it"),
+        What::PlanMoved(_) => told("plan_moved", 16, "another plan, or another version of it"),
         What::Billed(_) => told("billed", 4, "a billing line"),
         What::Pended(_) => told("pended", 15, "a change that waits for the period's or the term's end"),
         What::Ended => told("ended", 15, "the subscription is over"),
@@ -243,6 +243,7 @@ fn granted(source: Source) -> Told {
         Source::Allowance(_) => told("granted", 3, "the plan's allowance"),
         Source::Chain(_) => told("granted", 5, "a link of the plan's overage chain"),
         Source::Administrator => told("granted", 8, "an administrator's grant"),
+        Source::Seats(_) => told("granted", 7, "shares set aside for seats"),
         Source::Emergency => kept("granted", "the plan's emergency allowance"),
         Source::Changed => told("granted", 15, "a larger allowance after a change of plan"),
         Source::Refund => told("granted", 9, "a refund whose block had ended"),

@@ -206,6 +206,7 @@ impl<S: LedgerStore> Ledger<S> {
 fn names_version(entry: &Entry) -> Option<u32> {
     match &entry.what {
         What::Subscribed { version, .. } | What::PeriodStarted { version, .. } => Some(*version),
+        What::PlanMoved(moved) => Some(moved.version),
         _ => None,
     }
 }

@@ -243,8 +243,27 @@ impl<S: LedgerStore> Ledger<S> {
         let before = held.newest();
         if shelf.newest() > before {
             *held = Arc::new(shelf);
+            drop(held);
+            self.retime(before);
         }
         before
+    }
+
+    /// Accounts look when a version that is new here takes effect: some of them move to it then.
+    fn retime(&self, known: u32) {
+        let shelf = self.shelf();
+        let new = shelf.playbooks.all().filter(|playbook| playbook.version > known);
+        let Some(from) = new.filter_map(|new| shelf.playbooks.in_force_from(new.version)).min() else {
+            return;
+        };
+        for slot in self.accounts.read().values() {
+            slot.with(|state| {
+                let before = state.timer;
+                let after = Some(before.map_or(from, |before| before.min(from)));
+                state.timer = after;
+                self.timers.set(&slot.id, before, after);
+            });
+        }
     }
 
     /// The account's own key for handles and reservation ids; it never changes.

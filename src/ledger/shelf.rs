@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::record::Published;
 use crate::engine::Playbooks;
+use crate::engine::contract::PublishRefusal;
 use crate::grpc::ledger_api::{LedgerError, Version};
 use crate::playbook::{self, Playbook};
 use crate::types::{RequestId, Timestamp};
@@ -47,25 +48,26 @@ impl Shelf {
 
     fn put(&mut self, playbook: Playbook, published: &Published) {
         self.bytes += published.source.len();
-        self.playbooks.publish(playbook);
+        self.playbooks.publish_at(playbook, published.at);
         self.published_at.insert(published.version, published.at);
         if let Some(request) = &published.request {
             self.requests.insert(request.clone(), published.version);
         }
     }
 
-    /// The version in force; 0 where there is none.
+    /// The highest version; 0 where there is none.
     pub fn newest(&self) -> u32 {
         self.playbooks.latest().map_or(0, |playbook| playbook.version)
     }
 
     /// Whether the playbook may be the next version.
-    pub fn admits(&self, playbook: &Playbook) -> Result<(), LedgerError> {
-        if let Some(newest) = self.playbooks.latest()
-            && playbook.version <= newest.version
-        {
-            return Err(LedgerError::VersionNotHigher { given: playbook.version, newest: newest.version });
-        }
+    pub fn admits(&self, playbook: &Playbook, at: Timestamp) -> Result<(), LedgerError> {
+        self.playbooks.admits(playbook, at).map_err(|refusal| match refusal {
+            PublishRefusal::VersionNotHigher { given, newest } => {
+                LedgerError::VersionNotHigher { given, newest }
+            }
+            short @ PublishRefusal::NoticeTooShort { .. } => LedgerError::NoticeTooShort(short),
+        })?;
         if self.bytes + playbook.source.len() > SOURCES_BYTES_MAX {
             return Err(LedgerError::TooManyPlaybooks { most: SOURCES_BYTES_MAX });
         }
@@ -73,26 +75,26 @@ impl Shelf {
     }
 
     /// The version that a request published before, with its source.
-    pub fn answered(&self, request: &RequestId) -> Option<(Version, String)> {
-        self.version(*self.requests.get(request)?)
+    pub fn answered(&self, request: &RequestId, at: Timestamp) -> Option<(Version, String)> {
+        self.version(*self.requests.get(request)?, at)
     }
 
-    /// A version with its source; 0 = the one in force.
-    pub fn version(&self, number: u32) -> Option<(Version, String)> {
-        let latest = self.playbooks.latest()?;
-        let playbook = if number == 0 { latest } else { self.playbooks.version(number)? };
+    /// A version with its source; 0 = the one in force at `at`.
+    pub fn version(&self, number: u32, at: Timestamp) -> Option<(Version, String)> {
+        let in_force = self.playbooks.in_force(at)?;
+        let playbook = if number == 0 { in_force } else { self.playbooks.version(number)? };
         let version = Version {
             playbook: playbook.name.clone(),
             version: playbook.version,
             published_at: self.published_at.get(&playbook.version).copied(),
-            in_force: playbook.version == latest.version,
+            in_force: playbook.version == in_force.version,
         };
         Some((version, playbook.source.to_string()))
     }
 
     /// Newest first.
-    pub fn versions(&self) -> Vec<Version> {
-        self.playbooks.all().rev().filter_map(|p| Some(self.version(p.version)?.0)).collect()
+    pub fn versions(&self, at: Timestamp) -> Vec<Version> {
+        self.playbooks.all().rev().filter_map(|p| Some(self.version(p.version, at)?.0)).collect()
     }
 
     /// Versions and sources above a version, in order.

@@ -22,7 +22,8 @@ fn at() -> Timestamp {
 fn subscribe(work: &mut Work<'_>) {
     let plan = Name::parse("basic").unwrap();
     let key = HandleKey { id: 1, secret: [3; 32] };
-    work.administer(&Command::Subscribe { plan, zone: "UTC".to_owned(), key, overlay: Box::default() }, None).unwrap();
+    work.administer(&Command::Subscribe { plan, zone: "UTC".to_owned(), key, overlay: Box::default() }, None)
+        .unwrap();
 }
 
 fn open(disk: &MemoryDisk) -> Embedded {

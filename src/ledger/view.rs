@@ -9,7 +9,6 @@ use crate::engine::account::Account;
 use crate::engine::answer::Next;
 use crate::grpc::ledger_api::{AccountView, Alert, BalanceView, CapView, InvoiceLine};
 use crate::playbook::cap;
-use crate::playbook::overage::Link;
 use crate::types::{Credits, Timestamp};
 
 /// `None` until it is subscribed.
@@ -37,10 +36,7 @@ pub fn balance(account: &Account, at: Timestamp) -> Option<BalanceView> {
         leased: idle_at_sidecars(account, at),
         out_of_reach: out_of_reach(account, at),
         caps: caps(account, at),
-        next: contract.plan.overage.first().map_or(Next::Deny, |link| match link {
-            Link::Soft { .. } => Next::Overage,
-            Link::Degraded { .. } => Next::Degrade,
-        }),
+        next: Next::after(&contract.plan.overage),
     })
 }
 

@@ -102,7 +102,8 @@ impl<S: LedgerStore> Ledger<S> {
         let mut report = check(source);
         let warnings =
             report.findings.iter().filter(|finding| finding.severity == Severity::Warning).cloned().collect();
-        if let Some((version, before)) = request.and_then(|request| shelf.answered(request)) {
+        if let Some((version, before)) = request.and_then(|request| shelf.answered(request, self.clock.now()))
+        {
             return if before == source {
                 Ok((version, warnings))
             } else {
@@ -112,7 +113,7 @@ impl<S: LedgerStore> Ledger<S> {
         let Some(playbook) = report.playbook.take() else {
             return Err(LedgerError::PlaybookInvalid(Box::new(report)));
         };
-        shelf.admits(&playbook)?;
+        shelf.admits(&playbook, self.clock.now())?;
         let (name, number) = (playbook.name.clone(), playbook.version);
         let Some(request) = request else {
             let version = Version { playbook: name, version: number, published_at: None, in_force: false };
@@ -129,7 +130,7 @@ impl<S: LedgerStore> Ledger<S> {
         if !self.store.publish(&published, newest).await.map_err(store_error)? {
             self.renew_shelf().await.map_err(store_error)?;
             // An answer that was lost on its way from the store: it was this very request.
-            if let Some((version, before)) = self.shelf().answered(request)
+            if let Some((version, before)) = self.shelf().answered(request, self.clock.now())
                 && before == source
             {
                 return Ok((version, warnings));
@@ -138,13 +139,14 @@ impl<S: LedgerStore> Ledger<S> {
             return Err(LedgerError::VersionNotHigher { given: number, newest });
         }
         self.put_shelf(shelf.with(*playbook, &published));
+        let in_force =
+            self.shelf().version(number, published.at).is_some_and(|(version, _)| version.in_force);
         self.watchers.tell_all(&Change::Playbook { version: number, source: source.to_owned() });
         if S::SHARED {
             self.tell(News::Published(number));
         }
         tracing::info!(playbook = %name, version = number, request_id = %request, "a playbook was published");
-        let version =
-            Version { playbook: name, version: number, published_at: Some(published.at), in_force: true };
+        let version = Version { playbook: name, version: number, published_at: Some(published.at), in_force };
         Ok((version, warnings))
     }
 }

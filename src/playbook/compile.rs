@@ -25,8 +25,8 @@ use super::offline::{Emergency, Offline, OfflineMode};
 use super::on_demand::{Members, OnDemand, Pack};
 use super::overage::{Link, Prices};
 use super::pooling::Pooling;
-use super::rollover::{Roll, Times};
 use super::refund::{ChargeRefunds, PurchaseRefunds, Refunds};
+use super::rollover::{Roll, Times};
 use super::scalar::Portion;
 use super::transfer::Transfers;
 use crate::types::calendar::Every;
@@ -132,7 +132,11 @@ fn plan(written: &plan::Plan, credit: &CreditUnit) -> Option<Plan> {
         rollover: written.rollover.iter().map(|at| roll(&at.value)).collect(),
         pooling: written.pooling.as_ref().map(|at| pooling(&at.value)).unwrap_or_default(),
         on_demand: written.on_demand.as_ref().map(|at| on_demand(&at.value)).unwrap_or_default(),
-        incentives: written.incentives.iter().map(|(name, line)| (name.value.clone(), incentive(line))).collect(),
+        incentives: written
+            .incentives
+            .iter()
+            .map(|(name, line)| (name.value.clone(), incentive(line)))
+            .collect(),
         term: written.term.as_ref().map(|at| term(&at.value)),
         fees: written.fee.iter().map(|at| fee(&at.value)).collect(),
         commitment: written.commitment.as_ref().map(|at| commitment(&at.value)),
@@ -499,7 +503,10 @@ plans:
         assert_eq!(plan.overage, chain);
         assert_eq!(plan.draw_order, DrawOrder::Species(vec![Species::OnDemand, Species::Subscription]));
         let own_price = Prices::flat("0.1".parse().unwrap());
-        assert_eq!(playbook.plans["payg"].overage, [Link::Soft { up_to: None, per_user: None, price: own_price }]);
+        assert_eq!(
+            playbook.plans["payg"].overage,
+            [Link::Soft { up_to: None, per_user: None, price: own_price }]
+        );
         assert!(matches!(playbook.plans["free"].overage[..], [Link::Degraded { credits: None, .. }]));
         assert_eq!(playbook.plans["free"].draw_order, DrawOrder::Lifo);
     }

@@ -287,7 +287,12 @@ mod tests {
         let base = version(CREDIT, ACTION, PLAN, "");
         assert_eq!(Diff::of_sources(&base, &base), Diff::default());
         let addon = "addons: {more: {features: {sso: true}}}";
-        let new = version(CREDIT, "weight: 3, failure: 50%, retries: {within: 10m, free: 1}, minimum: 1", PLAN, addon);
+        let new = version(
+            CREDIT,
+            "weight: 3, failure: 50%, retries: {within: 10m, free: 1}, minimum: 1",
+            PLAN,
+            addon,
+        );
         let diff = Diff::of_sources(&base, &new);
         let said: Vec<_> = diff.changes.iter().map(|change| (change.path.as_str(), &change.whom)).collect();
         let team = Whom::Plans(vec![Name::parse("team").unwrap()]);

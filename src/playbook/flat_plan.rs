@@ -7,8 +7,8 @@ use super::document::plan::Plan;
 use super::flat::{Flat, Leaf, Sense, endless, word};
 use super::overage::Prices;
 use super::refund::Reissue;
-use super::scalar::Portion;
 use super::rollover::{Lasts, Times};
+use super::scalar::Portion;
 use crate::types::{Credits, Length, Money, Percent};
 
 impl Flat {
@@ -171,10 +171,10 @@ impl Flat {
         let buyers: Vec<String> = buyers.collect();
         let buyers = if buyers.is_empty() { "admin".to_owned() } else { buyers.join(", ") };
         self.put(path, "on_demand.buyers", Leaf::word(buyers, Sense::Fixed).may(true, false));
-        let pool = on_demand.pool.as_ref().map_or_else(
-            || "account".to_owned(),
-            |pool| format!("{:?}", pool.value).to_lowercase(),
-        );
+        let pool = on_demand
+            .pool
+            .as_ref()
+            .map_or_else(|| "account".to_owned(), |pool| format!("{:?}", pool.value).to_lowercase());
         self.put(path, "on_demand.pool", Leaf::word(pool, Sense::Fixed).may(true, false));
     }
 
@@ -192,10 +192,10 @@ impl Flat {
             None => Leaf::unlimited("without limit", Sense::Higher),
         };
         self.put(path, "per_period", credits);
-        let pool = incentive.pool.as_ref().map_or_else(
-            || "account".to_owned(),
-            |pool| format!("{:?}", pool.value).to_lowercase(),
-        );
+        let pool = incentive
+            .pool
+            .as_ref()
+            .map_or_else(|| "account".to_owned(), |pool| format!("{:?}", pool.value).to_lowercase());
         self.put(path, "pool", Leaf::word(pool, Sense::Fixed));
     }
 
@@ -262,11 +262,11 @@ impl Flat {
     fn offline(&mut self, path: &str, offline: Option<&Offline>) {
         let path = format!("{path}.offline");
         let defaults = super::offline::Offline::default();
-        let length = |at: Option<&super::finding::At<Length>>, default: Length| at.map_or(default, |at| at.value);
-        let mode = offline.and_then(|offline| offline.mode.as_ref()).map_or_else(
-            || "deny".to_owned(),
-            |mode| format!("{:?}", mode.value).to_lowercase(),
-        );
+        let length =
+            |at: Option<&super::finding::At<Length>>, default: Length| at.map_or(default, |at| at.value);
+        let mode = offline
+            .and_then(|offline| offline.mode.as_ref())
+            .map_or_else(|| "deny".to_owned(), |mode| format!("{:?}", mode.value).to_lowercase());
         self.put(&path, "mode", Leaf::word(mode, Sense::Fixed));
         let lasts = length(offline.and_then(|offline| offline.lasts.as_ref()), defaults.lasts);
         self.put(&path, "for", Leaf::length(lasts, Sense::Higher));

@@ -10,12 +10,12 @@ use super::compile;
 use super::document::Document;
 use super::document::actions::{Action, Keys};
 use super::document::chain::Link;
-use super::rollover::{Lasts, Times};
 use super::document::plan::Plan;
 use super::document::whole::{Credit, Unit};
 use super::draw_order::{DrawOrder, Species};
 use super::finding::{At, Findings, Place};
 use super::offline::Offline;
+use super::rollover::{Lasts, Times};
 use crate::types::{Length, Money, Name, Percent, Ratio};
 
 /// Longer than this, an incentive is a price cut and no longer an incentive.

@@ -31,6 +31,11 @@ impl World {
     }
 
     pub fn refund(&mut self, keys: &Keys<'_>) -> Done {
+        if let Some(name) = keys.text("purchase") {
+            let block = *self.grants.get(name).ok_or_else(|| format!("no purchase is named `{name}`"))?;
+            let written = self.administer(&keys.account()?, &Command::RefundPurchase { block })?;
+            return Ok(refunded(written));
+        }
         let run = self.run(keys)?;
         let credits = keys.read::<Credits>("credits")?;
         let expires_at = run.handle.as_ref().map(|handle| handle.expires_at);
@@ -69,10 +74,9 @@ impl World {
 
 fn refunded(written: Written) -> Reply {
     match written {
-        Written::Refunded { credits, amount } => Reply::from([
-            ("credits".to_owned(), credits.into()),
-            ("amount".to_owned(), amount.into()),
-        ]),
+        Written::Refunded { credits, amount } => {
+            Reply::from([("credits".to_owned(), credits.into()), ("amount".to_owned(), amount.into())])
+        }
         _ => Reply::new(),
     }
 }

@@ -8,8 +8,8 @@ use super::world::World;
 use crate::credit::{PoolId, Subject};
 use crate::engine::call::{Authorize, Commit, Progress};
 use crate::engine::handle;
-use crate::playbook::overlay::Overlay;
 use crate::playbook::charge::{Quantities, RunResult};
+use crate::playbook::overlay::Overlay;
 use crate::playbook::tree::{Entry, Node};
 use crate::types::{AccountId, Length, Name, Quantity, RequestId, ReservationId};
 

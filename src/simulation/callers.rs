@@ -87,8 +87,12 @@ impl World {
     pub fn open(&mut self) {
         for (plan, credits, overage) in PLANS {
             let (Ok(account), Some(plan_name)) = (AccountId::parse(plan), name(plan)) else { continue };
-            let subscribe =
-                Command::Subscribe { plan: plan_name, zone: "UTC".to_owned(), key: key(&account), overlay: Box::default() };
+            let subscribe = Command::Subscribe {
+                plan: plan_name,
+                zone: "UTC".to_owned(),
+                key: key(&account),
+                overlay: Box::default(),
+            };
             if let Err(refusal) = self.at_ledger(&account, |work| work.administer(&subscribe, None)) {
                 self.fail(format!("account {account}: {refusal}"));
             }

@@ -8,9 +8,7 @@ use super::work::Work;
 use crate::credit::draw::{self, Limits};
 use crate::credit::hold::{self, Draw};
 use crate::credit::path::{Path, debtor};
-use crate::credit::{
-    Change, Column, Final, Flow, Place, PoolId, Reservation, RunEvent, ScopeKey, State,
-};
+use crate::credit::{Change, Column, Final, Flow, Place, PoolId, Reservation, RunEvent, ScopeKey, State};
 use crate::engine::commit::late_caps;
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;

@@ -16,26 +16,86 @@ use crate::types::{BlockId, Credits, Length, Money, Name, RequestId, Reservation
 /// A write of an administrator.
 #[derive(Clone, Debug)]
 pub enum Command {
-    Subscribe { plan: Name, zone: String, key: HandleKey, overlay: Box<Overlay> },
+    Subscribe {
+        plan: Name,
+        zone: String,
+        key: HandleKey,
+        overlay: Box<Overlay>,
+    },
     Suspend,
     Resume,
     Grant(Box<GrantAsk>),
-    Void { block: BlockId },
-    SetOverageLimit { credits: Credits },
-    Purchase { pack: Name, by_member: bool, user: Option<Name> },
-    Award { user: Name, incentive: Name },
-    Allocate { from: PoolId, to: PoolId, credits: Credits },
+    Void {
+        block: BlockId,
+    },
+    SetOverageLimit {
+        credits: Credits,
+    },
+    Purchase {
+        pack: Name,
+        by_member: bool,
+        user: Option<Name>,
+    },
+    Award {
+        user: Name,
+        incentive: Name,
+    },
+    Allocate {
+        from: PoolId,
+        to: PoolId,
+        credits: Credits,
+    },
     /// `now`, or at the period's end.
-    ChangePlan { plan: Name, now: bool },
-    SetSeats { seats: u32 },
+    ChangePlan {
+        plan: Name,
+        now: bool,
+    },
+    SetSeats {
+        seats: u32,
+    },
     /// `now`, or at the term's end.
-    Cancel { now: bool },
+    Cancel {
+        now: bool,
+    },
     /// The keys of a cap, as YAML.
-    SetCap { cap: String },
+    SetCap {
+        cap: String,
+    },
     /// Gives back a charge, or so much of it. `expires_at`: until when the run might live, as its handle says.
-    Refund { run: ReservationId, credits: Option<Credits>, expires_at: Option<Timestamp> },
+    Refund {
+        run: ReservationId,
+        credits: Option<Credits>,
+        expires_at: Option<Timestamp>,
+    },
+    /// Gives back what is unused of a purchase.
+    RefundPurchase {
+        block: BlockId,
+    },
     /// Moves credits to another pool or account.
     Transfer(Box<TransferAsk>),
+}
+
+impl Command {
+    /// The word for it, in logs and in the audit.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Subscribe { .. } => "subscribe",
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::Grant(_) => "grant",
+            Self::Void { .. } => "void",
+            Self::SetOverageLimit { .. } => "set_overage_limit",
+            Self::Purchase { .. } => "purchase",
+            Self::Award { .. } => "award",
+            Self::Allocate { .. } => "allocate",
+            Self::ChangePlan { .. } => "change_plan",
+            Self::SetSeats { .. } => "set_seats",
+            Self::Cancel { .. } => "cancel",
+            Self::SetCap { .. } => "set_cap",
+            Self::Refund { .. } | Self::RefundPurchase { .. } => "refund",
+            Self::Transfer(_) => "transfer",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -72,14 +132,6 @@ pub enum AdminRefusal {
     InvalidSpecies(Species),
     #[error("an account has at most {BLOCKS_MAX} open blocks; void or let end some first")]
     TooManyBlocks,
-    #[error("the plan has no pack `{0}`")]
-    PackUnknown(Name),
-    #[error("members may not buy this; an administrator may")]
-    BuyerNotAllowed,
-    #[error("the plan has no incentive `{0}`")]
-    IncentiveUnknown(Name),
-    #[error("the limit of the incentive `{0}` is reached")]
-    IncentiveLimit(Name),
     #[error("the subscription is over; subscribe the account anew")]
     SubscriptionOver,
     #[error("the playbook has no add-on `{0}`")]
@@ -104,7 +156,15 @@ pub enum AdminRefusal {
     TransferNotAllowed,
     #[error("the plan allows transfers of {limit} credits in a window, and this one goes beyond it")]
     TransferLimit { limit: Credits },
-    #[error("the pool does not have these credits available")]
+    #[error("the plan has no pack `{0}`")]
+    PackUnknown(Name),
+    #[error("members may not buy this; an administrator may")]
+    BuyerNotAllowed,
+    #[error("the plan has no incentive `{0}`")]
+    IncentiveUnknown(Name),
+    #[error("the limit of the incentive `{0}` is reached")]
+    IncentiveLimit(Name),
+    #[error("the pool has not so many available credits")]
     CreditsExhausted,
     #[error("this request id came before with another request")]
     RequestIdReused,
@@ -126,10 +186,6 @@ impl AdminRefusal {
             Self::GrantUnknown(_) => "GRANT_UNKNOWN",
             Self::InvalidSpecies(_) => "INVALID_SPECIES",
             Self::TooManyBlocks => "TOO_MANY_BLOCKS",
-            Self::PackUnknown(_) => "PACK_UNKNOWN",
-            Self::BuyerNotAllowed => "BUYER_NOT_ALLOWED",
-            Self::IncentiveUnknown(_) => "INCENTIVE_UNKNOWN",
-            Self::IncentiveLimit(_) => "INCENTIVE_LIMIT",
             Self::SubscriptionOver => "SUBSCRIPTION_OVER",
             Self::AddOnUnknown(_) => "ADDON_UNKNOWN",
             Self::OverridesRefused(_) | Self::OverridesTooLong => "INVALID_OVERRIDES",
@@ -141,6 +197,10 @@ impl AdminRefusal {
             Self::RefundBelowMinimum { .. } => "REFUND_BELOW_MINIMUM",
             Self::TransferNotAllowed => "TRANSFER_NOT_ALLOWED",
             Self::TransferLimit { .. } => "TRANSFER_LIMIT",
+            Self::PackUnknown(_) => "PACK_UNKNOWN",
+            Self::BuyerNotAllowed => "BUYER_NOT_ALLOWED",
+            Self::IncentiveUnknown(_) => "INCENTIVE_UNKNOWN",
+            Self::IncentiveLimit(_) => "INCENTIVE_LIMIT",
             Self::CreditsExhausted => "CREDITS_EXHAUSTED",
             Self::RequestIdReused => "REQUEST_ID_REUSED",
         }
@@ -200,6 +260,7 @@ impl Work<'_> {
             Command::Cancel { now } => self.cancel(*now).map(done),
             Command::SetCap { cap } => self.set_cap(cap).map(done),
             Command::Refund { run, credits, expires_at } => self.refund(*run, *credits, *expires_at),
+            Command::RefundPurchase { block } => self.refund_purchase(*block),
             Command::Transfer(ask) => self.transfer(ask),
         }
     }

@@ -39,7 +39,12 @@ impl Work<'_> {
         Ok((moves, blocks))
     }
 
-    pub(super) fn taken_out(&self, from: &PoolId, to: &PoolId, credits: Credits) -> (Vec<Move>, Vec<Block>, Credits) {
+    pub(super) fn taken_out(
+        &self,
+        from: &PoolId,
+        to: &PoolId,
+        credits: Credits,
+    ) -> (Vec<Move>, Vec<Block>, Credits) {
         let path = std::slice::from_ref(from);
         let drawn = draw::draw(&self.account.book.pools, credits, Limits::late(path, self.at));
         let (mut moves, mut blocks, mut taken) = (Vec::new(), Vec::new(), Credits::ZERO);

@@ -53,7 +53,11 @@ impl Account {
                 self.start_period(*start, *end, *version, playbooks)
             }
             What::Granted { block, source } => self.grant(block, *source),
-            What::Lapsed(moves) | What::Voided(moves) => self.shift_all(moves),
+            What::Lapsed(moves) => self.shift_all(moves),
+            What::Voided(moves) => {
+                self.shift_all(moves);
+                self.unbill(moves, at);
+            }
             What::Unpaid(moves) => {
                 self.shift_all(moves);
                 let parts: Vec<_> = moves.iter().map(|step| (step.block, -step.amount)).collect();
@@ -71,6 +75,10 @@ impl Account {
             What::Reclaimed { sidecar, .. } => self.reclaim(*sidecar, at),
             What::Reconciled { block, amount } => {
                 *self.reconciled.entry(*block).or_default() += *amount;
+                if self.book.block(*block).is_some_and(|block| block.species == Species::Borrowed) {
+                    // It was consumed when it was borrowed.
+                    self.burn.note(-*amount);
+                }
                 self.owe(&PoolId::Account, *amount, false);
             }
             What::Absorbed(absorbed) => self.absorb(absorbed, entry),
@@ -117,6 +125,7 @@ impl Account {
                 self.sent.remove(id);
                 self.shift_all(back);
             }
+            What::PoolsMerged(merged) => self.pools_merged(merged),
             What::DebtBilled { pool, line } => self.debt_billed(pool, line),
             What::Reduced(moves) => self.shift_all(moves),
         }
@@ -338,7 +347,7 @@ impl Account {
     }
 
     /// What a commitment takes off prices.
-    fn discount(&self) -> Percent {
+    pub(super) fn discount(&self) -> Percent {
         let commitment = self.contract.as_ref().and_then(|contract| contract.plan.commitment);
         commitment.map_or_else(Default::default, |commitment| commitment.discount)
     }
@@ -393,7 +402,6 @@ impl Account {
 pub(super) fn arrival(entry: u64, index: usize) -> u64 {
     entry.saturating_mul(ENTRY_RUNS) + index as u64
 }
-
 
 /// What a flow spends, or (negative) gives back.
 fn spends(flow: &Flow) -> Credits {

@@ -1,7 +1,7 @@
 //! How the account evolves by a sidecar's record.
 
-use super::apply_lease::add;
 use super::apply::arrival;
+use super::apply_lease::add;
 use super::entry::{Absorbed, Entry};
 use super::state::{Account, Seal};
 use crate::credit::{Change, Place, PoolId, RunEvent};

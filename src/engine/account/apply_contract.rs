@@ -1,19 +1,23 @@
 //! How the account evolves by its contract: plans and versions that it moves to, terms, lines, refunds and transfers.
 
 use super::apply_lease;
-use super::entry_contract::{PlanMoved, PurchaseRefunded, Refunded, TransferReceived, TransferSent};
+use super::entry::Purchase;
+use super::entry_contract::{
+    PlanMoved, PoolsMerged, PurchaseRefunded, Refunded, TransferReceived, TransferSent,
+};
 use super::state::{Account, Committed};
-use crate::credit::invoice::Line;
+use crate::credit::invoice::{Line, LineKind};
 use crate::credit::pool::Sorting;
-use crate::credit::{Block, PoolId, hold, period};
+use crate::credit::{Block, Move, PoolId, hold, period};
 use crate::engine::contract::{Contract, Playbooks, Since};
 use crate::playbook::Plan;
 use crate::playbook::allowance::{Anchor, Recurs};
+use crate::playbook::billing::discounted;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overage::Link;
 use crate::playbook::overlay::Overlay;
 use crate::types::calendar::{Every, Stretch};
-use crate::types::{Credits, Money, Timestamp};
+use crate::types::{Credits, Money, Ratio, Timestamp};
 
 impl Account {
     /// Everything that a contract grants and bills begins now.
@@ -46,12 +50,19 @@ impl Account {
         let Some(old) = &self.contract else { return };
         // What is said with the subscription itself holds from its first grant on.
         let anew = old.origin == at && self.period.end == at;
-        let moved = PlanMoved { plan: old.plan.name.clone(), version: old.playbook.version, anew, allotted: None };
+        let moved =
+            PlanMoved { plan: old.plan.name.clone(), version: old.playbook.version, anew, allotted: None };
         self.plan_moved(&moved, overlay.clone(), at, playbooks);
     }
 
     /// The account has another plan, another version of it, or another overlay.
-    pub(super) fn plan_moved(&mut self, moved: &PlanMoved, overlay: Overlay, at: Timestamp, playbooks: &Playbooks) {
+    pub(super) fn plan_moved(
+        &mut self,
+        moved: &PlanMoved,
+        overlay: Overlay,
+        at: Timestamp,
+        playbooks: &Playbooks,
+    ) {
         let Some(old) = self.contract.take() else { return };
         let origin = if moved.anew { at } else { old.origin };
         let since = Since { origin, zone: &self.zone };
@@ -103,7 +114,7 @@ impl Account {
         if line.kind.counts() {
             self.count_committed(line.amount);
         }
-        let fee = line.kind == crate::credit::invoice::LineKind::Fee;
+        let fee = line.kind == LineKind::Fee;
         if fee && let Some(due) = self.fees.iter_mut().find(|due| **due == Some(line.from)) {
             *due = line.to;
         }
@@ -173,6 +184,41 @@ impl Account {
         self.lines.extend(refunded.line.clone());
     }
 
+    pub(super) fn pools_merged(&mut self, merged: &PoolsMerged) {
+        for step in &merged.moves {
+            self.shift(*step);
+        }
+        self.insert_all(&merged.blocks);
+        for (pool, debt, observed) in &merged.debts {
+            let from = self.book.pool_mut(pool);
+            from.debt -= *debt;
+            from.observed_debt -= *observed;
+            let to = self.book.pool_mut(&PoolId::Account);
+            to.debt += *debt;
+            to.observed_debt += *observed;
+        }
+    }
+
+    /// A pack that was voided, as far as it was not used, is not billed after all.
+    pub(super) fn unbill(&mut self, moves: &[Move], at: Timestamp) {
+        for step in moves {
+            let Some(purchase) = self.purchases.get(&step.block) else { continue };
+            let what = Some(purchase.pack.clone());
+            let share = priced(purchase, step.amount);
+            let amount = discounted(share, self.discount()).unwrap_or(share);
+            let credits = -step.amount;
+            self.billed(&Line {
+                kind: LineKind::Pack,
+                at,
+                credits,
+                amount: -amount,
+                from: at,
+                to: None,
+                what,
+            });
+        }
+    }
+
     pub(super) fn debt_billed(&mut self, pool: &PoolId, line: &Line) {
         self.book.pool_mut(pool).debt -= line.credits;
         self.lines.push(line.clone());
@@ -203,6 +249,13 @@ impl Account {
             self.book.insert(block.clone());
         }
     }
+}
+
+/// What so many credits of a purchase cost.
+pub(super) fn priced(purchase: &Purchase, credits: Credits) -> Money {
+    Ratio::of(purchase.price.decimal())
+        .and_then(|price| price.times(credits.decimal())?.divide(purchase.credits.decimal())?.money())
+        .unwrap_or_default()
 }
 
 /// When each allowance of the new plan is granted next: one that stays as it is when it was due, another at the next start

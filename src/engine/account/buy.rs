@@ -117,8 +117,7 @@ impl Work<'_> {
         let Some(top_up) = self.top_up().filter(|_| amount.is_positive()) else { return false };
         let path = self.path(subject);
         let Some(frame) = self.frame() else { return false };
-        let drawn =
-            crate::credit::draw::draw(&frame.book.pools, amount, frame.limits(basic, &path, subject));
+        let drawn = crate::credit::draw::draw(&frame.book.pools, amount, frame.limits(basic, &path, subject));
         let first = |species: Species| !species.is_last_resort() || top_up.before.contains(&species);
         let paid: Credits =
             drawn.draws.iter().filter(|draw| first(draw.species)).map(|draw| draw.amount).sum();

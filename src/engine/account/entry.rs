@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use super::entry_contract::{
-    Pending, PlanMoved, PurchaseRefunded, Refunded, TransferId, TransferReceived, TransferSent,
+    Pending, PlanMoved, PoolsMerged, PurchaseRefunded, Refunded, TransferId, TransferReceived, TransferSent,
 };
 pub use super::moved::{Buyer, Covered, Purchase, Rolled};
 use crate::credit::hold::Draw;
@@ -291,6 +291,8 @@ pub enum What {
     /// The allowance after a change of plan: what it is less.
     #[n(72)]
     Reduced(#[n(0)] Vec<Move>),
+    #[n(74)]
+    PoolsMerged(#[n(0)] Box<PoolsMerged>),
     /// Unused credits of a purchase were given back.
     #[n(73)]
     PurchaseRefunded(#[n(0)] Box<PurchaseRefunded>),

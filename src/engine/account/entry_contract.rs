@@ -82,6 +82,19 @@ pub struct PurchaseRefunded {
     pub line: Option<Line>,
 }
 
+/// Pools that a plan does not have any more.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PoolsMerged {
+    #[n(0)]
+    pub moves: Vec<Move>,
+    /// What they had, in the account's pool.
+    #[n(1)]
+    pub blocks: Vec<Block>,
+    /// What they owed, and what of it was booked in observe mode.
+    #[n(2)]
+    pub debts: Vec<(PoolId, Credits, Credits)>,
+}
+
 /// Names a transfer between two accounts: the giver and the number of the entry with which it left.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct TransferId {

@@ -473,7 +473,11 @@ mod tests {
         let at = "2026-01-31T00:00:00Z".parse().unwrap();
         let mut work = Work::begin(&mut account, &playbooks, at);
         let (plan, key) = (Name::parse("basic").unwrap(), HandleKey { id: 1, secret: [3; 32] });
-        work.administer(&Command::Subscribe { plan, zone: "UTC".to_owned(), key, overlay: Box::default() }, None).unwrap();
+        work.administer(
+            &Command::Subscribe { plan, zone: "UTC".to_owned(), key, overlay: Box::default() },
+            None,
+        )
+        .unwrap();
         let (sidecar, epoch) = (SidecarId([1; 16]), Epoch { generation: 1, start: 1 });
         let ask = |number, credits| Ask { credits: Credits::whole(credits), number, ..Ask::default() };
         assert!(matches!(work.lease(sidecar, epoch, &ask(2, 10), true), Leasing::Granted(_)));

@@ -9,15 +9,15 @@
 //! | `apply_contract` | the same, by its plan, its term, its lines, refunds and transfers |
 //! | `work` | one command at work: entries are emitted and applied one by one |
 //! | `administer` | what administrators do: subscribe, suspend, grant, void, lower the overage |
+//! | `subscription` | another plan, seats, caps of its own, an end |
+//! | `renewal` | what time does to the contract: terms, commitments, fees, versions |
+//! | `refund` | a charge is given back |
+//! | `transfer` | credits move between pools and between accounts |
 //! | `buy` | packs, and the top-up |
 //! | `award` | incentives |
 //! | `allocate` | credits that go from pool to pool, and seats' shares |
 //! | `moved` | what entries say of these, and of the period's end |
 //! | `period_end` | what rolls over, and what was borrowed |
-//! | `subscription` | another plan, seats, caps of its own, an end |
-//! | `renewal` | what time does to the contract: terms, commitments, fees, versions |
-//! | `refund` | a charge is given back |
-//! | `transfer` | credits move between pools and between accounts |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
@@ -70,8 +70,8 @@ pub use administer::{AdminRefusal, Command, GrantAsk};
 pub use balance::Balance;
 pub use decide::{RunAsk, RunReply};
 pub use entry::{Entry, Reply};
-pub use lease::Leasing;
 pub use entry_contract::{Sent, TransferId};
+pub use lease::Leasing;
 pub use state::Account;
 pub use transfer::TransferAsk;
 pub use work::Work;

@@ -24,7 +24,7 @@ impl Work<'_> {
     pub(super) fn roll_over(&mut self) {
         let Some(contract) = self.account.contract.clone() else { return };
         let rules = &contract.plan.rollover;
-        if rules.is_empty() || self.account.period.end > self.at || self.ends_all() {
+        if rules.is_empty() || self.account.period.end > self.at || !self.rolls_now() {
             return;
         }
         let allowance = contract.plan.allowances.first().map(|allowance| allowance.credits);

@@ -3,16 +3,18 @@
 use jiff::tz::TimeZone;
 
 use super::entry::What;
-use super::entry_contract::{PlanMoved, Pending};
+use super::entry_contract::{Pending, PlanMoved, PoolsMerged};
 use super::work::Work;
 use crate::credit::invoice::{Line, LineKind};
-use crate::credit::period;
+use crate::credit::path::has_pool;
+use crate::credit::{Column, Move, Pool, PoolId, period};
 use crate::playbook::allowance::Anchor;
 use crate::playbook::billing::{Fee, Unused, discounted, share_of};
 use crate::playbook::overlay::{self, Overlay};
+use crate::playbook::pooling::PoolScope;
 use crate::playbook::version::Grandfather;
 use crate::types::calendar::{self, Every, Stretch};
-use crate::types::{Credits, Money, Timestamp};
+use crate::types::{BlockId, Credits, Money, Timestamp};
 
 impl Work<'_> {
     /// The next instant at which time changes something of the contract.
@@ -45,22 +47,21 @@ impl Work<'_> {
             return;
         }
         let every = Every::Length(term.lasts);
-        let next =
-            period::stretch(Anchor::Subscription, every, contract.origin, self.at, &contract.zone);
+        let next = period::stretch(Anchor::Subscription, every, contract.origin, self.at, &contract.zone);
         let lapse = term.unused == Unused::Lapse;
         self.emit(What::TermStarted { start: next.start, end: next.end, lapse });
         self.lapse_ended();
         self.refresh = true;
     }
 
-    /// Whether what is unused at this instant's boundary is over with the subscription, or with a term whose rest lapses.
-    pub(super) fn ends_all(&self) -> bool {
-        if self.is_over() || self.account.pending.ends.is_some_and(|end| end <= self.at) {
-            return true;
-        }
-        let term = self.account.contract.as_ref().and_then(|contract| contract.plan.term);
-        let over = self.account.term.is_some_and(|running| running.end <= self.at);
-        over && term.is_some_and(|term| !term.renews || term.unused == Unused::Lapse)
+    /// Whether unused credits roll at this instant's boundary: not where the subscription ends, nor where a term does whose
+    /// rest lapses.
+    pub(super) fn rolls_now(&self) -> bool {
+        let plan = self.account.contract.as_ref().and_then(|contract| contract.plan.term);
+        let over = self.account.term.is_some_and(|term| term.end <= self.at);
+        let lapses = plan.is_some_and(|term| term.unused == Unused::Lapse || !term.renews);
+        let ends = self.account.pending.ends.is_some_and(|end| end <= self.at);
+        !ends && !(over && lapses)
     }
 
     fn begins_term(&self) -> bool {
@@ -213,8 +214,7 @@ impl Work<'_> {
             }
             Anchor::Subscription => stretch,
         };
-        let promised =
-            share_of(commitment.spend, length(stretch), length(whole)).unwrap_or(commitment.spend);
+        let promised = share_of(commitment.spend, length(stretch), length(whole)).unwrap_or(commitment.spend);
         let short = promised - committed.spent;
         if short.is_positive() {
             self.bill(LineKind::Commitment, Credits::ZERO, short, (stretch.start, Some(stretch.end)));
@@ -256,6 +256,33 @@ impl Work<'_> {
     /// Whether the subscription is over.
     pub(super) fn is_over(&self) -> bool {
         self.account.contract.as_ref().is_some_and(|contract| contract.overlay.ended.is_some())
+    }
+
+    /// Pools that the plan does not have (any more) merge into the account's.
+    pub(super) fn merge_pools(&mut self) {
+        let Some(contract) = &self.account.contract else { return };
+        let pooling = &contract.plan.pooling;
+        let lost = |pool: &&Pool| {
+            let seats = pool.id == PoolId::Seats && pooling.scope == PoolScope::Hybrid;
+            !seats && !has_pool(pooling, &pool.id)
+        };
+        let pools: Vec<&Pool> = self.account.book.pools.iter().filter(lost).collect();
+        let (mut moves, mut blocks, mut debts) = (Vec::new(), Vec::new(), Vec::new());
+        for pool in pools {
+            if pool.debt.is_positive() {
+                debts.push((pool.id.clone(), pool.debt, pool.observed_debt));
+            }
+            for block in pool.blocks.iter().filter(|block| block.available.is_positive() && !block.elastic) {
+                let (from, to) = (Column::Available, Column::Withdrawn);
+                moves.push(Move { block: block.id, from, to, amount: block.available });
+                let id = BlockId(self.account.next_block + blocks.len() as u64);
+                blocks.push(block.moved(id, PoolId::Account).with(block.available));
+            }
+        }
+        if !moves.is_empty() || !debts.is_empty() {
+            self.emit(What::PoolsMerged(Box::new(PoolsMerged { moves, blocks, debts })));
+            self.refresh = true;
+        }
     }
 
     pub(super) fn zone(&self) -> TimeZone {

@@ -38,8 +38,7 @@ impl Work<'_> {
         }
         sound(playbook, plan, overlay)?;
         let version = playbook.version;
-        let mut entries =
-            vec![What::Subscribed { plan: plan.clone(), version, zone: zone.to_owned(), key }];
+        let mut entries = vec![What::Subscribed { plan: plan.clone(), version, zone: zone.to_owned(), key }];
         if *overlay != Overlay::default() {
             entries.push(What::Overlaid(Box::new(overlay.clone())));
         }
@@ -137,12 +136,8 @@ impl Work<'_> {
         };
         let allotted = Some(Allotted { since: self.at, earned, granted: target });
         let entries = if target > granted {
-            let mut block = Block::new(
-                BlockId(self.account.next_block),
-                PoolId::Account,
-                Species::Subscription,
-                self.at,
-            );
+            let mut block =
+                Block::new(BlockId(self.account.next_block), PoolId::Account, Species::Subscription, self.at);
             block.expires_at = Some(self.account.period.end);
             block.unit_price = Some(new.plan.price);
             vec![What::Granted { block: Box::new(block.with(target - granted)), source: Source::Changed }]
@@ -228,9 +223,11 @@ impl Work<'_> {
         let (Some(Some(before)), Some(Some(after))) = (soft_limit(old), soft_limit(new)) else {
             return Vec::new();
         };
-        let mut blocks = self.account.book.blocks().filter(|block| {
-            block.species == Species::Overage && block.pays(self.at) && !block.elastic
-        });
+        let mut blocks = self
+            .account
+            .book
+            .blocks()
+            .filter(|block| block.species == Species::Overage && block.pays(self.at) && !block.elastic);
         let Some(block) = blocks.next() else { return Vec::new() };
         if after >= before {
             let mut more =
@@ -259,9 +256,7 @@ impl Work<'_> {
             let fees = contract.plan.fees.iter().map(|fee| fee_rest(fee, contract, self.at));
             let sum = fees.sum();
             let discount = contract.plan.commitment.map(|commitment| commitment.discount);
-            discount
-                .and_then(|discount| crate::playbook::billing::discounted(sum, discount))
-                .unwrap_or(sum)
+            discount.and_then(|discount| crate::playbook::billing::discounted(sum, discount)).unwrap_or(sum)
         };
         let amount = sum(new) - sum(old);
         let line = Line {
@@ -286,11 +281,7 @@ fn soft_limit(plan: &Plan) -> Option<Option<Credits>> {
 }
 
 /// Whether an account may have this plan with this beside it.
-fn sound(
-    playbook: &crate::playbook::Playbook,
-    plan: &Name,
-    overlay: &Overlay,
-) -> Result<(), AdminRefusal> {
+fn sound(playbook: &crate::playbook::Playbook, plan: &Name, overlay: &Overlay) -> Result<(), AdminRefusal> {
     let texts = overlay.overrides.iter().chain(&overlay.caps);
     if texts.map(String::len).sum::<usize>() > overlay::TEXT_BYTES_MAX {
         return Err(AdminRefusal::OverridesTooLong);
@@ -301,6 +292,8 @@ fn sound(
     overlay::plan(playbook, plan, overlay).map(|_| ()).map_err(|fault| match fault {
         OverlayFault::PlanUnknown(plan) => AdminRefusal::PlanUnknown(plan),
         OverlayFault::AddOnUnknown(addon) => AdminRefusal::AddOnUnknown(addon),
-        OverlayFault::Refused(report) => AdminRefusal::OverridesRefused(report.in_file("overrides").to_string()),
+        OverlayFault::Refused(report) => {
+            AdminRefusal::OverridesRefused(report.in_file("overrides").to_string())
+        }
     })
 }

@@ -51,8 +51,7 @@ impl Work<'_> {
         let sent = match &ask.account {
             None => TransferSent { moves, blocks, sent: None, credits: ask.credits, window },
             Some(account) => {
-                let sent =
-                    Sent { to: account.clone(), pool: ask.to.clone(), blocks, moves: moves.clone() };
+                let sent = Sent { to: account.clone(), pool: ask.to.clone(), blocks, moves: moves.clone() };
                 let blocks = Vec::new();
                 TransferSent { moves, blocks, sent: Some((id, sent)), credits: ask.credits, window }
             }
@@ -75,7 +74,11 @@ impl Work<'_> {
     /// The draws of a pool in its draw order, as moves and as the blocks that the other side has.
     fn taken(&self, ask: &TransferAsk) -> Result<(Vec<Move>, Vec<Block>), AdminRefusal> {
         let (moves, blocks, missing) = self.taken_out(&ask.from, &ask.to, ask.credits);
-        if missing.is_positive() { Err(AdminRefusal::CreditsExhausted) } else { Ok((moves, blocks)) }
+        if missing.is_positive() {
+            return Err(AdminRefusal::CreditsExhausted);
+        }
+        self.room_for_blocks(blocks.len())?;
+        Ok((moves, blocks))
     }
 
     pub(super) fn known_pool(&self, pool: &PoolId) -> Result<(), AdminRefusal> {

@@ -34,6 +34,12 @@ impl Account {
                 == (&replayed.seated, replayed.seat_share, replayed.topped_up)
             && (&self.purchases, &self.awards, &self.awarded)
                 == (&replayed.purchases, &replayed.awards, &replayed.awarded)
+            && (&self.lines, &self.fees, self.term, self.committed)
+                == (&replayed.lines, &replayed.fees, replayed.term, replayed.committed)
+            && (&self.pending, self.allotted, &self.allotments, &self.burn)
+                == (&replayed.pending, replayed.allotted, &replayed.allotments, &replayed.burn)
+            && (&self.given, &self.sent, &self.received)
+                == (&replayed.given, &replayed.sent, &replayed.received)
             && (&self.heirs, &self.covered, &self.arrivals)
                 == (&replayed.heirs, &replayed.covered, &replayed.arrivals)
     }

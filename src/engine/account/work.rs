@@ -125,6 +125,7 @@ impl<'a> Work<'a> {
         self.top_up_below();
         self.repay();
         self.moisten();
+        self.merge_pools();
         self.bill_debt();
         // Sidecars hear of a debt that arose or was paid: what they hold idle depends on it.
         self.refresh |= self.owed != self.account.owes();

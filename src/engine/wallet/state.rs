@@ -167,7 +167,14 @@ impl Wallet {
 
     pub(super) fn frame<'a>(&'a self, here: Here<'a>, beyond: Beyond<'a>) -> Option<Frame<'a>> {
         let contract = self.contract.as_ref()?;
-        Some(Frame { book: &self.book, contract, playbooks: here.playbooks, at: here.at, beyond, packs: Credits::ZERO })
+        Some(Frame {
+            book: &self.book,
+            contract,
+            playbooks: here.playbooks,
+            at: here.at,
+            beyond,
+            packs: Credits::ZERO,
+        })
     }
 
     pub(super) fn set_terms(&mut self, terms: &AccountTerms, playbooks: &Playbooks) {
