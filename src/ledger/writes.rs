@@ -176,6 +176,7 @@ fn fits(account: &Account, command: &Command) -> Result<(), LedgerError> {
         Command::SetOverageLimit { credits } => *credits,
         Command::Refund { credits, .. } => credits.unwrap_or_default(),
         Command::Transfer(ask) => ask.credits,
+        Command::Allocate { credits, .. } => *credits,
         _ => Credits::ZERO,
     };
     let Some(contract) = &account.contract else { return Ok(()) };
