@@ -49,6 +49,8 @@ pub fn explain(question: &AuthorizeQuestion, answer: &AuthorizeAnswer) -> Vec<Ex
         Next::Deny => "runs are denied",
         Next::Degrade => "only basic actions run",
         Next::Overage => "credits past the allowance pay",
+        Next::Borrow => "the next period's allowance pays",
+        Next::TopUp => "a pack is bought",
     };
     say("overage".to_owned(), format!("once these credits are used up, {follows}"));
     if !answer.enforced {

@@ -71,6 +71,8 @@ fn refused(refusal: &AdminRefusal) -> Status {
         | AdminRefusal::NoPlaybook
         | AdminRefusal::PoolUnknown(_)
         | AdminRefusal::AddOnUnknown(_)
+        | AdminRefusal::PackUnknown(_)
+        | AdminRefusal::IncentiveUnknown(_)
         | AdminRefusal::GrantUnknown(_) => plain(Code::NotFound, reason, refusal),
         // It was done before, by another call.
         AdminRefusal::AlreadySubscribed | AdminRefusal::RequestIdReused => {
@@ -86,6 +88,8 @@ fn refused(refusal: &AdminRefusal) -> Status {
         | AdminRefusal::RefundWindowClosed
         | AdminRefusal::RefundExceedsCharge { .. }
         | AdminRefusal::RefundBelowMinimum { .. }
+        | AdminRefusal::BuyerNotAllowed
+        | AdminRefusal::IncentiveLimit(_)
         | AdminRefusal::TransferNotAllowed
         | AdminRefusal::TransferLimit { .. }
         | AdminRefusal::CreditsExhausted => plain(Code::FailedPrecondition, reason, refusal),

@@ -327,6 +327,8 @@ fn next(next: Next) -> v1::Next {
         Next::Deny => v1::Next::Deny,
         Next::Degrade => v1::Next::Degrade,
         Next::Overage => v1::Next::Overage,
+        Next::Borrow => v1::Next::Borrow,
+        Next::TopUp => v1::Next::TopUp,
     }
 }
 
