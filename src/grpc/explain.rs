@@ -49,7 +49,7 @@ pub fn explain(question: &AuthorizeQuestion, answer: &AuthorizeAnswer) -> Vec<Ex
         Next::Deny => "runs are denied",
         Next::Degrade => "only basic actions run",
         Next::Overage => "credits past the allowance pay",
-        Next::Borrow => "the next period's allowance pays",
+        Next::Borrow => "part of the next allowance pays",
         Next::TopUp => "a pack is bought",
     };
     say("overage".to_owned(), format!("once these credits are used up, {follows}"));

@@ -84,12 +84,12 @@ fn refused(refusal: &AdminRefusal) -> Status {
         AdminRefusal::TooManyBlocks
         | AdminRefusal::TooManyCaps
         | AdminRefusal::SubscriptionOver
+        | AdminRefusal::BuyerNotAllowed
+        | AdminRefusal::IncentiveLimit(_)
         | AdminRefusal::ChargeNotReported
         | AdminRefusal::RefundWindowClosed
         | AdminRefusal::RefundExceedsCharge { .. }
         | AdminRefusal::RefundBelowMinimum { .. }
-        | AdminRefusal::BuyerNotAllowed
-        | AdminRefusal::IncentiveLimit(_)
         | AdminRefusal::TransferNotAllowed
         | AdminRefusal::TransferLimit { .. }
         | AdminRefusal::CreditsExhausted => plain(Code::FailedPrecondition, reason, refusal),

@@ -253,8 +253,8 @@ fn granted(source: Source) -> Told {
         Source::Allowance(_) => told("granted", 3, "the plan's allowance"),
         Source::Chain(_) => told("granted", 5, "a link of the plan's overage chain"),
         Source::Administrator => told("granted", 8, "an administrator's grant"),
+        Source::Seats(_) => told("granted", 7, "shares set aside for seats"),
         Source::Emergency => kept("granted", "the plan's emergency allowance"),
-        Source::Seats(_) => told("granted", 7, "what the allowance sets aside for seats"),
         Source::Changed => told("granted", 15, "a larger allowance after a change of plan"),
         Source::Refund => told("granted", 9, "a refund whose block had ended"),
     }

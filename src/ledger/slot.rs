@@ -374,7 +374,7 @@ fn replay(account: &mut Account, entries: &[Entry], playbooks: &Playbooks) -> Re
 }
 
 fn next_timer(account: &mut Account, playbooks: &Playbooks) -> Option<Timestamp> {
-    let (at, owed) = (account.clock, account.owes());
+    let at = account.clock;
     Work::at(account, playbooks, at).next_timer()
 }
 

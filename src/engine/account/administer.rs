@@ -7,7 +7,6 @@ use super::entry::{Answered, Reply, Source, What};
 use super::subscription::SEATS_MAX;
 use super::transfer::TransferAsk;
 use super::work::Work;
-use crate::credit::path::has_pool;
 use crate::credit::{Block, Column, Move, PoolId};
 use crate::lease::terms::HandleKey;
 use crate::playbook::draw_order::Species;
@@ -270,10 +269,7 @@ impl Work<'_> {
         if ask.species.is_last_resort() || ask.species == Species::Rollover {
             return Err(AdminRefusal::InvalidSpecies(ask.species));
         }
-        let pooling = self.account.contract.as_ref().map(|contract| contract.plan.pooling);
-        if !has_pool(&pooling.unwrap_or_default(), &ask.pool) {
-            return Err(AdminRefusal::PoolUnknown(ask.pool.clone()));
-        }
+        self.known_pool(&ask.pool)?;
         self.room_for_blocks(1)?;
         let zone = self.account.contract.as_ref().map_or(TimeZone::UTC, |contract| contract.zone.clone());
         let id = BlockId(self.account.next_block);

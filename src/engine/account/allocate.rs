@@ -5,7 +5,6 @@ use super::administer::AdminRefusal;
 use super::entry::{Reply, What};
 use super::work::Work;
 use crate::credit::draw::{self, Limits};
-use crate::credit::path::has_pool;
 use crate::credit::{Block, Column, Move, PoolId, Subject};
 use crate::types::{BlockId, Credits, Ratio, Rounding};
 
@@ -27,12 +26,8 @@ impl Work<'_> {
         to: &PoolId,
         credits: Credits,
     ) -> Result<(Vec<Move>, Vec<Block>), AdminRefusal> {
-        let contract = self.account.contract.as_ref().ok_or(AdminRefusal::AccountUnknown)?;
-        for pool in [from, to] {
-            if !has_pool(&contract.plan.pooling, pool) {
-                return Err(AdminRefusal::PoolUnknown(pool.clone()));
-            }
-        }
+        self.known_pool(from)?;
+        self.known_pool(to)?;
         let (moves, blocks, missing) = self.taken_out(from, to, credits);
         if missing.is_positive() {
             return Err(AdminRefusal::CreditsExhausted);

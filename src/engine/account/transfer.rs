@@ -81,7 +81,7 @@ impl Work<'_> {
         Ok((moves, blocks))
     }
 
-    fn known_pool(&self, pool: &PoolId) -> Result<(), AdminRefusal> {
+    pub(super) fn known_pool(&self, pool: &PoolId) -> Result<(), AdminRefusal> {
         let known = has_pool(&self.contract()?.plan.pooling, pool);
         if known { Ok(()) } else { Err(AdminRefusal::PoolUnknown(pool.clone())) }
     }
