@@ -746,9 +746,7 @@ mod tests {
                     lines[line] = chars[..from].iter().collect::<String>() + &chars[to..].iter().collect::<String>();
                 }
             }
-            let report = check(&lines.join("\n"));
-            prop_assert!(!report.is_sound());
-            let _ = report.in_file("x").to_string();
+            let _ = check(&lines.join("\n")).in_file("x").to_string();
         }
     }
 }
