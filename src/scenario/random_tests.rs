@@ -182,7 +182,12 @@ plans:
             (95..=96, _) => {
                 let pools = ["account", "\"team:t\"", "\"team:u\"", "\"user:ann\"", "\"user:bob\""];
                 let (from, to) = (dice.pick(&pools), dice.pick(&pools));
-                write!(text, "allocate: {{account: {account}, from: {from}, to: {to}, credits: {}}}", 1 + dice.roll(20)).unwrap();
+                write!(
+                    text,
+                    "allocate: {{account: {account}, from: {from}, to: {to}, credits: {}}}",
+                    1 + dice.roll(20)
+                )
+                .unwrap();
             }
             (97, _) => {
                 let (by, user) = (dice.pick(&["admin", "member"]), dice.pick(&["ann", "bob"]));
@@ -231,7 +236,8 @@ plans:
             case.answered
                 .retain(|run, charged| is_settled(world, run) && at_ledger(world, run) == Some(*charged));
         }
-        let verified = world.verify().and_then(|()| books_balance(world)).and_then(|()| nothing_from_nothing(world));
+        let verified =
+            world.verify().and_then(|()| books_balance(world)).and_then(|()| nothing_from_nothing(world));
         if verified.is_err() && std::env::var("BURSAR_SHOW").is_ok() {
             for (account, entries) in &world.journals {
                 for entry in entries {
@@ -285,9 +291,16 @@ plans:
             answered: BTreeMap::new(),
             charges: BTreeMap::new(),
         };
-        for (account, plan) in
-            [("a", "small"), ("b", "large"), ("c", "cautious"), ("d", "easy"), ("e", "simple"), ("f", "shares"), ("g", "teams"), ("h", "pool_first")]
-        {
+        for (account, plan) in [
+            ("a", "small"),
+            ("b", "large"),
+            ("c", "cautious"),
+            ("d", "easy"),
+            ("e", "simple"),
+            ("f", "shares"),
+            ("g", "teams"),
+            ("h", "pool_first"),
+        ] {
             let text = format!("subscribe: {{account: {account}, plan: {plan}}}");
             carry_out(&mut world, &mut case, &text, "s1", seed);
         }

@@ -75,7 +75,10 @@ pub enum OpenError {
 
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened").field("start", &self.start).field("clean", &self.clean).finish_non_exhaustive()
+        f.debug_struct("Opened")
+            .field("start", &self.start)
+            .field("clean", &self.clean)
+            .finish_non_exhaustive()
     }
 }
 
