@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::account_wire::{self as convert, Page};
 use super::admission::Admission;
+use super::contract_wire as contract;
 use super::ledger_api::{Administered, LedgerApi, LedgerError};
 use super::ledger_status;
 use super::proto::ledger_v1 as wire;
@@ -98,6 +99,124 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         Ok(Response::new(wire::VoidResponse { credits: credits.to_string() }))
     }
 
+    async fn change_plan(
+        &self,
+        request: Request<wire::ChangePlanRequest>,
+    ) -> Result<Response<wire::ChangePlanResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let command = contract::change_plan(&request)?;
+        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        Ok(Response::new(wire::ChangePlanResponse { account: self.account(&done) }))
+    }
+
+    async fn set_seats(
+        &self,
+        request: Request<wire::SetSeatsRequest>,
+    ) -> Result<Response<wire::SetSeatsResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let command = Command::SetSeats { seats: request.seats };
+        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        Ok(Response::new(wire::SetSeatsResponse { account: self.account(&done) }))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<wire::CancelRequest>,
+    ) -> Result<Response<wire::CancelResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let command = contract::cancel(&request)?;
+        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        Ok(Response::new(wire::CancelResponse { account: self.account(&done) }))
+    }
+
+    async fn set_cap(
+        &self,
+        request: Request<wire::SetCapRequest>,
+    ) -> Result<Response<wire::SetCapResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let command = contract::set_cap(&request)?;
+        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        Ok(Response::new(wire::SetCapResponse { account: self.account(&done) }))
+    }
+
+    async fn purchase(
+        &self,
+        request: Request<wire::PurchaseRequest>,
+    ) -> Result<Response<wire::PurchaseResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let command = contract::purchase(&request)?;
+        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let Reply::Purchased(block, price) = done.reply else { return Err(unexpected(done.reply)) };
+        let expires_at = done.ends_at.map(super::lease_wire::timestamp);
+        let (grant, price, currency) = (block.0, price.to_string(), done.currency);
+        Ok(Response::new(wire::PurchaseResponse { grant, price, currency, expires_at }))
+    }
+
+    async fn award(
+        &self,
+        request: Request<wire::AwardRequest>,
+    ) -> Result<Response<wire::AwardResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let command = contract::award(&request)?;
+        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let Reply::Awarded(block, credits) = done.reply else { return Err(unexpected(done.reply)) };
+        let expires_at = done.ends_at.map(super::lease_wire::timestamp);
+        Ok(Response::new(wire::AwardResponse { grant: block.0, credits: credits.to_string(), expires_at }))
+    }
+
+    async fn allocate(
+        &self,
+        request: Request<wire::AllocateRequest>,
+    ) -> Result<Response<wire::AllocateResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let command = contract::allocate(&request)?;
+        self.write(&request.account, &request.request_id, &request.note, command).await?;
+        Ok(Response::new(wire::AllocateResponse {}))
+    }
+
+    async fn transfer(
+        &self,
+        request: Request<wire::TransferRequest>,
+    ) -> Result<Response<wire::TransferResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let command = contract::transfer(&request)?;
+        self.write(&request.account, &request.request_id, &request.note, command).await?;
+        Ok(Response::new(wire::TransferResponse {}))
+    }
+
+    async fn refund(
+        &self,
+        request: Request<wire::RefundRequest>,
+    ) -> Result<Response<wire::RefundResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let account = convert::account(&request.account)?;
+        let command = contract::refund(&request, |handle| self.ledger.handle(&account, handle))?;
+        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let Reply::Refunded { credits, amount } = done.reply else { return Err(unexpected(done.reply)) };
+        let (credits, amount) = (credits.to_string(), amount.to_string());
+        Ok(Response::new(wire::RefundResponse { credits, amount }))
+    }
+
+    async fn get_usage(
+        &self,
+        request: Request<wire::GetUsageRequest>,
+    ) -> Result<Response<wire::GetUsageResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let account = convert::account(&request.account)?;
+        let groups = self.ledger.usage(&account, &contract::usage(&request)?).await.map_err(status)?;
+        Ok(Response::new(contract::wire_usage(groups)))
+    }
+
     async fn set_overage_limit(
         &self,
         request: Request<wire::SetOverageLimitRequest>,
@@ -147,8 +266,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         let _admitted = self.admission.enter()?;
         let request = request.into_inner();
         let account = convert::account(&request.account)?;
-        convert::whole_account(&request.pool)?;
-        let view = self.ledger.balance(&account).await.map_err(status)?;
+        let pool =
+            Some(request.pool.as_str()).filter(|pool| !pool.is_empty()).map(convert::pool).transpose()?;
+        let view = self.ledger.balance(&account, pool.as_ref()).await.map_err(status)?;
         Ok(Response::new(convert::wire_balance(&view, self.ledger.now())))
     }
 

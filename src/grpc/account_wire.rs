@@ -8,12 +8,14 @@ use super::lease_wire::{instant, timestamp};
 use super::ledger_api::{AccountView, Alert, BalanceView, CapView, InvoiceLine};
 use super::ledger_status::invalid;
 use super::proto::{ledger_v1 as wire, v1};
+use crate::credit::invoice::LineKind;
 use crate::credit::{PoolId, ScopeKey};
-use crate::engine::account::{AdminRefusal, Command, GrantAsk};
+use crate::engine::account::{Command, GrantAsk};
 use crate::engine::answer::Next;
 use crate::lease::terms::HandleKey;
 use crate::playbook::cap::Scope;
 use crate::playbook::draw_order::Species;
+use crate::playbook::overlay::Overlay;
 use crate::types::{Credits, Length, Money, Name, RequestId, Timestamp};
 
 /// Items on a page where nothing else is asked, and at most.
@@ -35,23 +37,32 @@ pub(super) fn request_id(text: &str) -> Result<RequestId, Status> {
 const NO_KEY: HandleKey = HandleKey { id: 0, secret: [0; 32] };
 
 pub(super) fn subscribe(request: &wire::SubscribeRequest) -> Result<Command, Status> {
-    let unsupported = |reason, field: &str| {
-        Err(invalid(reason, field, format!("`{field}` is not supported yet; leave it out for now")))
+    let plan = name("INVALID_PLAN", "plan", &request.plan)?;
+    let addon = |text: &String| name("INVALID_ADDONS", "addons", text);
+    let overlay = Overlay {
+        addons: request.addons.iter().map(addon).collect::<Result<_, _>>()?,
+        overrides: Some(request.overrides.clone()).filter(|text| !text.is_empty()),
+        seats: request.seats,
+        ..Overlay::default()
     };
-    if request.seats.is_some() {
-        return unsupported("INVALID_SEATS", "seats");
-    }
-    if !request.addons.is_empty() {
-        return unsupported("INVALID_ADDONS", "addons");
-    }
-    if !request.overrides.is_empty() {
-        return unsupported("INVALID_OVERRIDES", "overrides");
-    }
-    let plan = Name::parse(&request.plan).map_err(|what| {
-        invalid("INVALID_PLAN", "plan", format!("`plan` {what}; name a plan of the playbook"))
-    })?;
     let zone = if request.time_zone.is_empty() { "UTC" } else { &request.time_zone };
-    Ok(Command::Subscribe { plan, zone: zone.to_owned(), key: NO_KEY, overlay: Box::default() })
+    Ok(Command::Subscribe { plan, zone: zone.to_owned(), key: NO_KEY, overlay: Box::new(overlay) })
+}
+
+/// A name of the playbook's or the customer's own.
+pub(super) fn name(reason: &str, field: &str, text: &str) -> Result<Name, Status> {
+    Name::parse(text).map_err(|what| invalid(reason, field, format!("`{field}` {what}")))
+}
+
+/// Credits that are to move: more than none.
+pub(super) fn some_credits(text: &str) -> Result<Credits, Status> {
+    let bad = |what: String| invalid("INVALID_CREDITS", "credits", what);
+    let credits: Credits = text.parse().map_err(|what| bad(format!("{what}")))?;
+    if credits.is_positive() {
+        Ok(credits)
+    } else {
+        Err(bad(format!("`{credits}` credits are nothing to move")))
+    }
 }
 
 pub(super) fn grant(request: &wire::GrantRequest) -> Result<Command, Status> {
@@ -115,21 +126,13 @@ fn length(field: &str, length: &prost_types::Duration, least_micros: i64) -> Res
     })
 }
 
-fn pool(text: &str) -> Result<PoolId, Status> {
+pub(super) fn pool(text: &str) -> Result<PoolId, Status> {
     if text.is_empty() {
         return Ok(PoolId::Account);
     }
     PoolId::parse(text).ok_or_else(|| {
         invalid("INVALID_POOL", "pool", "`pool` is not `account`, `team:T` or `user:U`".to_owned())
     })
-}
-
-/// Plans of this build have one pool: the account's.
-pub(super) fn whole_account(text: &str) -> Result<(), Status> {
-    match pool(text)? {
-        PoolId::Account => Ok(()),
-        other => Err(super::ledger_status::of(&AdminRefusal::PoolUnknown(other).into())),
-    }
 }
 
 pub(super) fn page_size(size: i32) -> Result<usize, Status> {
@@ -204,6 +207,13 @@ pub(super) fn wire_account(view: &AccountView, now: Timestamp) -> wire::Account 
         period_ends_in: Some(left(view.period.end, now)),
         overage_limit: view.overage_limit.map(|credits| credits.to_string()),
         broken: view.broken,
+        seats: view.overlay.seats,
+        addons: view.overlay.addons.iter().map(ToString::to_string).collect(),
+        overrides: view.overlay.overrides.clone().unwrap_or_default(),
+        caps: view.overlay.caps.clone(),
+        next_plan: view.pending.plan.as_ref().map(ToString::to_string).unwrap_or_default(),
+        next_seats: view.pending.seats,
+        ends_at: view.overlay.ended.or(view.pending.ends).map(timestamp),
     }
 }
 
@@ -284,20 +294,34 @@ pub(super) fn covers(
     from: Option<&prost_types::Timestamp>,
     to: Option<&prost_types::Timestamp>,
 ) -> bool {
-    from.is_none_or(|from| line.to > instant(from)) && to.is_none_or(|to| line.from < instant(to))
+    let (start, end) = (line.at.unwrap_or(line.from).min(line.from), line.to);
+    // A line without a stretch of its own covers the instant at which it came about.
+    let after = |from| if start == end { start >= from } else { end > from };
+    from.is_none_or(|from| after(instant(from))) && to.is_none_or(|to| start < instant(to))
 }
 
 pub(super) fn wire_line(line: &InvoiceLine, now: Timestamp) -> wire::InvoiceLine {
     wire::InvoiceLine {
         number: line.number,
-        kind: wire::InvoiceLineKind::Overage.into(),
+        kind: wire_kind(line.kind).into(),
         credits: line.credits.to_string(),
         amount: line.amount.to_string(),
         currency: line.currency.clone(),
-        made_at: Some(timestamp(line.to.min(now))),
+        made_at: Some(timestamp(line.at.unwrap_or(line.to).min(now))),
         covers_from: Some(timestamp(line.from)),
         covers_to: Some(timestamp(line.to)),
-        open: line.to > now,
+        open: line.at.is_none() && line.to > now,
+        what: line.what.as_ref().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+const fn wire_kind(kind: LineKind) -> wire::InvoiceLineKind {
+    match kind {
+        LineKind::Fee => wire::InvoiceLineKind::Fee,
+        LineKind::Commitment => wire::InvoiceLineKind::Commitment,
+        LineKind::Pack => wire::InvoiceLineKind::Pack,
+        LineKind::Overage => wire::InvoiceLineKind::Overage,
+        LineKind::Refund => wire::InvoiceLineKind::Refund,
     }
 }
 
@@ -342,16 +366,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_named() {
+    fn a_subscription_carries_the_negotiated_contract() {
         let plain = wire::SubscribeRequest { plan: "basic".to_owned(), ..Default::default() };
-        assert!(subscribe(&plain).is_ok());
-        for (field, request) in [
-            ("seats", wire::SubscribeRequest { seats: Some(3), ..plain.clone() }),
-            ("addons", wire::SubscribeRequest { addons: vec!["x".to_owned()], ..plain.clone() }),
-            ("overrides", wire::SubscribeRequest { overrides: "{}".to_owned(), ..plain.clone() }),
-        ] {
-            assert!(subscribe(&request).unwrap_err().message().contains(&format!("`{field}`")));
-        }
+        let full = wire::SubscribeRequest {
+            seats: Some(3),
+            addons: vec!["more".to_owned()],
+            overrides: "{price: 0.08}".to_owned(),
+            ..plain.clone()
+        };
+        let overlay = |request| match subscribe(request).unwrap() {
+            Command::Subscribe { overlay, .. } => *overlay,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(overlay(&plain), Overlay::default());
+        let read = overlay(&full);
+        assert_eq!((read.seats, read.overrides.as_deref()), (Some(3), Some("{price: 0.08}")));
+        assert_eq!(read.addons, [Name::parse("more").unwrap()]);
+        assert!(subscribe(&wire::SubscribeRequest { addons: vec![String::new()], ..plain }).is_err());
     }
 
     #[test]

@@ -1,21 +1,26 @@
 //! What the ledger's servers need of a ledger, in domain values. The ledger stands above this room and implements it; no
 //! wire type passes.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::credit::invoice::LineKind;
 use crate::credit::{CapKey, PoolId};
 use crate::engine::Fault;
+use crate::engine::account::entry_contract::Pending;
 use crate::engine::account::{AdminRefusal, Balance, Command, Reply, RunAsk, RunReply};
 use crate::engine::answer::Next;
 use crate::engine::contract::PublishRefusal;
 use crate::lease::{AccountTerms, Acting, Ask, Grant, LeaseTotals, Recount};
 use crate::playbook::cap::Scope;
+use crate::playbook::diff::Diff;
 use crate::playbook::draw_order::Species;
 use crate::playbook::finding::Choice;
+use crate::playbook::overlay::Overlay;
 use crate::playbook::{Finding, Report};
 use crate::types::calendar::Stretch;
 use crate::types::{
@@ -130,6 +135,10 @@ pub struct AccountView {
     pub period: Stretch,
     pub overage_limit: Option<Credits>,
     pub broken: bool,
+    /// What it has beside its plan, or in its place.
+    pub overlay: Overlay,
+    /// What is to happen at the period's or the term's end.
+    pub pending: Pending,
 }
 
 /// An administrator's write, as it was answered.
@@ -139,6 +148,8 @@ pub struct Administered {
     pub account: AccountView,
     /// When a granted block ends; `None` also where nothing was granted.
     pub ends_at: Option<Timestamp>,
+    /// The currency of the account's playbook.
+    pub currency: String,
 }
 
 /// The true balance, over ledger and leases together.
@@ -168,17 +179,52 @@ pub struct CapView {
     pub window_ends: Option<Timestamp>,
 }
 
-/// Overage of one period, to be billed.
+/// What is to be billed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvoiceLine {
-    /// From 1, in the order of periods.
+    /// From 1, in the order in which they came about.
     pub number: u64,
+    pub kind: LineKind,
     pub credits: Credits,
+    /// Below zero where money goes back.
     pub amount: Money,
     pub currency: String,
+    /// When it came about; `None`: at the end of what it covers.
+    pub at: Option<Timestamp>,
     pub from: Timestamp,
     /// Exclusive.
     pub to: Timestamp,
+    /// The plan, add-on or pack.
+    pub what: Option<Name>,
+}
+
+/// What usage is grouped by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UsageBy {
+    Nothing,
+    User,
+    Team,
+    Agent,
+    Action,
+    Dimension(Name),
+}
+
+/// Runs that ended in a stretch of time, each end of which may be open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageAsk {
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
+    pub by: UsageBy,
+}
+
+/// What the runs of one group were charged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub runs: u64,
+    /// Debt included, refunds taken off.
+    pub charged: Credits,
+    pub debt: Credits,
+    pub paid_by: BTreeMap<Species, Credits>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,7 +244,16 @@ pub struct Version {
     pub version: u32,
     /// `None` where it was only checked.
     pub published_at: Option<Timestamp>,
+    /// From when it is in force, where that is known.
+    pub effective_at: Option<Timestamp>,
     pub in_force: bool,
+}
+
+/// The later of two versions that are compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiffTo {
+    Version(u32),
+    Source(String),
 }
 
 /// Why the ledger did not do it.
@@ -347,7 +402,22 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<Vec<AccountView>, LedgerError>> + Send;
 
-    fn balance(&self, account: &AccountId) -> impl Future<Output = Result<BalanceView, LedgerError>> + Send;
+    /// `pool`: of it alone.
+    fn balance(
+        &self,
+        account: &AccountId,
+        pool: Option<&PoolId>,
+    ) -> impl Future<Output = Result<BalanceView, LedgerError>> + Send;
+
+    /// What runs were charged, by group; `None` = runs without one.
+    fn usage(
+        &self,
+        account: &AccountId,
+        ask: &UsageAsk,
+    ) -> impl Future<Output = Result<BTreeMap<Option<Name>, Usage>, LedgerError>> + Send;
+
+    /// The run that a handle of the account names, and until when it may live; `None`: it is no such handle.
+    fn handle(&self, account: &AccountId, handle: &str) -> Option<(ReservationId, Timestamp)>;
 
     fn invoice_lines(
         &self,
@@ -364,6 +434,9 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
         source: &str,
         request: Option<&RequestId>,
     ) -> impl Future<Output = Result<(Version, Vec<Finding>), LedgerError>> + Send;
+
+    /// What a version changes, and the earliest that it may be in force. `before`: 0 = the one in force.
+    fn diff(&self, before: u32, after: &DiffTo) -> Result<(Diff, Timestamp), LedgerError>;
 
     /// A version with its source; 0 = the one in force.
     fn playbook(&self, version: u32) -> Result<(Version, String), LedgerError>;

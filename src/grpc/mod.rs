@@ -24,7 +24,7 @@
 //! | `lease_server`, `lease_wire` | `LeaseService` and its conversions |
 //! | `lease_client` | the ledger, as a sidecar reaches it |
 //! | `watch_alerts` | alerts as a stream |
-//! | `account_server`, `account_wire` | `AccountService` and its conversions |
+//! | `account_server`, `account_wire`, `contract_wire` | `AccountService` and its conversions |
 //! | `playbook_server` | `PlaybookService` |
 //! | `audit_server` | `AuditService` |
 //! | `client` | one connection to a sidecar or a ledger, for the command line |
@@ -40,6 +40,7 @@ pub mod call;
 pub mod call_error;
 pub mod client;
 mod connection;
+mod contract_wire;
 pub mod convert;
 pub mod entitlement;
 pub mod entitlement_api;

@@ -5,11 +5,12 @@ use tonic::{Request, Response, Status};
 use super::account_wire::{Page, request_id};
 use super::admission::Admission;
 use super::lease_wire::timestamp;
-use super::ledger_api::{LedgerApi, LedgerError, Version};
+use super::ledger_api::{DiffTo, LedgerApi, LedgerError, Version};
 use super::ledger_status::{self, invalid};
 use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::playbook_service_server::PlaybookService;
 use crate::playbook::Finding;
+use crate::playbook::diff::Change;
 
 /// A document has at most so many bytes: what its check is meant for, and what a record holds many times over.
 pub const DOCUMENT_BYTES_MAX: usize = 1 << 20;
@@ -56,6 +57,30 @@ impl<L: LedgerApi> PlaybookService for PlaybookServer<L> {
         }))
     }
 
+    async fn diff(
+        &self,
+        request: Request<wire::PlaybookServiceDiffRequest>,
+    ) -> Result<Response<wire::PlaybookServiceDiffResponse>, Status> {
+        let _admitted = self.admission.enter()?;
+        let request = request.into_inner();
+        let after = match (request.after, request.document.len()) {
+            (0, 1..=DOCUMENT_BYTES_MAX) => DiffTo::Source(request.document),
+            (1.., 0) => DiffTo::Version(request.after),
+            _ => {
+                let what = format!(
+                    "give either `after`, a version, or `document`, at most {DOCUMENT_BYTES_MAX} bytes"
+                );
+                return Err(invalid("PLAYBOOK_INVALID", "document", what));
+            }
+        };
+        let (diff, earliest) = self.ledger.diff(request.before, &after).map_err(status)?;
+        Ok(Response::new(wire::PlaybookServiceDiffResponse {
+            changes: diff.changes.iter().map(wire_change).collect(),
+            dearer: diff.is_dearer(),
+            earliest_effective: Some(timestamp(earliest)),
+        }))
+    }
+
     async fn list(
         &self,
         request: Request<wire::PlaybookServiceListRequest>,
@@ -81,9 +106,20 @@ fn wire_version(version: &Version) -> wire::PlaybookVersion {
     wire::PlaybookVersion {
         playbook: version.playbook.to_string(),
         version: version.version,
-        effective_at: published,
+        effective_at: version.effective_at.map(timestamp),
         published_at: published,
         in_force: version.in_force,
+    }
+}
+
+fn wire_change(change: &Change) -> wire::PlaybookChange {
+    wire::PlaybookChange {
+        path: change.path.clone(),
+        before: change.before.clone().unwrap_or_default(),
+        after: change.after.clone().unwrap_or_default(),
+        dearer: change.dearer,
+        price_rises: change.price_rises,
+        whom: change.whom.to_string(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The ledger as its servers call it.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +15,19 @@ use super::slot::Slot;
 use super::store::LedgerStore;
 use super::view;
 use super::writes::store_error;
+use crate::credit::PoolId;
 use crate::engine::Fault;
 use crate::engine::account::{Account, AdminRefusal, Command, RunAsk, RunReply};
+use crate::engine::handle::Handle;
 use crate::grpc::LedgerApi;
 use crate::grpc::ledger_api::{
-    AccountView, Administered, Alert, Attached, BalanceView, Batch, Change, Hello, InvoiceLine, Leased,
-    LedgerError, NamedRun, Sender, Version,
+    AccountView, Administered, Alert, Attached, BalanceView, Batch, Change, DiffTo, Hello, InvoiceLine,
+    Leased, LedgerError, NamedRun, Sender, Usage, UsageAsk, Version,
 };
 use crate::lease::Ask;
-use crate::playbook::Finding;
-use crate::types::{AccountId, Epoch, RequestId, Timestamp};
+use crate::playbook::diff::Diff;
+use crate::playbook::{self, Finding};
+use crate::types::{AccountId, Epoch, Name, RequestId, ReservationId, Timestamp};
 
 /// Accounts looked at in one go when a watch begins, before others get their turn.
 const ACCOUNTS_AT_ONCE: usize = 256;
@@ -135,8 +139,23 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
         Ok(views)
     }
 
-    async fn balance(&self, account: &AccountId) -> Result<BalanceView, LedgerError> {
-        self.seen(account, view::balance).await
+    async fn balance(&self, account: &AccountId, pool: Option<&PoolId>) -> Result<BalanceView, LedgerError> {
+        let pool = pool.cloned();
+        let seen = self.seen(account, move |account, at| view::balance(account, pool.as_ref(), at)).await?;
+        Ok(seen?)
+    }
+
+    async fn usage(
+        &self,
+        account: &AccountId,
+        ask: &UsageAsk,
+    ) -> Result<BTreeMap<Option<Name>, Usage>, LedgerError> {
+        self.used(account, ask).await
+    }
+
+    fn handle(&self, account: &AccountId, handle: &str) -> Option<(ReservationId, Timestamp)> {
+        let handle = Handle::open(handle, &self.key(account)).ok()?;
+        Some((handle.id, handle.expires_at))
     }
 
     async fn invoice_lines(&self, account: &AccountId) -> Result<Vec<InvoiceLine>, LedgerError> {
@@ -159,6 +178,25 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
         self.published(source, request).await
     }
 
+    fn diff(&self, before: u32, after: &DiffTo) -> Result<(Diff, Timestamp), LedgerError> {
+        let (shelf, now) = (self.shelf(), self.clock.now());
+        let known = |version| {
+            let number = shelf.version(version, now).ok_or(LedgerError::PlaybookUnknown(version))?.0.version;
+            shelf.playbooks.version(number).cloned().ok_or(LedgerError::PlaybookUnknown(version))
+        };
+        let before = known(before)?;
+        let after = match after {
+            DiffTo::Version(version) => known(*version)?,
+            DiffTo::Source(source) => {
+                let loaded = playbook::load(source);
+                loaded.map_err(|report| LedgerError::PlaybookInvalid(Box::new(report)))?.into()
+            }
+        };
+        let diff = Diff::between(&before, &after);
+        let earliest = diff.earliest(before.notice, now);
+        Ok((diff, earliest))
+    }
+
     fn playbook(&self, version: u32) -> Result<(Version, String), LedgerError> {
         self.shelf().version(version, self.clock.now()).ok_or(LedgerError::PlaybookUnknown(version))
     }
@@ -173,10 +211,11 @@ impl<S: LedgerStore> Ledger<S> {
     async fn seen<T: Send + 'static>(
         &self,
         account: &AccountId,
-        look: fn(&Account, Timestamp) -> Option<T>,
+        look: impl Fn(&Account, Timestamp) -> Option<T> + Clone + Send + 'static,
     ) -> Result<T, LedgerError> {
         let slot = self.slot(account).await?.ok_or(AdminRefusal::AccountUnknown)?;
-        let seen = match self.work(&slot, move |work| look(work.account, work.at)).await {
+        let looked = look.clone();
+        let seen = match self.work(&slot, move |work| looked(work.account, work.at)).await {
             Ok(worked) => worked.answer,
             // A look costs a store of this process's own nothing: what is shown is then as of the last write.
             Err(LedgerError::Overloaded) if !S::SHARED => {

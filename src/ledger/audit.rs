@@ -9,7 +9,7 @@ use super::store::LedgerStore;
 use super::writes::store_error;
 use crate::credit::reservation::State;
 use crate::credit::{Block, Change, RunEvent};
-use crate::engine::account::entry::{Source, What};
+use crate::engine::account::entry::{Buyer, Source, What};
 use crate::engine::account::{Account, AdminRefusal, Entry};
 use crate::engine::{Fault, Playbooks};
 use crate::grpc::ledger_api::{AuditEntry, Auditing, BlockChange, LedgerError};
@@ -243,6 +243,16 @@ fn contract(what: &What) -> Told {
         What::Rolled(_) => told("rolled", 6, "unused credits roll over the period's end"),
         What::Covered { .. } => told("covered", 5, "what was borrowed comes off the next allowance"),
         What::Reduced(_) => told("reduced", 15, "a smaller allowance after a change of plan"),
+        What::Allocated { .. } => told("allocated", 7, "an administrator's allocation between pools"),
+        What::SeatTaken { .. } => told("seat_taken", 7, "a user takes a seat's share"),
+        What::PoolsMerged(_) => told("pools_merged", 15, "pools that the new plan does not have"),
+        What::Purchased { purchase, .. } => match purchase.by {
+            Buyer::TopUp => told("purchased", 5, "the chain's top-up"),
+            Buyer::Admin | Buyer::Member => told("purchased", 8, "a pack that was bought"),
+        },
+        What::Awarded { .. } => told("awarded", 13, "an incentive"),
+        What::Rolled(_) => told("rolled", 6, "the rollover of its species"),
+        What::Covered { .. } => told("covered", 5, "what was borrowed is paid back by the allowance"),
         _ => kept("other", "the ledger's own book-keeping"),
     }
 }

@@ -17,7 +17,9 @@
 //! | `leasing` | leases, decisions, recalls |
 //! | `reporting` | records of sidecars, each applied once |
 //! | `writes` | what administrators and pricing teams write |
+//! | `transfer` | credits on their way from one account to another |
 //! | `view` | what people are shown |
+//! | `usage` | what runs were charged, by who caused them |
 //! | `shelf` | the published playbooks |
 //! | `sidecars` | whose epoch is current, and how far each has reported |
 //! | `watchers` | the sidecars that listen |
@@ -53,6 +55,8 @@ mod slot;
 pub mod store;
 mod time;
 mod timers;
+mod transfer;
+mod usage;
 mod view;
 mod watchers;
 mod writes;

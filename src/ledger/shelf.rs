@@ -87,6 +87,7 @@ impl Shelf {
             playbook: playbook.name.clone(),
             version: playbook.version,
             published_at: self.published_at.get(&playbook.version).copied(),
+            effective_at: self.playbooks.in_force_from(playbook.version),
             in_force: playbook.version == in_force.version,
         };
         Some((version, playbook.source.to_string()))

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
-
-use crate::credit::{CapKey, period};
-use crate::engine::account::Account;
+use crate::credit::invoice::{Line, LineKind};
+use crate::credit::path::has_pool;
+use crate::credit::price::PeriodOverage;
+use crate::credit::{CapKey, PoolId, period};
+use crate::engine::account::{Account, AdminRefusal};
 use crate::engine::answer::Next;
+use crate::engine::contract::Contract;
 use crate::grpc::ledger_api::{AccountView, Alert, BalanceView, CapView, InvoiceLine};
 use crate::playbook::cap;
 use crate::types::{Credits, Timestamp};
@@ -24,20 +26,30 @@ pub fn account(account: &Account, broken: bool) -> Option<AccountView> {
         period: account.period,
         overage_limit: contract.overage_limit,
         broken,
+        overlay: contract.overlay.clone(),
+        pending: account.pending.clone(),
     })
 }
 
-pub fn balance(account: &Account, at: Timestamp) -> Option<BalanceView> {
+/// `pool`: of it alone. Refused where the plan does not have it.
+pub fn balance(
+    account: &Account,
+    pool: Option<&PoolId>,
+    at: Timestamp,
+) -> Option<Result<BalanceView, AdminRefusal>> {
     let contract = account.contract.as_ref()?;
+    if let Some(pool) = pool.filter(|pool| !has_pool(&contract.plan.pooling, pool)) {
+        return Some(Err(AdminRefusal::PoolUnknown(pool.clone())));
+    }
     let this_period = account.overage.iter().filter(|period| period.start >= account.period.start);
-    Some(BalanceView {
-        balance: account.balance(at, &BTreeMap::new()),
+    Some(Ok(BalanceView {
+        balance: account.balance_of(pool, at, &BTreeMap::new()),
         overage: this_period.map(|period| period.spent).sum(),
         leased: idle_at_sidecars(account, at),
         out_of_reach: out_of_reach(account, at),
         caps: caps(account, at),
         next: Next::after(&contract.plan.overage),
-    })
+    }))
 }
 
 /// What live leases hold and no run.
@@ -96,25 +108,50 @@ fn merely_leased(account: &Account, key: &CapKey) -> Credits {
         .sum()
 }
 
-/// One line per period that had overage.
+/// The lines so far, and one for each period's overage where its first credits were spent: a number never changes.
 pub fn invoice_lines(account: &Account) -> Vec<InvoiceLine> {
     let Some(contract) = &account.contract else { return Vec::new() };
-    let zone: &TimeZone = &contract.zone;
-    let lines = account.overage.iter().filter(|period| period.spent.is_positive());
+    let spent: Vec<_> = account.overage.iter().filter(|period| period.spent.is_positive()).collect();
+    let mut lines: Vec<InvoiceLine> = Vec::new();
+    for place in 0..=account.lines.len() {
+        lines.extend(
+            spent.iter().filter(|period| period.lines == place).map(|period| overage(contract, period)),
+        );
+        lines.extend(account.lines.get(place).map(|line| other(contract, line)));
+    }
+    lines.iter_mut().zip(1..).for_each(|(line, number)| line.number = number);
     lines
-        .zip(1..)
-        .map(|(overage, number)| {
-            let stretch = period::period(&contract.plan, contract.origin, overage.start, zone);
-            InvoiceLine {
-                number,
-                credits: overage.spent,
-                amount: overage.amount,
-                currency: contract.playbook.credit.currency.clone(),
-                from: overage.start,
-                to: stretch.end,
-            }
-        })
-        .collect()
+}
+
+fn overage(contract: &Contract, overage: &PeriodOverage) -> InvoiceLine {
+    let stretch = period::period(&contract.plan, contract.origin, overage.start, &contract.zone);
+    InvoiceLine {
+        number: 0,
+        kind: LineKind::Overage,
+        credits: overage.spent,
+        amount: overage.amount,
+        currency: contract.playbook.credit.currency.clone(),
+        at: None,
+        from: overage.start,
+        to: stretch.end,
+        what: None,
+    }
+}
+
+fn other(contract: &Contract, line: &Line) -> InvoiceLine {
+    // Money that goes back is less to pay.
+    let amount = if line.kind == LineKind::Refund { -line.amount } else { line.amount };
+    InvoiceLine {
+        number: 0,
+        kind: line.kind,
+        credits: line.credits,
+        amount,
+        currency: contract.playbook.credit.currency.clone(),
+        at: Some(line.at),
+        from: line.from,
+        to: line.to.unwrap_or(line.from),
+        what: line.what.clone(),
+    }
 }
 
 pub fn alerts(account: &Account) -> Vec<Alert> {

@@ -35,6 +35,9 @@ impl<S: LedgerStore> Ledger<S> {
             if repeated { Ok(true) } else { fits(work.account, &wanted).map(|()| false) }
         });
         let repeated = looked.await?.answer?;
+        if !repeated && let Command::Transfer(ask) = command {
+            self.may_take(ask).await?;
+        }
         if !repeated && matches!(command, Command::Void { .. }) {
             self.has_learned()?;
         }
@@ -43,10 +46,14 @@ impl<S: LedgerStore> Ledger<S> {
             self.recall(&slot, &holders, self.patience(&slot)).await;
         }
         let command = self.keyed(account, command);
+        let moves_on = matches!(command, Command::Transfer(_));
         let done = self.work(&slot, administering(command, request.clone())).await?;
         drop(turn);
         let administered = done.answer?;
         self.durable(done.ticket).await?;
+        if moves_on {
+            self.handed_over(&slot).await?;
+        }
         Ok(administered)
     }
 
@@ -116,7 +123,13 @@ impl<S: LedgerStore> Ledger<S> {
         shelf.admits(&playbook, self.clock.now())?;
         let (name, number) = (playbook.name.clone(), playbook.version);
         let Some(request) = request else {
-            let version = Version { playbook: name, version: number, published_at: None, in_force: false };
+            let version = Version {
+                playbook: name,
+                version: number,
+                published_at: None,
+                effective_at: None,
+                in_force: false,
+            };
             return Ok((version, warnings));
         };
         let published = Published {
@@ -139,14 +152,13 @@ impl<S: LedgerStore> Ledger<S> {
             return Err(LedgerError::VersionNotHigher { given: number, newest });
         }
         self.put_shelf(shelf.with(*playbook, &published));
-        let in_force =
-            self.shelf().version(number, published.at).is_some_and(|(version, _)| version.in_force);
         self.watchers.tell_all(&Change::Playbook { version: number, source: source.to_owned() });
         if S::SHARED {
             self.tell(News::Published(number));
         }
         tracing::info!(playbook = %name, version = number, request_id = %request, "a playbook was published");
-        let version = Version { playbook: name, version: number, published_at: Some(published.at), in_force };
+        let version = self.shelf().version(number, self.clock.now());
+        let (version, _) = version.ok_or(LedgerError::PlaybookUnknown(number))?;
         Ok((version, warnings))
     }
 }
@@ -196,10 +208,14 @@ fn administering(
     move |work| {
         let reply = work.administer(&command, Some(&request))?;
         let ends_at = match reply {
-            Reply::Granted(block) => work.account.book.block(block).and_then(|block| block.expires_at),
+            Reply::Granted(block) | Reply::Purchased(block, _) | Reply::Awarded(block, _) => {
+                work.account.book.block(block).and_then(|block| block.expires_at)
+            }
             _ => None,
         };
         let account = view::account(work.account, false).ok_or(AdminRefusal::AccountUnknown)?;
-        Ok(Administered { reply, account, ends_at })
+        let contract = work.account.contract.as_ref();
+        let currency = contract.map(|contract| contract.playbook.credit.currency.clone()).unwrap_or_default();
+        Ok(Administered { reply, account, ends_at, currency })
     }
 }

@@ -1,6 +1,7 @@
 //! C16: what one version changes against another, for whom, and what of it is dearer. A dearer version needs notice.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use rust_decimal::Decimal;
 
@@ -36,6 +37,20 @@ pub enum Whom {
     AddOn(String),
     /// It is new: nobody has it yet.
     Nobody,
+}
+
+impl fmt::Display for Whom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everyone => f.write_str("everyone"),
+            Self::Plans(plans) => {
+                let plans: Vec<&str> = plans.iter().map(Name::as_str).collect();
+                write!(f, "{} {}", if plans.len() == 1 { "plan" } else { "plans" }, plans.join(", "))
+            }
+            Self::AddOn(addon) => write!(f, "add-on {addon}"),
+            Self::Nobody => f.write_str("nobody"),
+        }
+    }
 }
 
 /// What a version changes.

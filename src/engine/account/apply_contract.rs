@@ -8,8 +8,9 @@ use super::entry_contract::{
 use super::state::{Account, Committed};
 use crate::credit::invoice::{Line, LineKind};
 use crate::credit::pool::Sorting;
-use crate::credit::{Block, Move, PoolId, hold, period};
+use crate::credit::{Block, Move, PoolId, period};
 use crate::engine::contract::{Contract, Playbooks, Since};
+use crate::lease::terms::{REFUNDS_TOLD_MAX, Refund};
 use crate::playbook::Plan;
 use crate::playbook::allowance::{Anchor, Recurs};
 use crate::playbook::billing::discounted;
@@ -85,9 +86,11 @@ impl Account {
             return;
         }
         self.allotted = moved.allotted.or(self.allotted);
-        self.allowances = dues(&old, &new, &self.allowances, at);
+        // A change of plan has granted and billed the running stretches already: what is due comes after them.
+        let from = moved.allotted.map_or(at, |_| at.plus_micros(1));
+        self.allowances = dues(&old, &new, &self.allowances, from);
         self.chain = links(&old.plan, &new.plan, &self.chain, at);
-        self.fees = fee_dues(&old, &new, &self.fees, at);
+        self.fees = fee_dues(&old, &new, &self.fees, from);
         self.book.sort_by(Sorting::of(&new.plan));
         let same = old.plan.term == new.plan.term && old.plan.commitment == new.plan.commitment;
         self.end_dropped_links(&old.plan, &new.plan, at);
@@ -168,12 +171,13 @@ impl Account {
         }
         let Some(ended) = self.book.finals.get(&refunded.run) else { return };
         let mut ended = (**ended).clone();
-        let from_debt = refunded.debt.min(ended.debt);
-        ended.debt -= from_debt;
-        for part in hold::last(&ended.spent.clone(), refunded.credits - from_debt).0 {
-            hold::remove(&mut ended.spent, &part);
+        ended.give_back(refunded.credits);
+        self.refunds.retain(|(_, told)| told.run != refunded.run);
+        let told = Refund { run: refunded.run, credits: ended.refunded.unwrap_or_default() };
+        self.refunds.push_back((ended.expires_at, told));
+        if self.refunds.len() > REFUNDS_TOLD_MAX {
+            self.refunds.pop_front();
         }
-        ended.refunded = Some(ended.refunded.unwrap_or_default() + refunded.credits);
         self.remember(refunded.run, &ended);
     }
 
@@ -298,7 +302,7 @@ fn fee_dues(
 /// The first start of a stretch that is not before `at`.
 fn next_start(contract: &Contract, every: Every, at: Timestamp) -> Timestamp {
     let stretch = period::stretch(contract.plan.anchor, every, contract.origin, at, &contract.zone);
-    if stretch.start == at { at } else { stretch.end }
+    if stretch.start >= at { stretch.start } else { stretch.end }
 }
 
 /// A link that stays keeps when it starts anew, a new one starts now.

@@ -201,6 +201,12 @@ impl Work<'_> {
             self.emit(what);
             self.refresh = true;
         }
+        if top_up.below.is_some() {
+            // A draw that follows in this command is seen against what was bought for it.
+            let now = self.unreserved_of(pool);
+            self.unreserved.retain(|(known, _)| known != pool);
+            self.unreserved.push((pool.clone(), now));
+        }
     }
 }
 
