@@ -233,15 +233,7 @@ fn contract(what: &What) -> Told {
         What::DebtBilled { .. } => {
             told("debt_billed", 15, "debt of a cancelled account, at the plan's price")
         }
-        What::Allocated { .. } => told("allocated", 7, "an administrator's allocation between pools"),
-        What::SeatTaken { .. } => {
-            told("seat_taken", 7, "a seat's share, for a user first seen in the period")
-        }
         What::SeatsAdded { .. } => told("seats_added", 7, "shares of seats that were added"),
-        What::Purchased { .. } => told("purchased", 8, "a pack that was bought"),
-        What::Awarded { .. } => told("awarded", 13, "an incentive"),
-        What::Rolled(_) => told("rolled", 6, "unused credits roll over the period's end"),
-        What::Covered { .. } => told("covered", 5, "what was borrowed comes off the next allowance"),
         What::Reduced(_) => told("reduced", 15, "a smaller allowance after a change of plan"),
         What::Allocated { .. } => told("allocated", 7, "an administrator's allocation between pools"),
         What::SeatTaken { .. } => told("seat_taken", 7, "a user takes a seat's share"),
