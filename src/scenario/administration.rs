@@ -114,6 +114,11 @@ impl World {
         let playbook = load(source).map_err(|_| Unread::of("PLAYBOOK_INVALID"))?;
         self.playbooks.admits(&playbook, self.at).map_err(|refusal| Unread::of(refusal.reason()))?;
         self.playbooks.publish_at(playbook, self.at);
+        // Where it is in force at once, accounts may move to it at once.
+        let accounts: Vec<AccountId> = self.accounts.keys().cloned().collect();
+        for account in accounts {
+            self.at_ledger(&account, |_| ());
+        }
         Ok(Reply::new())
     }
 

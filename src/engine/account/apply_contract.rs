@@ -85,9 +85,11 @@ impl Account {
             return;
         }
         self.allotted = moved.allotted.or(self.allotted);
-        self.allowances = dues(&old, &new, &self.allowances, at);
+        // A change of plan has granted and billed the running stretches already: what is due comes after them.
+        let from = moved.allotted.map_or(at, |_| at.plus_micros(1));
+        self.allowances = dues(&old, &new, &self.allowances, from);
         self.chain = links(&old.plan, &new.plan, &self.chain, at);
-        self.fees = fee_dues(&old, &new, &self.fees, at);
+        self.fees = fee_dues(&old, &new, &self.fees, from);
         self.book.sort_by(Sorting::of(&new.plan));
         let same = old.plan.term == new.plan.term && old.plan.commitment == new.plan.commitment;
         self.end_dropped_links(&old.plan, &new.plan, at);
@@ -298,7 +300,7 @@ fn fee_dues(
 /// The first start of a stretch that is not before `at`.
 fn next_start(contract: &Contract, every: Every, at: Timestamp) -> Timestamp {
     let stretch = period::stretch(contract.plan.anchor, every, contract.origin, at, &contract.zone);
-    if stretch.start == at { at } else { stretch.end }
+    if stretch.start >= at { stretch.start } else { stretch.end }
 }
 
 /// A link that stays keeps when it starts anew, a new one starts now.

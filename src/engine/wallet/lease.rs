@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::state::{Here, Log, Wallet};
+use crate::credit::path::has_pool;
 use crate::credit::{Block, CapKey, ScopeKey, Subject};
 use crate::engine::authorize::Short;
 use crate::lease::event::Leased;
@@ -199,9 +200,22 @@ impl Wallet {
     /// What came back to the slice must not stay there where nothing may be drawn on it (the lease is over) or where it
     /// pays a debt first.
     pub(super) fn tidy(&mut self, here: Here<'_>, log: &mut dyn Log) {
-        if self.lease.is_none() || self.terms.as_ref().is_some_and(|terms| terms.owes) {
+        if self.lease.is_none()
+            || self.terms.as_ref().is_some_and(|terms| terms.owes)
+            || self.has_lost_pools()
+        {
             self.give_back(here, log);
         }
+    }
+
+    /// Whether anything is idle in a pool that the plan does not have any more: no run draws on it, and it merges at the
+    /// ledger.
+    fn has_lost_pools(&self) -> bool {
+        let Some(contract) = self.contract.as_ref().filter(|_| self.book.pools.len() > 1) else {
+            return false;
+        };
+        let lost = self.book.pools.iter().filter(|pool| !has_pool(&contract.plan.pooling, &pool.id));
+        lost.flat_map(|pool| &pool.blocks).any(|block| block.available.is_positive())
     }
 
     /// What blocks that have ended still have idle here goes back, to lapse.
