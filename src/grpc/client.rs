@@ -122,6 +122,16 @@ calls!(LedgerClient.accounts {
     resume = resume(ledger_v1::ResumeRequest) -> ledger_v1::ResumeResponse;
     grant = grant(ledger_v1::GrantRequest) -> ledger_v1::GrantResponse;
     void = void(ledger_v1::VoidRequest) -> ledger_v1::VoidResponse;
+    change_plan = change_plan(ledger_v1::ChangePlanRequest) -> ledger_v1::ChangePlanResponse;
+    set_seats = set_seats(ledger_v1::SetSeatsRequest) -> ledger_v1::SetSeatsResponse;
+    cancel = cancel(ledger_v1::CancelRequest) -> ledger_v1::CancelResponse;
+    set_cap = set_cap(ledger_v1::SetCapRequest) -> ledger_v1::SetCapResponse;
+    purchase = purchase(ledger_v1::PurchaseRequest) -> ledger_v1::PurchaseResponse;
+    award = award(ledger_v1::AwardRequest) -> ledger_v1::AwardResponse;
+    allocate = allocate(ledger_v1::AllocateRequest) -> ledger_v1::AllocateResponse;
+    transfer = transfer(ledger_v1::TransferRequest) -> ledger_v1::TransferResponse;
+    refund = refund(ledger_v1::RefundRequest) -> ledger_v1::RefundResponse;
+    usage = get_usage(ledger_v1::GetUsageRequest) -> ledger_v1::GetUsageResponse;
     set_overage_limit =
         set_overage_limit(ledger_v1::SetOverageLimitRequest) -> ledger_v1::SetOverageLimitResponse;
     account = get_account(ledger_v1::GetAccountRequest) -> ledger_v1::GetAccountResponse;
@@ -141,6 +151,7 @@ calls!(LedgerClient.playbooks {
     publish =
         publish(ledger_v1::PlaybookServicePublishRequest) -> ledger_v1::PlaybookServicePublishResponse;
     playbook = get(ledger_v1::PlaybookServiceGetRequest) -> ledger_v1::PlaybookServiceGetResponse;
+    diff = diff(ledger_v1::PlaybookServiceDiffRequest) -> ledger_v1::PlaybookServiceDiffResponse;
     playbooks = list(ledger_v1::PlaybookServiceListRequest) -> ledger_v1::PlaybookServiceListResponse;
 });
 

@@ -41,6 +41,8 @@ named! {
     ledger_v1 = "bursar.ledger.v1." {
         SubscribeResponse SuspendResponse ResumeResponse GrantResponse VoidResponse SetOverageLimitResponse
         GetAccountResponse ListAccountsResponse GetBalanceResponse ListInvoiceLinesResponse ListAlertsResponse
+        ChangePlanResponse SetSeatsResponse CancelResponse SetCapResponse PurchaseResponse AwardResponse
+        AllocateResponse TransferResponse RefundResponse GetUsageResponse PlaybookServiceDiffResponse
         Alert InvoiceLine ListEntriesResponse AuditEntry VerifyResponse
         PlaybookServicePublishResponse PlaybookServiceGetResponse PlaybookServiceListResponse
     }

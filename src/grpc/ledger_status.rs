@@ -79,6 +79,9 @@ fn refused(refusal: &AdminRefusal) -> Status {
             plain(Code::AlreadyExists, reason, refusal)
         }
         AdminRefusal::InvalidZone(_) => invalid(reason, "time_zone", refusal.to_string()),
+        AdminRefusal::CreditsTooFew(_) | AdminRefusal::CreditsTooFine { .. } => {
+            invalid(reason, "credits", refusal.to_string())
+        }
         AdminRefusal::InvalidSpecies(_) => invalid(reason, "species", refusal.to_string()),
         // The account's state is in the way; the same call may succeed once that changes.
         AdminRefusal::TooManyBlocks

@@ -11,7 +11,7 @@ use super::view;
 use crate::engine::account::{Account, AdminRefusal, Command, Reply, Work};
 use crate::grpc::ledger_api::{Administered, Change, LedgerError, Version};
 use crate::playbook::{Finding, Severity, check};
-use crate::types::{AccountId, Credits, RequestId};
+use crate::types::{AccountId, RequestId};
 
 /// Accounts of one ledger at most: each is kept in memory.
 const ACCOUNTS_MAX: usize = 1_000_000;
@@ -29,12 +29,9 @@ impl<S: LedgerStore> Ledger<S> {
             (None, _) => return Err(AdminRefusal::AccountUnknown.into()),
         };
         let turn = slot.turn.lock().await;
-        let (id, wanted) = (request.clone(), command.clone());
-        let looked = self.work(&slot, move |work| {
-            let repeated = work.account.requests.contains_key(&id);
-            if repeated { Ok(true) } else { fits(work.account, &wanted).map(|()| false) }
-        });
-        let repeated = looked.await?.answer?;
+        let id = request.clone();
+        let looked = self.work(&slot, move |work| work.account.requests.contains_key(&id));
+        let repeated = looked.await?.answer;
         if !repeated && let Command::Transfer(ask) = command {
             self.may_take(ask).await?;
         }
@@ -175,29 +172,7 @@ pub(super) fn store_error(error: StoreError) -> LedgerError {
 
 /// Whether a command takes credits that may be idle at sidecars. The others hold at once and are told.
 fn moves_credits(command: &Command) -> bool {
-    match command {
-        Command::Subscribe { .. } | Command::Suspend | Command::Resume => false,
-        _ => true,
-    }
-}
-
-/// Amounts have at most the decimal places of the account's playbook.
-fn fits(account: &Account, command: &Command) -> Result<(), LedgerError> {
-    let credits = match command {
-        Command::Grant(ask) => ask.credits,
-        Command::SetOverageLimit { credits } => *credits,
-        Command::Refund { credits, .. } => credits.unwrap_or_default(),
-        Command::Transfer(ask) => ask.credits,
-        Command::Allocate { credits, .. } => *credits,
-        _ => Credits::ZERO,
-    };
-    let Some(contract) = &account.contract else { return Ok(()) };
-    let scale = contract.playbook.credit.scale;
-    if credits.decimal().normalize().scale() <= scale {
-        return Ok(());
-    }
-    let what = format!("`{credits}` has more decimal places than the playbook's credits, which have {scale}");
-    Err(LedgerError::Invalid { field: "credits", reason: "INVALID_CREDITS", what })
+    !matches!(command, Command::Subscribe { .. } | Command::Suspend | Command::Resume)
 }
 
 /// An administrator's write, and the account as it is then.

@@ -29,7 +29,7 @@ impl World {
     }
 
     pub fn set_overage_limit(&mut self, keys: &Keys<'_>) -> Done {
-        let credits = keys.read::<Credits>("credits")?.ok_or_else(|| "`credits` is missing".to_owned())?;
+        let credits = keys.credits()?.ok_or_else(|| "`credits` is missing".to_owned())?;
         self.switch(keys, &Command::SetOverageLimit { credits })
     }
 
@@ -40,7 +40,7 @@ impl World {
             Species::from_word(word).ok_or_else(|| format!("`species`: no species is called `{word}`"))?;
         let pool = keys.text("pool").unwrap_or("account");
         let ask = GrantAsk {
-            credits: keys.read("credits")?.ok_or_else(|| "`credits` is missing".to_owned())?,
+            credits: keys.credits()?.ok_or_else(|| "`credits` is missing".to_owned())?,
             species,
             starts: keys.read::<Length>("starts")?,
             lasts: keys.read::<Length>("lasts")?,
@@ -87,7 +87,7 @@ impl World {
     }
 
     pub fn allocate(&mut self, keys: &Keys<'_>) -> Done {
-        let credits = keys.read::<Credits>("credits")?.ok_or_else(|| "`credits` is missing".to_owned())?;
+        let credits = keys.credits()?.ok_or_else(|| "`credits` is missing".to_owned())?;
         let command = Command::Allocate { from: keys.pool("from")?, to: keys.pool("to")?, credits };
         self.switch(keys, &command)
     }

@@ -7,7 +7,7 @@ use super::world::World;
 use crate::credit::PoolId;
 use crate::engine::account::{Command, Reply as Written, TransferAsk};
 use crate::playbook::tree::{Kind, Mark, Node};
-use crate::types::{AccountId, Credits};
+use crate::types::AccountId;
 
 impl World {
     pub fn change_plan(&mut self, keys: &Keys<'_>) -> Done {
@@ -37,7 +37,7 @@ impl World {
             return Ok(refunded(written));
         }
         let run = self.run(keys)?;
-        let credits = keys.read::<Credits>("credits")?;
+        let credits = keys.credits()?;
         let expires_at = run.handle.as_ref().map(|handle| handle.expires_at);
         let written = self.administer(&run.account, &Command::Refund { run: run.id, credits, expires_at })?;
         Ok(refunded(written))
@@ -52,7 +52,7 @@ impl World {
             "member" => true,
             other => return Err(Unread::Wrong(format!("`by`: `{other}` is neither admin nor member"))),
         };
-        let credits = keys.read("credits")?.ok_or_else(|| "`credits` is missing".to_owned())?;
+        let credits = keys.credits()?.ok_or_else(|| "`credits` is missing".to_owned())?;
         let account = (giver != taker).then(|| taker.clone());
         let ask = TransferAsk { from, account, to, credits, by_member };
         self.administer(&giver, &Command::Transfer(Box::new(ask)))?;

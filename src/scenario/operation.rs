@@ -11,7 +11,7 @@ use crate::engine::handle;
 use crate::playbook::charge::{Quantities, RunResult};
 use crate::playbook::overlay::Overlay;
 use crate::playbook::tree::{Entry, Node};
-use crate::types::{AccountId, Length, Name, Quantity, RequestId, ReservationId};
+use crate::types::{AccountId, Credits, Length, Name, Quantity, RequestId, ReservationId};
 
 /// Keys of one operation.
 pub struct Keys<'a>(pub &'a [Entry]);
@@ -41,6 +41,11 @@ impl<'a> Keys<'a> {
         T::Err: std::fmt::Display,
     {
         self.text(key).map(|text| text.parse().map_err(|error| format!("`{key}`: {error}"))).transpose()
+    }
+
+    /// A text that is no amount is the caller's bad input, not a badly written step.
+    pub fn credits(&self) -> Result<Option<Credits>, &'static str> {
+        self.text("credits").map(|text| text.parse().map_err(|_| "INVALID_CREDITS")).transpose()
     }
 
     pub fn name(&self, key: &str) -> Result<Option<Name>, Wrong> {

@@ -187,6 +187,154 @@ fn the_audit_says_which_rule_and_version_moved_which_block() {
     assert_eq!(dev.stop(), 0);
 }
 
+/// A playbook with everything that can be bought, moved and given back.
+const SHOP: &str = r#"
+bursar: 1
+playbook: shop
+version: 1
+notice: 30d
+credit: {unit: output, scale: 2, price: 0.50, currency: EUR}
+actions: {draft: {weight: 1}}
+plans:
+  team:
+    allowance: {credits: 100, every: month}
+    pooling: {scope: hybrid, personal: 10}
+    features: {seats: 4}
+    fee: {amount: 30.00, every: month}
+    on_demand: {packs: {small: {credits: 100, price: 45.00, lasts: 90d}}, buyers: [admin, {member: {up_to: 150, every: month}}]}
+    incentives: {welcome: {credits: 10, lasts: 30d, per_user: 1, per_period: 15}}
+    refunds: {charges: {within: 30d, reissue: 30d}, purchases: {within: 14d, rate: 80%, minimum: 10, as: money}}
+    transfers: {between: accounts, by: admin, up_to: 50, every: month}
+    caps: [{name: runaway, per: run, limit: 500}]
+    alerts: [{name: low, balance_below: 10}]
+  large:
+    allowance: {credits: 900, every: month}
+    caps: [{name: runaway, per: run, limit: 500}]
+    alerts: [{name: low, balance_below: 10}]
+addons: {more: {features: {sso: true}, fee: {amount: 5.00, every: month}}}
+"#;
+
+#[test]
+fn credits_are_bought_awarded_moved_refunded_and_billed_from_the_command_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let playbook = write(directory.path(), "shop.yaml", SHOP);
+    let dev = Dev::start(directory.path(), &["--playbook", &playbook]);
+    let json = |arguments: &[&str]| dev.bursar(&[arguments, &["--json"]].concat()).ends(0).json();
+    let refused = |arguments: &[&str], reason: &str| {
+        let said = dev.bursar(arguments).ends(1).stderr;
+        assert!(said.contains(reason), "{said}");
+    };
+    let lab = json(&["account", "subscribe", "lab", "--plan", "team", "--addon", "more", "--seats", "3"]);
+    assert_eq!((&lab["account"]["seats"], &lab["account"]["addons"][0]), (&3.into(), &"more".into()));
+    refused(&["account", "subscribe", "x", "--plan", "team", "--addon", "less"], "ADDON_UNKNOWN");
+    refused(
+        &["account", "subscribe", "x", "--plan", "team", "--overrides", "{prise: 1}"],
+        "INVALID_OVERRIDES",
+    );
+
+    let buy = ["account", "purchase", "lab", "small", "--member", "ann", "--request-id", "p"];
+    let pack = json(&buy);
+    assert_eq!((&pack["price"], &pack["currency"]), (&"45".into(), &"EUR".into()));
+    assert_eq!(json(&buy)["grant"], pack["grant"], "the same request buys once");
+    refused(&["account", "purchase", "lab", "small", "--member", "ann"], "BUYER_NOT_ALLOWED");
+    refused(&["account", "purchase", "lab", "big"], "PACK_UNKNOWN");
+    assert_eq!(json(&["account", "award", "lab", "ann", "welcome"])["credits"], "10");
+    assert_eq!(json(&["account", "award", "lab", "bob", "welcome"])["credits"], "5");
+    refused(&["account", "award", "lab", "eve", "welcome"], "INCENTIVE_LIMIT");
+    json(&["account", "allocate", "lab", "20", "--into", "team:red"]);
+    assert_eq!(json(&["account", "balance", "lab", "--pool", "team:red"])["balance"]["available"], "20");
+    refused(&["account", "allocate", "lab", "2000", "--into", "team:red"], "CREDITS_EXHAUSTED");
+
+    json(&["account", "subscribe", "sister", "--plan", "team"]);
+    json(&["account", "transfer", "lab/team:red", "sister", "15", "--request-id", "t"]);
+    json(&["account", "transfer", "lab/team:red", "sister", "15", "--request-id", "t"]);
+    assert_eq!(json(&["account", "balance", "lab", "--pool", "team:red"])["balance"]["available"], "5");
+    assert_eq!(json(&["account", "balance", "sister"])["balance"]["available"], "115");
+    refused(&["account", "transfer", "lab", "sister", "40"], "TRANSFER_LIMIT");
+    refused(&["account", "transfer", "lab", "nobody", "5"], "ACCOUNT_UNKNOWN");
+    assert_eq!(json(&["account", "balance", "lab"])["balance"]["available"], "200", "100 + 100 + 15 − 15");
+
+    let run =
+        dev.bursar(&["authorize", "lab", "draft", "--quantity", "8", "--user", "ann", "--handle"]).ends(0);
+    let handle = run.stdout.trim_end();
+    dev.bursar(&["commit", handle, "--quantity", "8"]).ends(0);
+    dev.bursar(&["record", "lab", "draft", "--quantity", "3", "--user", "bob"]).ends(0);
+    let spent = |wanted: &str| {
+        (0..LOOKS_MAX).any(|_| json(&["account", "balance", "lab"])["balance"]["spent"] == wanted)
+    };
+    assert!(spent("11"));
+    assert_eq!(json(&["account", "refund", "lab", handle, "--credits", "2"])["credits"], "2");
+    refused(&["account", "refund", "lab", handle, "--credits", "7"], "REFUND_EXCEEDS_CHARGE");
+    refused(&["account", "refund", "sister", handle], "INVALID_HANDLE");
+    assert!(spent("9"));
+    let usage = json(&["account", "usage", "lab", "--by", "user"]);
+    assert_eq!(
+        (&usage["groups"][0]["name"], &usage["groups"][0]["charged"], &usage["groups"][1]["charged"]),
+        (&"ann".into(), &"6".into(), &"3".into())
+    );
+    assert_eq!((&usage["total"]["runs"], &usage["total"]["charged"]), (&2.into(), &"9".into()));
+
+    let grant = pack["grant"].to_string();
+    let back = json(&["account", "refund", "lab", "--purchase", &grant]);
+    assert!(back["amount"].as_str().is_some_and(|amount| amount != "0"), "{back}");
+    let lines = dev.bursar(&["account", "invoice", "lab", "--format", "jsonl"]).ends(0).stdout;
+    let kinds: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["kind"].clone())
+        .collect();
+    assert_eq!(kinds, ["fee", "fee", "pack", "refund"].map(Value::from));
+    let csv = dev.bursar(&["account", "invoice", "lab", "--format", "csv"]).ends(0).stdout;
+    assert!(csv.starts_with("account,number,kind,") && csv.contains("lab,3,pack,100,45,EUR,"), "{csv}");
+
+    let capped = json(&["account", "set-cap", "lab", "{name: mine, per: user, limit: 3, every: day}"]);
+    assert!(capped["account"]["caps"][0].as_str().is_some_and(|cap| cap.contains("mine")), "{capped}");
+    refused(&["account", "set-cap", "lab", "{name: mine, per: seat, limit: 3}"], "INVALID_OVERRIDES");
+    let denied =
+        dev.bursar(&["authorize", "lab", "draft", "--user", "cat", "--quantity", "4"]).ends(3).stdout;
+    assert!(denied.contains("CAP_REACHED") && denied.contains("mine"), "{denied}");
+    assert_eq!(json(&["account", "set-seats", "lab", "5"])["account"]["seats"], 5);
+    assert_eq!(json(&["account", "change-plan", "lab", "large"])["account"]["next_plan"], "large");
+    assert_eq!(json(&["account", "change-plan", "lab", "large", "--now"])["account"]["plan"], "large");
+    refused(&["account", "change-plan", "lab", "huge"], "PLAN_UNKNOWN");
+    assert!(json(&["account", "cancel", "sister", "--now"])["account"]["ends_at"].is_string());
+    let whole = json(&["audit", "verify", "lab"]);
+    assert_eq!(whole["whole"], true);
+    let export = dev.bursar(&["audit", "export", "lab"]).ends(0).stdout;
+    for kind in [
+        "purchased",
+        "awarded",
+        "allocated",
+        "transfer_sent",
+        "refunded",
+        "purchase_refunded",
+        "overlaid",
+        "plan_moved",
+    ] {
+        assert!(export.contains(&format!("\"kind\":\"{kind}\"")), "no `{kind}` in {export}");
+    }
+    assert!(!export.contains("\"kind\":\"other\""), "{export}");
+
+    let dear = write(
+        directory.path(),
+        "dear.yaml",
+        &SHOP.replace("version: 1", "version: 2").replace("weight: 1", "weight: 2"),
+    );
+    let diff = json(&["playbook", "diff", &dear]);
+    assert_eq!(
+        (&diff["dearer"], &diff["changes"][0]["path"]),
+        (&true.into(), &"actions.draft.weight".into())
+    );
+    assert!(diff["earliest_effective"].is_string());
+    assert_eq!(json(&["playbook", "diff", &playbook, &dear])["changes"], diff["changes"]);
+    refused(&["playbook", "publish", &dear], "NOTICE_TOO_SHORT");
+    assert_eq!(dev.stop(), 0);
+
+    let dev = Dev::start(directory.path(), &[]);
+    let again = dev.bursar(&["audit", "verify", "lab", "--json"]).ends(0).json();
+    assert!(again["whole"] == true && again["entries"].as_u64() >= whole["entries"].as_u64());
+    assert_eq!(dev.stop(), 0);
+}
+
 #[test]
 fn a_stopped_journal_is_verified_and_dumped_without_its_keys() {
     let directory = tempfile::tempdir().expect("a directory");

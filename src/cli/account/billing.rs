@@ -46,8 +46,8 @@ pub struct InvoiceArgs {
     ledger: LedgerArgs,
 }
 
-const COLUMNS: [&str; 8] =
-    ["number", "kind", "credits", "amount", "currency", "covers_from", "covers_to", "open"];
+const COLUMNS: [&str; 9] =
+    ["number", "kind", "what", "credits", "amount", "currency", "covers_from", "covers_to", "open"];
 
 impl InvoiceArgs {
     pub async fn run(self, screen: Screen) -> Result<Exit, Failure> {
@@ -92,7 +92,7 @@ fn exported(format: Format, account: &str, lines: &ListInvoiceLinesResponse) -> 
     }
 }
 
-const EXPORTED: [&str; 10] = [
+const EXPORTED: [&str; 11] = [
     "account",
     "number",
     "kind",
@@ -102,6 +102,7 @@ const EXPORTED: [&str; 10] = [
     "made_at",
     "covers_from",
     "covers_to",
+    "what",
     "open",
 ];
 
@@ -153,8 +154,8 @@ mod tests {
         );
         assert_eq!(
             exported(Format::Csv, "acme, \"inc\"", &all),
-            "account,number,kind,credits,amount,currency,made_at,covers_from,covers_to,open\r\n\
-             \"acme, \"\"inc\"\"\",3,overage,2500,97.50,USD,,2026-01-01T00:00:00Z,,false\r\n"
+            "account,number,kind,credits,amount,currency,made_at,covers_from,covers_to,what,open\r\n\
+             \"acme, \"\"inc\"\"\",3,overage,2500,97.50,USD,,2026-01-01T00:00:00Z,,,false\r\n"
         );
     }
 }

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::check::CheckArgs;
+use super::diff::DiffArgs;
 use super::publish::PublishArgs;
 use super::show::{GetArgs, ListArgs};
 use super::test::TestArgs;
@@ -18,6 +19,8 @@ pub enum PlaybookCommand {
     Check(CheckArgs),
     /// Plays scenarios: files, or directories with all their *.yaml
     Test(TestArgs),
+    /// What changes between two playbooks, whom it touches, what of it is dearer, and the earliest `effective`
+    Diff(DiffArgs),
     /// Prints the JSON Schema of playbooks, for editors
     Schema,
     /// Prints the reference of the language: every key, and every warning
@@ -35,6 +38,7 @@ impl PlaybookCommand {
         match self {
             Self::Check(args) => args.run(screen),
             Self::Test(args) => args.run(screen),
+            Self::Diff(args) => wait(args.run(screen)),
             Self::Schema => screen.print(&schema::text()).map(|()| Exit::Success),
             Self::Reference => screen.print(&reference::reference()).map(|()| Exit::Success),
             Self::Publish(args) => wait(args.run(screen)),

@@ -5,6 +5,7 @@
 //! | `command` | which of them |
 //! | `check` | whether documents may be published |
 //! | `test` | plays scenarios |
+//! | `diff` | what one version changes against another |
 //! | `scenario_files` | which files are scenarios |
 //! | `publish` | makes a document the next version |
 //! | `show` | one version, all versions |
@@ -13,6 +14,7 @@
 
 mod check;
 mod command;
+mod diff;
 mod publish;
 mod reference;
 mod scenario_files;

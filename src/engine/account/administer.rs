@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
+use super::amounts;
 use super::entry::{Answered, Reply, Source, What};
 use super::subscription::SEATS_MAX;
 use super::transfer::TransferAsk;
@@ -130,6 +131,10 @@ pub enum AdminRefusal {
     GrantUnknown(BlockId),
     #[error("`{0}` credits are not granted; only `on_demand`, `incentive`, `subscription` and `refund` are")]
     InvalidSpecies(Species),
+    #[error("`{0}` credits: give more than 0")]
+    CreditsTooFew(Credits),
+    #[error("`{credits}` has more decimal places than the playbook's credits, which have {scale}")]
+    CreditsTooFine { credits: Credits, scale: u32 },
     #[error("an account has at most {BLOCKS_MAX} open blocks; void or let end some first")]
     TooManyBlocks,
     #[error("the subscription is over; subscribe the account anew")]
@@ -185,6 +190,7 @@ impl AdminRefusal {
             Self::InvalidZone(_) => "INVALID_TIME_ZONE",
             Self::GrantUnknown(_) => "GRANT_UNKNOWN",
             Self::InvalidSpecies(_) => "INVALID_SPECIES",
+            Self::CreditsTooFew(_) | Self::CreditsTooFine { .. } => "INVALID_CREDITS",
             Self::TooManyBlocks => "TOO_MANY_BLOCKS",
             Self::SubscriptionOver => "SUBSCRIPTION_OVER",
             Self::AddOnUnknown(_) => "ADDON_UNKNOWN",
@@ -224,6 +230,8 @@ impl Work<'_> {
         if self.account.contract.is_none() && !matches!(command, Command::Subscribe { .. }) {
             return Err(AdminRefusal::AccountUnknown);
         }
+        let scale = self.account.contract.as_ref().map(|contract| contract.playbook.credit.scale);
+        amounts::fits(command, scale)?;
         let (mut entries, reply) = self.carry_out(command)?;
         let answered = request.map(|id| Answered { id: id.clone(), fingerprint, reply });
         let last = entries.pop();

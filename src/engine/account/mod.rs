@@ -18,6 +18,7 @@
 //! | `allocate` | credits that go from pool to pool, and seats' shares |
 //! | `moved` | what entries say of these, and of the period's end |
 //! | `period_end` | what rolls over, and what was borrowed |
+//! | `amounts` | which amounts an administrator may move |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
@@ -39,6 +40,7 @@ mod absorb_word;
 mod administer;
 mod alert;
 mod allocate;
+mod amounts;
 mod apply;
 mod apply_absorbed;
 mod apply_contract;

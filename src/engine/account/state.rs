@@ -98,8 +98,8 @@ pub struct Account {
     pub given: Option<(Timestamp, Credits)>,
     /// Transfers to other accounts that these have not answered yet.
     pub sent: BTreeMap<TransferId, Sent>,
-    /// Transfers from other accounts that arrived.
-    pub received: BTreeSet<TransferId>,
+    /// Transfers from other accounts that arrived, and whether they were taken.
+    pub received: BTreeMap<TransferId, bool>,
     /// What each of the last hours consumed, by its start.
     pub burn: Burn,
 }
@@ -199,7 +199,7 @@ impl Account {
             allotments: BTreeSet::new(),
             given: None,
             sent: BTreeMap::new(),
-            received: BTreeSet::new(),
+            received: BTreeMap::new(),
             burn: Burn::default(),
         }
     }
