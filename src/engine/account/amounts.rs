@@ -7,7 +7,9 @@ use crate::types::Credits;
 pub(super) fn fits(command: &Command, scale: Option<u32>) -> Result<(), AdminRefusal> {
     let (credits, or_nothing) = match command {
         Command::Grant(ask) => (ask.credits, false),
-        Command::Allocate { credits, .. } | Command::Refund { credits: Some(credits), .. } => (*credits, false),
+        Command::Allocate { credits, .. } | Command::Refund { credits: Some(credits), .. } => {
+            (*credits, false)
+        }
         Command::Transfer(ask) => (ask.credits, false),
         Command::SetOverageLimit { credits } => (*credits, true),
         _ => return Ok(()),
