@@ -203,6 +203,16 @@ impl Reservation {
 }
 
 impl Final {
+    /// Gives back `credits` of the charge: debt first, then what was drawn last.
+    pub fn give_back(&mut self, credits: Credits) {
+        let owed = credits.min(self.debt);
+        self.debt -= owed;
+        for part in hold::last(&self.spent, credits - owed).0 {
+            hold::remove(&mut self.spent, &part);
+        }
+        self.refunded = Some(self.refunded.unwrap_or_default() + credits);
+    }
+
     pub fn charged(&self) -> Credits {
         hold::total(&self.spent) + self.debt
     }

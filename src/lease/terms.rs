@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::playbook::overlay::Overlay;
-use crate::types::{Credits, Name, Timestamp};
+use crate::types::{Credits, Name, ReservationId, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct AccountTerms {
@@ -32,6 +32,21 @@ pub struct AccountTerms {
     /// What the account has beside its plan, or in its place. Earlier builds do not send it.
     #[cbor(n(9), default)]
     pub overlay: Overlay,
+    /// Refunds of runs that a sidecar may still remember. Earlier builds do not send them.
+    #[cbor(n(10), default)]
+    pub refunds: Vec<Refund>,
+}
+
+/// The most refunds that come with an account's terms: the newest ones.
+pub const REFUNDS_TOLD_MAX: usize = 64;
+
+/// What of a run's charge was given back, in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Refund {
+    #[n(0)]
+    pub run: ReservationId,
+    #[n(1)]
+    pub credits: Credits,
 }
 
 /// A key of the account's ring.

@@ -746,7 +746,10 @@ mod tests {
                     lines[line] = chars[..from].iter().collect::<String>() + &chars[to..].iter().collect::<String>();
                 }
             }
-            let _ = check(&lines.join("\n")).in_file("x").to_string();
+            let report = check(&lines.join("\n"));
+            let errors = report.of(Severity::Error).next().is_some();
+            prop_assert!(report.is_sound() != errors);
+            let _ = report.in_file("x").to_string();
         }
     }
 }

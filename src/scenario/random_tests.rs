@@ -7,6 +7,7 @@ mod tests {
     use std::fmt::Write;
 
     use crate::credit::State;
+    use crate::engine::account::entry::What;
     use crate::playbook::load;
     use crate::scenario::file;
     use crate::scenario::operation::Unread;
@@ -44,6 +45,31 @@ plans:
     offline: {mode: emergency, emergency: {credits: 9, every: 10m}, for: 40m, lease: 60s, reclaim_after: 5m}
   easy: {allowance: {credits: 50, every: day}, offline: {mode: allow, for: 30m, lease: 60s, reclaim_after: 5m}}
   simple: {allowance: {credits: 50, every: day}, offline: {mode: basic, lease: 30s, reclaim_after: 10m}}
+  shares:
+    allowance: {credits: 90, every: 20m}
+    features: {seats: 3}
+    pooling: {scope: hybrid, personal: 12}
+    rollover: {subscription: {up_to: 40%, times: 2}, incentive: {up_to: 5}, on_demand: {lasts: 1h}}
+    overage: [{borrow: {up_to: 20}}]
+    on_demand: {packs: {bag: {credits: 7, price: 1, lasts: 20m}}, buyers: member, pool: personal}
+    incentives: {gift: {credits: 4, lasts: 20m, per_user: 9, per_period: 10, pool: personal}}
+    offline: {mode: allow, for: 30m, lease: 60s, reclaim_after: 5m}
+  teams:
+    allowance: {credits: 60, every: 30m}
+    pooling: {scope: team}
+    rollover: {subscription: {up_to: 25, times: unlimited}}
+    on_demand: {packs: {bag: {credits: 9, price: 1, lasts: 1h}}}
+    overage: [{top_up: {pack: bag, below: 10, at_most: 2}}, {borrow: {up_to: 50%}}, {soft: {up_to: 20, per_user: 8}}]
+    offline: {mode: deny, lease: 60s, reclaim_after: 5m}
+  pool_first:
+    allowance: [{credits: 40, every: 15m}, {credits: 9, every: 10m}]
+    features: {seats: 2}
+    pooling: {scope: hybrid, personal: 50%, spend: pool_first}
+    rollover: {subscription: {up_to: 30, lasts: 25m}}
+    on_demand: {packs: {bag: {credits: 5, price: 1}}}
+    overage: [{soft: {up_to: 6}}, {top_up: {pack: bag, at_most: 1}}]
+    caps: [{name: user, per: user, limit: 30, every: hour}]
+    offline: {mode: emergency, emergency: {credits: 9, every: 10m}, for: 40m, lease: 60s, reclaim_after: 5m}
 ";
 
     /// A small generator: the same seed gives the same world.
@@ -76,7 +102,7 @@ plans:
 
     fn step(case: &mut Case, number: usize) -> (String, &'static str) {
         let dice = &mut case.dice;
-        let account = dice.pick(&["a", "a", "a", "b", "c", "c", "d", "e"]);
+        let account = dice.pick(&["a", "a", "b", "c", "d", "e", "f", "f", "f", "g", "g", "g", "h", "h"]);
         let sidecar = SIDECARS[usize::try_from(dice.roll(3)).unwrap()];
         let run = if case.runs.is_empty() {
             None
@@ -95,11 +121,11 @@ plans:
                     "authorize: {{as: r{number}, account: {account}, action: {action}, quantity: {quantity}"
                 )
                 .unwrap();
-                if dice.roll(3) == 0 {
-                    write!(text, ", user: {}", dice.pick(&["ann", "bob"])).unwrap();
+                if dice.roll(2) == 0 {
+                    write!(text, ", user: {}", dice.pick(&["ann", "bob", "cid", "dan"])).unwrap();
                 }
-                if dice.roll(4) == 0 {
-                    text.push_str(", team: t");
+                if dice.roll(3) == 0 {
+                    write!(text, ", team: {}", dice.pick(&["t", "u"])).unwrap();
                 }
                 if dice.roll(5) == 0 {
                     // One id at several sidecars may be settled twice; the second answer is superseded. Here each has its own.
@@ -153,6 +179,24 @@ plans:
                 write!(text, "{}: {{account: {account}}}", dice.pick(&["suspend", "resume", "resume"]))
                     .unwrap()
             }
+            (95..=96, _) => {
+                let pools = ["account", "\"team:t\"", "\"team:u\"", "\"user:ann\"", "\"user:bob\""];
+                let (from, to) = (dice.pick(&pools), dice.pick(&pools));
+                write!(
+                    text,
+                    "allocate: {{account: {account}, from: {from}, to: {to}, credits: {}}}",
+                    1 + dice.roll(20)
+                )
+                .unwrap();
+            }
+            (97, _) => {
+                let (by, user) = (dice.pick(&["admin", "member"]), dice.pick(&["ann", "bob"]));
+                write!(text, "purchase: {{account: {account}, pack: bag, by: {by}, user: {user}}}").unwrap();
+            }
+            (98, _) => {
+                let user = dice.pick(&["ann", "bob", "cid"]);
+                write!(text, "award: {{account: {account}, user: {user}, incentive: gift}}").unwrap();
+            }
             (86..=88, _) => write!(text, "partition: {sidecar}").unwrap(),
             (89..=92, _) => write!(text, "heal: {sidecar}").unwrap(),
             (93, _) => {
@@ -192,7 +236,8 @@ plans:
             case.answered
                 .retain(|run, charged| is_settled(world, run) && at_ledger(world, run) == Some(*charged));
         }
-        let verified = world.verify().and_then(|()| books_balance(world));
+        let verified =
+            world.verify().and_then(|()| books_balance(world)).and_then(|()| nothing_from_nothing(world));
         if verified.is_err() && std::env::var("BURSAR_SHOW").is_ok() {
             for (account, entries) in &world.journals {
                 for entry in entries {
@@ -246,9 +291,16 @@ plans:
             answered: BTreeMap::new(),
             charges: BTreeMap::new(),
         };
-        for (account, plan) in
-            [("a", "small"), ("b", "large"), ("c", "cautious"), ("d", "easy"), ("e", "simple")]
-        {
+        for (account, plan) in [
+            ("a", "small"),
+            ("b", "large"),
+            ("c", "cautious"),
+            ("d", "easy"),
+            ("e", "simple"),
+            ("f", "shares"),
+            ("g", "teams"),
+            ("h", "pool_first"),
+        ] {
             let text = format!("subscribe: {{account: {account}, plan: {plan}}}");
             carry_out(&mut world, &mut case, &text, "s1", seed);
         }
@@ -322,6 +374,30 @@ plans:
                     "account {name}: spent {} and owed {}, but charged {ended} + {open} + {elsewhere}",
                     balance.spent, balance.debt
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Credits come from grants alone, whatever rolls, moves or is borrowed.
+    fn nothing_from_nothing(world: &World) -> Result<(), String> {
+        for (name, entries) in &world.journals {
+            let account = &world.accounts[name];
+            let mut granted = Credits::ZERO;
+            for entry in entries {
+                granted += match &entry.what {
+                    What::Granted { block, .. }
+                    | What::Purchased { block, .. }
+                    | What::Awarded { block, .. } => block.granted,
+                    What::Covered { amount, .. } => (-*amount).or_zero(),
+                    What::Voided(moves) => -moves.iter().map(|step| step.amount).sum::<Credits>(),
+                    _ => Credits::ZERO,
+                };
+            }
+            let blocks = account.book.blocks().filter(|block| !block.elastic);
+            let has: Credits = blocks.map(|block| block.granted - block.withdrawn).sum();
+            if has != granted {
+                return Err(format!("account {name}: was granted {granted}, and has {has}"));
             }
         }
         Ok(())

@@ -79,7 +79,8 @@ impl FakeLedger {
         let state = &mut *self.0.lock();
         let account = state.accounts.entry(id.clone()).or_insert_with(|| Account::new(id));
         let key = HandleKey { id: 1, secret: [7; 32] };
-        let command = Command::Subscribe { plan: Name::parse(plan).unwrap(), zone: "UTC".to_owned(), key };
+        let (plan, overlay) = (Name::parse(plan).unwrap(), Box::default());
+        let command = Command::Subscribe { plan, zone: "UTC".to_owned(), key, overlay };
         let mut work = Work::begin(account, &state.playbooks, now());
         work.administer(&command, None).unwrap();
         work.finish();

@@ -227,7 +227,7 @@ async fn a_journal_has_one_owner(place: Place) {
     let opened = place.open();
     write(&opened.journal, 1, 5).await;
     let refused = place.open_within(Limits::default());
-    assert!(matches!(refused, Err(OpenError::Locked { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::Locked { .. })), "{:?}", refused.err());
     opened.journal.close().unwrap();
     assert_holds(&place.open(), 1, 5);
 }

@@ -73,6 +73,15 @@ pub enum OpenError {
     NotDurable,
 }
 
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("start", &self.start)
+            .field("clean", &self.clean)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A journal that was opened, and what was found in it.
 pub struct Opened {
     pub journal: Journal,

@@ -8,8 +8,9 @@ use super::entry_contract::{
 use super::state::{Account, Committed};
 use crate::credit::invoice::{Line, LineKind};
 use crate::credit::pool::Sorting;
-use crate::credit::{Block, Move, PoolId, hold, period};
+use crate::credit::{Block, Move, PoolId, period};
 use crate::engine::contract::{Contract, Playbooks, Since};
+use crate::lease::terms::{REFUNDS_TOLD_MAX, Refund};
 use crate::playbook::Plan;
 use crate::playbook::allowance::{Anchor, Recurs};
 use crate::playbook::billing::discounted;
@@ -170,12 +171,13 @@ impl Account {
         }
         let Some(ended) = self.book.finals.get(&refunded.run) else { return };
         let mut ended = (**ended).clone();
-        let from_debt = refunded.debt.min(ended.debt);
-        ended.debt -= from_debt;
-        for part in hold::last(&ended.spent.clone(), refunded.credits - from_debt).0 {
-            hold::remove(&mut ended.spent, &part);
+        ended.give_back(refunded.credits);
+        self.refunds.retain(|(_, told)| told.run != refunded.run);
+        let told = Refund { run: refunded.run, credits: ended.refunded.unwrap_or_default() };
+        self.refunds.push_back((ended.expires_at, told));
+        if self.refunds.len() > REFUNDS_TOLD_MAX {
+            self.refunds.pop_front();
         }
-        ended.refunded = Some(ended.refunded.unwrap_or_default() + refunded.credits);
         self.remember(refunded.run, &ended);
     }
 

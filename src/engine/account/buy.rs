@@ -4,7 +4,9 @@ use super::administer::AdminRefusal;
 use super::entry::{Buyer, Purchase, Reply, What};
 use super::work::Work;
 use crate::credit::path::{has_pool, shared};
-use crate::credit::{Block, PoolId, Subject};
+use crate::credit::{Block, Place, PoolId, Subject};
+use crate::engine::call::Commit;
+use crate::engine::commit::{Outcome, commit};
 use crate::playbook::Mode;
 use crate::playbook::draw_order::Species;
 use crate::playbook::on_demand::{Landing, Members, Pack};
@@ -128,6 +130,22 @@ impl Work<'_> {
         true
     }
 
+    /// What a commit uses beyond its hold is drawn like a new reservation: packs are bought for it alike.
+    pub(super) fn buy_for_overrun(&mut self, call: &Commit) {
+        if self.top_up().is_none() {
+            return;
+        }
+        let Some(run) = self.account.book.runs.get(&call.id) else { return };
+        let subject = run.run.subject.clone();
+        let event = self.frame().and_then(|frame| match commit(&frame, call) {
+            Ok(Outcome::Done(_, event)) => event,
+            _ => None,
+        });
+        let Some(event) = event.filter(|event| event.debt.is_positive()) else { return };
+        let drawn = event.flows.iter().filter(|flow| flow.from == Place::Free).map(|flow| flow.amount);
+        self.buy_to_fit(drawn.sum::<Credits>() + event.debt, true, &subject);
+    }
+
     /// A draw that left a pool's unreserved credits below `below` brings them back there.
     pub(super) fn top_up_below(&mut self) {
         for (pool, before) in std::mem::take(&mut self.unreserved) {
@@ -172,6 +190,12 @@ impl Work<'_> {
             let what = self.bought(&top_up.name, top_up.pack, pool.clone(), Buyer::TopUp, None);
             self.emit(what);
             self.refresh = true;
+        }
+        if top_up.below.is_some() {
+            // A draw that follows in this command is seen against what was bought for it.
+            let now = self.unreserved_of(pool);
+            self.unreserved.retain(|(known, _)| known != pool);
+            self.unreserved.push((pool.clone(), now));
         }
     }
 }

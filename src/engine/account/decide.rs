@@ -104,6 +104,7 @@ impl Work<'_> {
         handle: Option<&Handle>,
         asking: SidecarId,
     ) -> Result<RunAnswer, Fault> {
+        self.buy_for_overrun(call);
         let frame = self.frame().ok_or_else(unsubscribed)?;
         let outcome = commit(&frame, call)?;
         self.concluded(outcome, call.id, |work| work.commit_unknown(call, handle, asking))

@@ -93,6 +93,12 @@ impl Work<'_> {
             prior = self.prior_for(ask, &path);
             drawn = self.credits_for(ask, &path, &prior.draws);
         }
+        // What is limited per user is counted here alone.
+        if !ask.partial && self.limits_users() && drawn.draws.iter().any(|d| d.species == Species::Overage) {
+            let grant = self.grant_lease(sidecar, ask, Vec::new(), Vec::new(), terms);
+            self.hear_ask(sidecar, number, ask);
+            return Leasing::Granted(Box::new(Grant { scarce: true, ..grant }));
+        }
         let enough = !drawn.missing.is_positive() && rooms.is_some();
         let mut draws = prior.draws;
         if enough || ask.partial {
@@ -102,6 +108,10 @@ impl Work<'_> {
         let grant = self.grant_lease(sidecar, ask, draws, rooms, terms);
         self.hear_ask(sidecar, number, ask);
         Leasing::Granted(Box::new(grant))
+    }
+
+    fn limits_users(&self) -> bool {
+        self.account.contract.as_ref().is_some_and(|contract| contract.plan.overage_per_user().is_some())
     }
 
     fn grant_lease(

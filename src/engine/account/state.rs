@@ -1,6 +1,6 @@
 //! The account as a value.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::absorb::take_along;
 use super::burn::Burn;
@@ -14,7 +14,7 @@ use crate::engine::contract::Contract;
 use crate::lease::AccountTerms;
 use crate::lease::exchange::LeaseTotals;
 use crate::lease::recount::Charged;
-use crate::lease::terms::HandleKey;
+use crate::lease::terms::{HandleKey, Refund};
 use crate::playbook::draw_order::Species;
 use crate::types::calendar::Stretch;
 use crate::types::{
@@ -88,6 +88,8 @@ pub struct Account {
     /// Billing lines so far, overage excepted: that is summed by period.
     pub lines: Vec<Line>,
     pub pending: Pending,
+    /// Refunds of runs that sidecars may still remember, until when they do.
+    pub refunds: VecDeque<(Timestamp, Refund)>,
     /// Where a plan changed in this period.
     pub allotted: Option<Allotted>,
     /// Blocks of the plan's allowance.
@@ -192,6 +194,7 @@ impl Account {
             committed: None,
             lines: Vec::new(),
             pending: Pending::default(),
+            refunds: VecDeque::new(),
             allotted: None,
             allotments: BTreeSet::new(),
             given: None,
@@ -215,6 +218,12 @@ impl Account {
             key: self.key,
             owes: self.owes(),
             overlay: contract.overlay.clone(),
+            refunds: self
+                .refunds
+                .iter()
+                .filter(|(end, _)| *end > self.clock)
+                .map(|(_, told)| *told)
+                .collect(),
         })
     }
 

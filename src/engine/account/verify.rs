@@ -38,8 +38,8 @@ impl Account {
                 == (&replayed.lines, &replayed.fees, replayed.term, replayed.committed)
             && (&self.pending, self.allotted, &self.allotments, &self.burn)
                 == (&replayed.pending, replayed.allotted, &replayed.allotments, &replayed.burn)
-            && (&self.given, &self.sent, &self.received)
-                == (&replayed.given, &replayed.sent, &replayed.received)
+            && (&self.given, &self.sent, &self.received, &self.refunds)
+                == (&replayed.given, &replayed.sent, &replayed.received, &replayed.refunds)
             && (&self.heirs, &self.covered, &self.arrivals)
                 == (&replayed.heirs, &replayed.covered, &replayed.arrivals)
     }

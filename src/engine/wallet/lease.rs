@@ -328,6 +328,7 @@ mod tests {
                 key: HandleKey { id: 1, secret: [3; 32] },
                 owes: false,
                 overlay: Default::default(),
+                refunds: Vec::new(),
             },
             lasts: 60_000_000,
             rest: (Credits::whole(rest), Credits::ZERO),

@@ -209,6 +209,16 @@ impl Wallet {
             self.book.sort_by(Sorting::of(&contract.plan));
         }
         self.carry_from = contract.as_ref().map_or(Timestamp::from_micros(i64::MAX), carry_from);
+        for refund in &terms.refunds {
+            let known = self.book.finals.get(&refund.run).map(|ended| (**ended).clone());
+            let given = known.as_ref().and_then(|ended| ended.refunded).unwrap_or_default();
+            if let Some(mut ended) = known.filter(|ended| ended.refunded.is_none() || given < refund.credits)
+            {
+                ended.give_back(refund.credits - given);
+                let keep = ended.expires_at;
+                self.book.remember(refund.run, ended, keep);
+            }
+        }
         self.contract = contract;
         self.terms = Some(terms.clone());
     }
