@@ -193,7 +193,15 @@ impl<S: LedgerStore> Ledger<S> {
 
     pub(super) async fn pass_time(&self, account: &AccountId) {
         let slot = self.slot_of(account);
-        let Err(error) = self.work(&slot, |_| ()).await else { return };
+        let error = match self.work(&slot, |work| !work.account.sent.is_empty()).await {
+            // A process stopped between two accounts: what it left half-way goes on.
+            Ok(passed) if passed.answer => match self.handed_over(&slot).await {
+                Err(error) => error,
+                Ok(()) => return,
+            },
+            Ok(_) => return,
+            Err(error) => error,
+        };
         // It was said when the account broke, or the store failed; both end only with a restart.
         tracing::debug!(%account, %error, "time stands still for an account");
         if matches!(error, LedgerError::Overloaded | LedgerError::StoreAway(_)) {

@@ -172,10 +172,7 @@ pub(super) fn store_error(error: StoreError) -> LedgerError {
 
 /// Whether a command takes credits that may be idle at sidecars. The others hold at once and are told.
 fn moves_credits(command: &Command) -> bool {
-    match command {
-        Command::Subscribe { .. } | Command::Suspend | Command::Resume => false,
-        _ => true,
-    }
+    !matches!(command, Command::Subscribe { .. } | Command::Suspend | Command::Resume)
 }
 
 /// An administrator's write, and the account as it is then.

@@ -149,8 +149,7 @@ fn change(path: &str, (old, new): (Option<&Leaf>, Option<&Leaf>), document: &Doc
 }
 
 fn same(old: &Leaf, new: &Leaf) -> bool {
-    old.shown == new.shown && old.size == new.size
-        || old.size == new.size && old.size != super::flat::Size::Word
+    old.size == new.size && (old.shown == new.shown || old.size != super::flat::Size::Word)
 }
 
 /// What a version says at a path. A price at a boundary that it does not name is that of the tier around it.

@@ -244,7 +244,7 @@ impl Account {
 
     pub(super) fn transfer_received(&mut self, received: &TransferReceived) {
         self.insert_all(&received.blocks);
-        self.received.insert(received.id.clone());
+        self.received.insert(received.id.clone(), !received.blocks.is_empty());
     }
 
     fn insert_all(&mut self, blocks: &[Block]) {

@@ -117,6 +117,8 @@ pub struct Sent {
     /// What left, to be undone where it comes back.
     #[n(3)]
     pub moves: Vec<Move>,
+    #[n(4)]
+    pub at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -141,6 +143,7 @@ pub struct TransferSent {
 pub struct TransferReceived {
     #[n(0)]
     pub id: TransferId,
+    /// Empty where this account cannot have it: that stands, whatever it might take later.
     #[n(1)]
     pub blocks: Vec<Block>,
 }

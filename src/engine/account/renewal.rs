@@ -61,7 +61,7 @@ impl Work<'_> {
         let over = self.account.term.is_some_and(|term| term.end <= self.at);
         let lapses = plan.is_some_and(|term| term.unused == Unused::Lapse || !term.renews);
         let ends = self.account.pending.ends.is_some_and(|end| end <= self.at);
-        !ends && !(over && lapses)
+        !(ends || over && lapses)
     }
 
     fn begins_term(&self) -> bool {

@@ -66,6 +66,7 @@ impl Work<'_> {
             .chain(period)
             .chain(self.next_renewal())
             .chain(self.next_alert())
+            .chain(self.next_transfer())
             .min()
     }
 

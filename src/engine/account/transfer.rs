@@ -11,6 +11,9 @@ use crate::credit::{Block, Move, PoolId};
 use crate::playbook::transfer::Between;
 use crate::types::{AccountId, BlockId, Credits, Timestamp, calendar};
 
+/// A transfer that was not answered is tried again after so long at first.
+const RETRY_MICROS: i64 = 60_000_000;
+
 /// What is to be moved, seen from the account that gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferAsk {
@@ -51,7 +54,13 @@ impl Work<'_> {
         let sent = match &ask.account {
             None => TransferSent { moves, blocks, sent: None, credits: ask.credits, window },
             Some(account) => {
-                let sent = Sent { to: account.clone(), pool: ask.to.clone(), blocks, moves: moves.clone() };
+                let sent = Sent {
+                    to: account.clone(),
+                    pool: ask.to.clone(),
+                    blocks,
+                    moves: moves.clone(),
+                    at: self.at,
+                };
                 let blocks = Vec::new();
                 TransferSent { moves, blocks, sent: Some((id, sent)), credits: ask.credits, window }
             }
@@ -86,27 +95,39 @@ impl Work<'_> {
         if known { Ok(()) } else { Err(AdminRefusal::PoolUnknown(pool.clone())) }
     }
 
-    /// Takes what another account sent, once. Refused where this account cannot have it: the giver then has it back.
+    /// Takes what another account sent, once. Refused where this account cannot have it: the giver then has it back, and
+    /// the refusal stands whoever asks again.
     pub fn receive(&mut self, id: &TransferId, sent: &Sent) -> Result<(), AdminRefusal> {
-        if self.account.received.contains(id) {
-            return Ok(());
+        match self.account.received.get(id) {
+            Some(true) => return Ok(()),
+            Some(false) => return Err(AdminRefusal::TransferNotAllowed),
+            None => {}
         }
         self.contract()?;
-        if self.is_over() {
-            return Err(AdminRefusal::SubscriptionOver);
-        }
-        self.known_pool(&sent.pool)?;
+        let refused = if self.is_over() {
+            Some(AdminRefusal::SubscriptionOver)
+        } else {
+            self.known_pool(&sent.pool).and_then(|()| self.room_for_blocks(sent.blocks.len())).err()
+        };
         let next = self.account.next_block;
-        let blocks = sent
-            .blocks
-            .iter()
-            .zip(next..)
-            .map(|(block, id)| Block { id: BlockId(id), ..block.clone() })
-            .collect();
+        let blocks = sent.blocks.iter().zip(next..).filter(|_| refused.is_none());
+        let blocks = blocks.map(|(block, id)| Block { id: BlockId(id), ..block.clone() }).collect();
         self.emit(What::TransferReceived(Box::new(TransferReceived { id: id.clone(), blocks })));
         self.lapse_ended();
         self.refresh = true;
-        Ok(())
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// When transfers that nobody has answered are tried again: after a minute, two, four, and so on.
+    pub(super) fn next_transfer(&self) -> Option<Timestamp> {
+        let again = |sent: &Sent| {
+            let mut wait = RETRY_MICROS;
+            while sent.at.plus_micros(wait) <= self.at && wait < i64::MAX / 2 {
+                wait *= 2;
+            }
+            sent.at.plus_micros(wait)
+        };
+        self.account.sent.values().map(again).min()
     }
 
     /// The other account has answered a transfer; `taken`: it has the credits, else they come back.
