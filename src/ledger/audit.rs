@@ -48,7 +48,7 @@ impl<S: LedgerStore> Auditing for Audit<S> {
             (auditor, read)
         });
         // A bug in a rule is contained to the account.
-        let (auditor, read) = read.await.map_err(|error| Fault::Broken(error.to_string().into()))?;
+        let (auditor, read) = read.await.map_err(|error| Fault::Broken(error.to_string()))?;
         self.auditor = auditor;
         Ok(read)
     }
