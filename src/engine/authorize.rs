@@ -77,7 +77,7 @@ pub fn wanting(frame: &Frame<'_>, call: &Authorize) -> Option<Wanting> {
         .as_ref()
         .is_none_or(|refusal| matches!(refusal.reason, Reason::BasicOnly | Reason::CreditsExhausted));
     (quote.parent.is_none() && !judged.free && only_credits)
-        .then(|| Wanting { amount: quote.amount, basic: quote.terms.basic })
+        .then_some(Wanting { amount: quote.amount, basic: quote.terms.basic })
 }
 
 /// See `wanting`.

@@ -279,7 +279,7 @@ impl Watching {
             }
             Some(Change::Terms(change)) => {
                 let terms: AccountTerms = decoded(&change.terms).map_err(unreadable)?;
-                Told::Terms(account(&change.account)?, terms)
+                Told::Terms(account(&change.account)?, Box::new(terms))
             }
             Some(Change::Unknown(change)) => Told::Unknown(account(&change.account)?),
             Some(Change::Recall(recall)) => {

@@ -83,7 +83,7 @@ pub enum Told {
     /// A version's source.
     Playbook(String),
     /// Terms of an account; what is held idle of it goes back.
-    Terms(AccountId, AccountTerms),
+    Terms(AccountId, Box<AccountTerms>),
     Unknown(AccountId),
     /// Idle slices are wanted elsewhere. It is answered by a report: of what was idle or, where nothing was, of the
     /// account's totals alone.

@@ -14,7 +14,10 @@ use crate::types::AccountId;
 
 /// For each record of an account: the number of the last entry in it, and its own. Sixteen bytes for each write.
 #[derive(Clone, Debug, Default)]
-pub struct Index(Arc<Mutex<BTreeMap<AccountId, Vec<(u64, u64)>>>>);
+pub struct Index(Arc<Mutex<Places>>);
+
+/// By account.
+type Places = BTreeMap<AccountId, Vec<(u64, u64)>>;
 
 /// The index and what reads by it.
 pub struct Archive {

@@ -48,7 +48,7 @@ impl<S: LedgerStore> Auditing for Audit<S> {
             (auditor, read)
         });
         // A bug in a rule is contained to the account.
-        let (auditor, read) = read.await.map_err(|error| Fault::Broken(error.to_string().into()))?;
+        let (auditor, read) = read.await.map_err(|error| Fault::Broken(error.to_string()))?;
         self.auditor = auditor;
         Ok(read)
     }
@@ -233,6 +233,7 @@ fn contract(what: &What) -> Told {
         What::DebtBilled { .. } => {
             told("debt_billed", 15, "debt of a cancelled account, at the plan's price")
         }
+        What::SeatsAdded { .. } => told("seats_added", 7, "shares of seats that were added"),
         What::Reduced(_) => told("reduced", 15, "a smaller allowance after a change of plan"),
         What::Allocated { .. } => told("allocated", 7, "an administrator's allocation between pools"),
         What::SeatTaken { .. } => told("seat_taken", 7, "a user takes a seat's share"),

@@ -33,6 +33,16 @@ impl World {
 
     /// A sidecar reports what is on its disk; answers whether it had anything to say.
     pub fn report(&mut self, name: &str) -> bool {
+        if self.reporting.iter().any(|other| other == name) {
+            return false;
+        }
+        self.reporting.push(name.to_owned());
+        let said = self.report_all(name);
+        self.reporting.pop();
+        said
+    }
+
+    fn report_all(&mut self, name: &str) -> bool {
         let Some(node) = self.nodes.get_mut(name).filter(|node| node.reachable()) else { return false };
         node.disk.durable = node.disk.records.len() as u64;
         let from = node.acknowledged;

@@ -29,6 +29,8 @@ pub struct World {
     /// Where `alerts` and `invoice` last looked.
     pub looked: BTreeMap<AccountId, (usize, Vec<PeriodOverage>, usize)>,
     pub drawn: u64,
+    /// Who is reporting just now: two that pass on each other's runs must not wait for one another.
+    pub reporting: Vec<String>,
 }
 
 /// A run that a step named.
@@ -60,6 +62,7 @@ impl World {
             grants: BTreeMap::new(),
             looked: BTreeMap::new(),
             drawn: sidecars.len() as u64,
+            reporting: Vec::new(),
         }
     }
 

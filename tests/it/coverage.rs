@@ -15,6 +15,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("INVALID_TIME_ZONE", "scenarios live in UTC; tests/it/ledger.rs"),
     ("GRANT_UNKNOWN", "a scenario names its grants; tests/it/ledger.rs"),
     ("TOO_MANY_BLOCKS", "ten thousand grants; a bound, not a rule"),
+    ("TOO_MANY_CAPS", "sixty-four caps of one account; a bound, not a rule"),
     ("INVALID_PARENT", "a thousand generations; a bound, not a rule"),
     ("INVALID_TTL", "a length of time above zero is all that a scenario can write"),
     ("PLAYBOOK_UNKNOWN", "a scenario begins with a playbook; tests/it/ledger.rs"),

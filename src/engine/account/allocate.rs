@@ -6,6 +6,7 @@ use super::entry::{Reply, What};
 use super::work::Work;
 use crate::credit::draw::{self, Limits};
 use crate::credit::{Block, Column, Move, PoolId, Subject};
+use crate::playbook::draw_order::Species;
 use crate::types::{BlockId, Credits, Ratio, Rounding};
 
 impl Work<'_> {
@@ -51,8 +52,7 @@ impl Work<'_> {
         for draw in drawn.draws.iter().filter(|draw| !draw.species.is_last_resort()) {
             let Some(source) = self.account.book.block(draw.block) else { continue };
             let id = BlockId(self.account.next_block + blocks.len() as u64);
-            let step = (Column::Available, Column::Withdrawn);
-            moves.push(Move { block: draw.block, from: step.0, to: step.1, amount: draw.amount });
+            moves.push(taken_from(source, draw.amount));
             blocks.push(source.moved(id, to.clone()).with(draw.amount));
             taken += draw.amount;
         }
@@ -62,15 +62,45 @@ impl Work<'_> {
     /// A user who is first seen in the period takes a seat's share, while there is one.
     pub(super) fn first_seen(&mut self, subject: &Subject) {
         let Some(user) = subject.user.as_ref() else { return };
-        let left = self.account.book.pool(&PoolId::Seats).is_some_and(|pool| {
-            pool.blocks.iter().any(|block| block.available.is_positive() && block.pays(self.at))
-        });
-        if !left || self.account.seated.contains(user) {
+        let Some(seats) = self.account.book.pool(&PoolId::Seats) else { return };
+        let free = |block: &&Block| block.available.is_positive() && block.pays(self.at);
+        let Some(block) = seats.blocks.iter().find(free) else { return };
+        if self.account.seated.contains(user) {
             return;
         }
-        let own = PoolId::User(user.clone());
-        let (moves, blocks, _) = self.taken_out(&PoolId::Seats, &own, self.account.seat_share);
+        let share = self.account.seat_shares.get(&block.id).copied().unwrap_or_default();
+        let amount = share.min(block.available);
+        let moves = if amount.is_positive() { vec![taken_from(block, amount)] } else { Vec::new() };
+        let id = BlockId(self.account.next_block);
+        let own = block.moved(id, PoolId::User(user.clone())).with(amount);
+        let blocks = if amount.is_positive() { vec![own] } else { Vec::new() };
         self.emit(What::SeatTaken { user: user.clone(), moves, blocks });
+    }
+
+    /// So many more seats: each is set aside its share of what is left of the period, out of what is left of the allowance.
+    pub(super) fn more_seats(&self, added: u32) -> Option<What> {
+        let contract = self.account.contract.as_ref()?;
+        let period = self.account.period;
+        let allowance = contract.plan.allowances.first()?;
+        let (share, _) = self.set_aside(allowance.credits);
+        let left = (period.end.micros_since(self.at), period.end.micros_since(period.start));
+        let share = Ratio::of(share.decimal())?.share(left.0, left.1)?;
+        let share = share.credits(contract.playbook.credit.scale, Rounding::Down)?;
+        let all = share.decimal().checked_mul(added.into()).and_then(|all| Credits::new(all).ok())?;
+        let pool = self.account.book.pool(&PoolId::Account)?;
+        let fresh =
+            |block: &&Block| block.species == Species::Subscription && block.expires_at == Some(period.end);
+        let (mut moves, mut blocks, mut missing) = (Vec::new(), Vec::new(), all);
+        for block in pool.blocks.iter().filter(fresh) {
+            let amount = block.available.min(missing);
+            if amount.is_positive() {
+                let id = BlockId(self.account.next_block + blocks.len() as u64);
+                moves.push(taken_from(block, amount));
+                blocks.push(block.moved(id, PoolId::Seats).with(amount));
+                missing -= amount;
+            }
+        }
+        (!blocks.is_empty()).then_some(What::SeatsAdded { moves, blocks, share })
     }
 
     /// What of an allowance of `credits` is set aside for seats: the share of each, and all of them.
@@ -91,4 +121,8 @@ impl Work<'_> {
         let all = share.decimal().checked_mul(seats).and_then(|all| Credits::new(all).ok());
         (share, all.unwrap_or(credits).min(credits))
     }
+}
+
+fn taken_from(block: &Block, amount: Credits) -> Move {
+    Move { block: block.id, from: Column::Available, to: Column::Withdrawn, amount }
 }

@@ -90,6 +90,10 @@ impl Account {
                 self.seated.insert(user.clone());
                 self.allocated(moves, blocks);
             }
+            What::SeatsAdded { moves, blocks, share } => {
+                self.allocated(moves, blocks);
+                self.seat_shares.extend(blocks.iter().map(|block| (block.id, *share)));
+            }
             What::Rolled(rolled) => self.rolled(rolled),
             What::Covered { block, by, amount } => self.covered(*block, *by, *amount),
             What::Started { sidecar, epoch } => {
@@ -165,6 +169,7 @@ impl Account {
         }
         new.period_ends = end;
         self.seated.clear();
+        self.seat_shares.clear();
         self.topped_up = 0;
         self.awarded.clear();
         self.book.overage_by.clear();
@@ -201,7 +206,9 @@ impl Account {
                     *due = block.expires_at;
                 }
             }
-            Source::Seats(share) => self.seat_share = share,
+            Source::Seats(share) => {
+                self.seat_shares.insert(block.id, share);
+            }
             Source::Administrator | Source::Emergency | Source::Changed | Source::Refund => {}
         }
         self.book.insert(block.clone());

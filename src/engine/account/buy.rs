@@ -11,6 +11,7 @@ use crate::playbook::Mode;
 use crate::playbook::draw_order::Species;
 use crate::playbook::on_demand::{Landing, Members, Pack};
 use crate::playbook::overage::Link;
+use crate::playbook::pooling::PoolScope;
 use crate::types::amount::AMOUNT_MAX;
 use crate::types::{BlockId, Credits, Money, Name, Ratio, calendar};
 
@@ -164,8 +165,17 @@ impl Work<'_> {
         if !self.unreserved.is_empty() || self.top_up().is_none_or(|top_up| top_up.below.is_none()) {
             return;
         }
+        let hybrid = self
+            .account
+            .contract
+            .as_ref()
+            .is_some_and(|contract| contract.plan.pooling.scope == PoolScope::Hybrid);
         let pools = self.account.book.pools.iter().map(|pool| pool.id.clone());
-        let shared = pools.filter(|pool| !matches!(pool, PoolId::Seats | PoolId::User(_)));
+        let shared = pools.filter(|pool| match pool {
+            PoolId::Account => true,
+            PoolId::Team(_) => !hybrid,
+            PoolId::User(_) | PoolId::Seats => false,
+        });
         self.unreserved = shared.map(|pool| (pool.clone(), self.unreserved_of(&pool))).collect();
     }
 

@@ -212,6 +212,17 @@ pub enum What {
         #[n(2)]
         blocks: Vec<Block>,
     },
+    /// More seats: their shares of what is left of the period are set aside.
+    #[n(46)]
+    SeatsAdded {
+        #[n(0)]
+        moves: Vec<Move>,
+        #[n(1)]
+        blocks: Vec<Block>,
+        /// Of one seat.
+        #[n(2)]
+        share: Credits,
+    },
     #[n(44)]
     Rolled(#[n(0)] Box<Rolled>),
     /// A next allowance is lowered for what was borrowed from it, or (negative) what was borrowed came back to it.

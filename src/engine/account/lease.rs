@@ -82,7 +82,9 @@ impl Work<'_> {
         let turn = prior.missing.is_positive();
         if (lacking || last_resort || turn) && !recalled {
             let mut holders = self.idle_holders(sidecar);
-            if !lacking {
+            if !lacking && !last_resort {
+                holders.retain(|holder| self.holds_idle_of(*holder, &path));
+            } else if !lacking {
                 holders.retain(|holder| self.holds_idle_balance(*holder));
             }
             if !holders.is_empty() {
@@ -352,6 +354,17 @@ impl Work<'_> {
                 .block(*id)
                 .is_some_and(|block| !block.species.is_last_resort() && block.pays(self.at));
             counts && *out > held.get(id).copied().unwrap_or_default()
+        })
+    }
+
+    /// The same, of the pools before the last of a path.
+    fn holds_idle_of(&self, sidecar: SidecarId, path: &[PoolId]) -> bool {
+        let Some(lease) = self.account.leases.get(&sidecar) else { return false };
+        let before = path.split_last().map(|(_, before)| before).unwrap_or_default();
+        lease.out.keys().any(|id| {
+            let block = self.account.book.block(*id);
+            block.is_some_and(|block| before.contains(&block.pool) && block.pays(self.at))
+                && self.account.idle_in(lease, *id).is_positive()
         })
     }
 

@@ -41,8 +41,8 @@ pub struct Account {
     pub overage: Vec<PeriodOverage>,
     /// Users who took their seat's share in this period.
     pub seated: BTreeSet<Name>,
-    /// What each seat is set aside in this period.
-    pub seat_share: Credits,
+    /// What one seat takes of each block that is set aside for seats.
+    pub seat_shares: BTreeMap<BlockId, Credits>,
     /// Pools that sidecars were told to be dry: soft state, not part of the journal.
     pub told_dry: BTreeSet<PoolId>,
     /// What was bought, and is not forgotten.
@@ -170,7 +170,7 @@ impl Account {
             requests: BTreeMap::new(),
             overage: Vec::new(),
             seated: BTreeSet::new(),
-            seat_share: Credits::ZERO,
+            seat_shares: BTreeMap::new(),
             told_dry: BTreeSet::new(),
             purchases: BTreeMap::new(),
             topped_up: 0,

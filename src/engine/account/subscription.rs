@@ -83,7 +83,10 @@ impl Work<'_> {
         }
         let overlay = Overlay { seats: Some(seats), ..contract.overlay.clone() };
         let pending = Pending { seats: None, ..self.account.pending.clone() };
-        Ok(vec![What::Overlaid(Box::new(overlay)), What::Pended(pending)])
+        let added = seats - contract.seats().unwrap_or(0);
+        let mut entries = vec![What::Overlaid(Box::new(overlay)), What::Pended(pending)];
+        entries.extend(self.more_seats(added));
+        Ok(entries)
     }
 
     pub(super) fn cancel(&self, now: bool) -> Result<Vec<What>, AdminRefusal> {

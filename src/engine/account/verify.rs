@@ -30,8 +30,8 @@ impl Account {
             && self.leases == leases
             && self.book.pools == replayed.book.pools
             && self.book.overage_by == replayed.book.overage_by
-            && (&self.seated, self.seat_share, self.topped_up)
-                == (&replayed.seated, replayed.seat_share, replayed.topped_up)
+            && (&self.seated, &self.seat_shares, self.topped_up)
+                == (&replayed.seated, &replayed.seat_shares, replayed.topped_up)
             && (&self.purchases, &self.awards, &self.awarded)
                 == (&replayed.purchases, &replayed.awards, &replayed.awarded)
             && (&self.lines, &self.fees, self.term, self.committed)
