@@ -113,6 +113,9 @@ pub struct ProgressAnswer {
     /// The call was kept on disk for a settler out of reach; its figures are this sidecar's own.
     #[n(9)]
     pub provisional: bool,
+    /// What the run's pools lack for what was asked.
+    #[cbor(n(10), default)]
+    pub missing: Credits,
 }
 
 impl ProgressAnswer {
@@ -129,6 +132,7 @@ impl ProgressAnswer {
             debt: Credits::ZERO,
             stop_by,
             provisional: true,
+            missing: Credits::ZERO,
         }
     }
 }

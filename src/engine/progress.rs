@@ -78,7 +78,8 @@ pub fn progress(frame: &Frame<'_>, call: &Progress) -> Result<Outcome<ProgressAn
     event.caps = settlement.caps;
     event.flows.extend(growth.flows);
     event.caps.extend(growth.caps);
-    let answer = answer(frame, run, &event, growth.refusal, expires_at);
+    let mut answer = answer(frame, run, &event, growth.refusal, expires_at);
+    answer.missing = event.debt.or_zero() + growth.missing;
     Ok(Outcome::Done(answer, Some(Box::new(event))))
 }
 
@@ -292,5 +293,6 @@ fn answer(
         debt,
         stop_by: expires_at,
         provisional: false,
+        missing: Credits::ZERO,
     }
 }

@@ -18,6 +18,7 @@
 //! | `listen` | a sidecar's socket and port, and their limits |
 //! | `connection` | one caller's connection |
 //! | `ledger_api` | what the ledger's servers need of a ledger |
+//! | `ledger_view` | what people are shown of it |
 //! | `ledger_server` | the ledger's door: services, health, reflection, bounds |
 //! | `ledger_status` | which status answers where the ledger does not do it |
 //! | `admission` | how many calls are in work at once |
@@ -55,6 +56,7 @@ mod lease_wire;
 pub mod ledger_api;
 pub mod ledger_server;
 mod ledger_status;
+pub mod ledger_view;
 pub mod listen;
 mod playbook_server;
 pub mod proto;

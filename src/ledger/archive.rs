@@ -14,10 +14,10 @@ use crate::types::AccountId;
 
 /// For each record of an account: the number of the last entry in it, and its own. Sixteen bytes for each write.
 #[derive(Clone, Debug, Default)]
-pub struct Index(Arc<Mutex<Places>>);
+pub struct Index(Arc<Mutex<Records>>);
 
-/// By account.
-type Places = BTreeMap<AccountId, Vec<(u64, u64)>>;
+/// By account: the last entry of each record, and the record.
+type Records = BTreeMap<AccountId, Vec<(u64, u64)>>;
 
 /// The index and what reads by it.
 pub struct Archive {

@@ -96,7 +96,6 @@ mod tests {
         report
             .findings
             .iter()
-            .filter(|finding| finding.severity != Severity::Unsupported)
             .map(|finding| {
                 let word = finding.severity.word();
                 let choice = finding.choice.map_or_else(String::new, |choice| format!("[{choice}]"));

@@ -291,7 +291,6 @@ mod tests {
             parts[part] = parts[part].replacen(from, to, 1);
             let diff = Diff::of_sources(&base, &version(&parts[0], &parts[1], &parts[2], ""));
             let said = format!("{from} -> {to}: {:#?}", diff.changes);
-            assert!(!diff.changes.is_empty(), "{said}");
             assert_eq!((diff.is_dearer(), diff.price_rises().count()), (dearer, rises), "{said}");
         }
     }

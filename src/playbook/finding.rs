@@ -20,8 +20,6 @@ pub struct Choice(pub u8);
 pub enum Severity {
     /// The language does not allow it.
     Error,
-    /// The language allows it, and this build does not do it yet.
-    Unsupported,
     /// Allowed, and known to cost trust or money.
     Warning,
 }
@@ -51,7 +49,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How many more there are past `FINDINGS_MAX`.
     pub omitted: usize,
-    /// What the document means; only where nothing in it is an error or unsupported.
+    /// What the document means; only where nothing in it is an error.
     pub playbook: Option<Box<Playbook>>,
 }
 
@@ -91,10 +89,9 @@ impl fmt::Display for Choice {
 }
 
 impl Severity {
-    /// Unsupported parts are refused like errors, and say so.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Error | Self::Unsupported => "error",
+            Self::Error => "error",
             Self::Warning => "warning",
         }
     }
@@ -162,7 +159,6 @@ pub mod why {
     pub const BOUNDS: &str = "every decision looks at all of them, and a decision's time is bounded.";
     pub const YAML: &str = "a document that readers could take in two ways is no source of truth.";
     pub const IDLE: &str = "what has no effect misleads those who read it.";
-    pub const UNSUPPORTED: &str = "a rule that is written and not kept is a promise broken.";
 }
 
 /// Collects findings while a document is read.
@@ -174,7 +170,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// How many errors and unsupported parts there are so far.
+    /// How many errors there are so far.
     pub fn refused(&self) -> usize {
         self.refused
     }
@@ -209,12 +205,6 @@ impl Findings {
         help: impl Into<String>,
     ) {
         self.push(Severity::Error, place, place.mark, why, problem.into(), help.into());
-    }
-
-    pub fn unsupported(&mut self, place: &Place, part: &str) {
-        let problem = format!("`{part}` is not supported yet");
-        let help = "leave it out for now".to_owned();
-        self.push(Severity::Unsupported, place, place.key, why::UNSUPPORTED, problem, help);
     }
 
     pub fn warning(&mut self, place: &Place, caution: Caution, problem: String) {
@@ -287,16 +277,17 @@ mod tests {
             choice: Some(Choice(6)),
         };
         findings.warning(&place, Caution::EndlessRollover, "it never ends".to_owned());
-        findings.unsupported(&place, "rollover");
+        let key = Place { mark: place.key, ..place.clone() };
+        findings.error_because(&key, "it never begins", "what never begins is no rule.", "leave it out");
         let report = findings.report(None);
         assert_eq!(
             report.in_file("p.yaml").to_string(),
-            "p.yaml:7:3: error[C6]: plans.basic.rollover: `rollover` is not supported yet\n  why: a rule that is written and not kept is a promise broken.\n  help: leave it out for now\n\
+            "p.yaml:7:3: error[C6]: plans.basic.rollover: it never begins\n  why: what never begins is no rule.\n  help: leave it out\n\
              p.yaml:7:12: warning[C6]: plans.basic.rollover: it never ends\n  why: what never ends is a debt of service that only grows.\n  \
              help: give it a number of `times` and a time that it `lasts`\n"
         );
         assert_eq!(report.choices(Severity::Warning), ["C6"]);
-        assert!(report.choices(Severity::Error).is_empty());
+        assert_eq!(report.choices(Severity::Error), ["C6"]);
     }
 
     #[test]

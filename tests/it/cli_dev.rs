@@ -329,7 +329,7 @@ fn credits_are_bought_awarded_moved_refunded_and_billed_from_the_command_line() 
     refused(&["playbook", "publish", &dear], "NOTICE_TOO_SHORT");
     assert_eq!(dev.stop(), 0);
 
-    let dev = Dev::start(directory.path(), &[]);
+    let dev = Dev::start(directory.path(), &["--playbook", &playbook]);
     let again = dev.bursar(&["audit", "verify", "lab", "--json"]).ends(0).json();
     assert!(again["whole"] == true && again["entries"].as_u64() >= whole["entries"].as_u64());
     assert_eq!(dev.stop(), 0);

@@ -118,7 +118,8 @@ fn cautions(text: &str) -> BTreeSet<String> {
     let mut met = BTreeSet::new();
     for step in text.split("- check: |\n").skip(1) {
         let lines = step.lines().take_while(|line| line.starts_with("      "));
-        let document: String = lines.map(|line| format!("{}\n", &line[6..])).collect();
+        let document: String =
+            lines.map(|line| format!("{}\n", line.strip_prefix("      ").unwrap_or(line))).collect();
         met.extend(
             check(&document).findings.iter().filter_map(|finding| Some(format!("{:?}", finding.caution?))),
         );

@@ -46,7 +46,7 @@ pub fn source(file: &Path) -> Result<String, Failure> {
 }
 
 fn summary(name: &str, report: &Report) -> String {
-    let refused = report.of(Severity::Error).count() + report.of(Severity::Unsupported).count();
+    let refused = report.of(Severity::Error).count();
     let warnings = count(report.of(Severity::Warning).count(), "warning");
     match &report.playbook {
         Some(playbook) => {
@@ -74,7 +74,6 @@ fn file_json(name: &str, report: &Report) -> Value {
 fn finding_json(finding: &Finding) -> Value {
     json!({
         "severity": finding.severity.word(),
-        "supported": finding.severity != Severity::Unsupported,
         "choice": finding.choice.map(|choice| choice.to_string()).unwrap_or_default(),
         "line": finding.line,
         "column": finding.column,

@@ -7,7 +7,7 @@ use super::entry::{Booked, Effects};
 use super::work::Work;
 use crate::credit::draw::{self, Limits};
 use crate::credit::hold::{self, Draw};
-use crate::credit::path::{Path, debtor};
+use crate::credit::path::debtor;
 use crate::credit::{Change, Column, Final, Flow, Place, PoolId, Reservation, RunEvent, ScopeKey, State};
 use crate::engine::commit::late_caps;
 use crate::lease::WalletEvent;
@@ -301,17 +301,6 @@ impl Work<'_> {
         for part in drawn.draws {
             effects.moves.push(moved(&part, Column::Available, Column::Spent));
             hold::add(spent, part);
-        }
-    }
-
-    /// The pools that the run of a record draws on. Of a run that only its sidecar knows the record says who owes.
-    fn path_of(&self, run: &RunEvent) -> Path {
-        let open = || self.account.book.runs.get(&run.id).map(|open| self.path(&open.run.subject));
-        let ended = || self.account.book.finals.get(&run.id).map(|ended| self.path(&ended.run.subject));
-        match &run.change {
-            Change::Ended(ended) => self.path(&ended.run.subject),
-            Change::Reserved(run) => self.path(&run.run.subject),
-            _ => open().or_else(ended).unwrap_or_else(|| vec![run.debt_pool.clone()].into()),
         }
     }
 

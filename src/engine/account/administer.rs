@@ -297,13 +297,19 @@ impl Work<'_> {
 
     /// What is left of a grant is withdrawn; held credits stay held.
     fn void(&self, id: BlockId) -> Result<(What, Reply), AdminRefusal> {
-        let block = self.account.book.block(id).ok_or(AdminRefusal::GrantUnknown(id))?;
-        let amount = block.available;
-        let moves = if amount.is_positive() {
-            vec![Move { block: id, from: Column::Available, to: Column::Withdrawn, amount }]
-        } else {
-            Vec::new()
-        };
+        self.account.book.block(id).ok_or(AdminRefusal::GrantUnknown(id))?;
+        // What rolled over is the grant's still.
+        let line = self.account.line(id).into_iter().filter_map(|id| self.account.book.block(id));
+        let moves: Vec<Move> = line
+            .filter(|block| block.available.is_positive())
+            .map(|block| Move {
+                block: block.id,
+                from: Column::Available,
+                to: Column::Withdrawn,
+                amount: block.available,
+            })
+            .collect();
+        let amount = moves.iter().map(|step| step.amount).sum();
         Ok((What::Voided(moves), Reply::Withdrawn(amount)))
     }
 }

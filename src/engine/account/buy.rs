@@ -3,10 +3,13 @@
 use super::administer::AdminRefusal;
 use super::entry::{Buyer, Purchase, Reply, What};
 use super::work::Work;
+use crate::credit::draw;
+use crate::credit::hold;
 use crate::credit::path::{has_pool, shared};
-use crate::credit::{Block, Place, PoolId, Subject};
-use crate::engine::call::Commit;
+use crate::credit::{Block, Place, PoolId, Reason, RunEvent, Subject};
+use crate::engine::call::{Commit, Progress};
 use crate::engine::commit::{Outcome, commit};
+use crate::engine::progress::progress;
 use crate::playbook::Mode;
 use crate::playbook::draw_order::Species;
 use crate::playbook::on_demand::{Landing, Members, Pack};
@@ -118,7 +121,7 @@ impl Work<'_> {
         let Some(top_up) = self.top_up().filter(|_| amount.is_positive()) else { return false };
         let path = self.path(subject);
         let Some(frame) = self.frame() else { return false };
-        let drawn = crate::credit::draw::draw(&frame.book.pools, amount, frame.limits(basic, &path, subject));
+        let drawn = draw::draw(&frame.book.pools, amount, frame.limits(basic, &path, subject));
         let first = |species: Species| !species.is_last_resort() || top_up.before.contains(&species);
         let paid: Credits =
             drawn.draws.iter().filter(|draw| first(draw.species)).map(|draw| draw.amount).sum();
@@ -142,9 +145,39 @@ impl Work<'_> {
             Ok(Outcome::Done(_, event)) => event,
             _ => None,
         });
-        let Some(event) = event.filter(|event| event.debt.is_positive()) else { return };
-        let drawn = event.flows.iter().filter(|flow| flow.from == Place::Free).map(|flow| flow.amount);
-        self.buy_to_fit(drawn.sum::<Credits>() + event.debt, true, &subject);
+        if let Some(event) = event {
+            self.buy_to_fit(drawn_by(&event), true, &subject);
+        }
+    }
+
+    /// The same for a run that is to hold more.
+    pub(super) fn buy_for_progress(&mut self, call: &Progress) {
+        if self.top_up().is_none() {
+            return;
+        }
+        let Some(run) = self.account.book.runs.get(&call.id) else { return };
+        let (subject, parent) = (run.run.subject.clone(), run.run.parent);
+        let Some(Ok(Outcome::Done(answer, event))) = self.frame().map(|frame| progress(&frame, call)) else {
+            return;
+        };
+        let only_credits = answer.reason.is_none_or(|reason| reason == Reason::CreditsExhausted);
+        if !only_credits || parent.is_some() {
+            return;
+        }
+        let amount = if answer.missing.is_positive() {
+            // Refused, it draws nothing: it would draw all that there is, and what is missing.
+            self.drawable(&subject) + answer.missing
+        } else {
+            event.map_or(Credits::ZERO, |event| drawn_by(&event))
+        };
+        self.buy_to_fit(amount, true, &subject);
+    }
+
+    fn drawable(&self, subject: &Subject) -> Credits {
+        let path = self.path(subject);
+        let Some(frame) = self.frame() else { return Credits::ZERO };
+        let limits = frame.limits(true, &path, subject);
+        hold::total(&draw::draw(&frame.book.pools, Credits::whole(AMOUNT_MAX), limits).draws)
     }
 
     /// A draw that left a pool's unreserved credits below `below` brings them back there.
@@ -221,6 +254,12 @@ impl TopUp {
         }
         packs
     }
+}
+
+/// What an event takes from pools, and what they could not pay.
+fn drawn_by(event: &RunEvent) -> Credits {
+    let drawn = event.flows.iter().filter(|flow| flow.from == Place::Free).map(|flow| flow.amount);
+    drawn.sum::<Credits>() + event.debt.or_zero()
 }
 
 /// The price of one credit of a pack, where it can be told exactly enough.

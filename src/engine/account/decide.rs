@@ -161,6 +161,7 @@ impl Work<'_> {
     }
 
     fn progress(&mut self, call: &Progress) -> Result<ProgressAnswer, Fault> {
+        self.buy_for_progress(call);
         let frame = self.frame().ok_or_else(unsubscribed)?;
         match progress(&frame, call)? {
             Outcome::Done(answer, event) => {

@@ -6,13 +6,12 @@ use super::entry::{LeaseEntry, What};
 use super::state::Lease;
 use super::work::Work;
 use crate::credit::cap::Need;
-use crate::credit::draw::{self, Drawn, Limits};
+use crate::credit::draw::{Drawn, Limits};
 use crate::credit::hold::{self, Draw};
-use crate::credit::path::{ACCOUNT, Path};
-use crate::credit::{Block, CapFlow, CapKey, PoolId, Subject};
+use crate::credit::path::ACCOUNT;
+use crate::credit::{Block, CapFlow, CapKey, PoolId};
 use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals, Room, sizing};
 use crate::playbook::draw_order::Species;
-use crate::types::amount::AMOUNT_MAX;
 use crate::types::{BlockId, Credits, Epoch, LeaseId, Planted, SidecarId, Timestamp};
 
 /// What comes of asking for a lease.
@@ -110,10 +109,6 @@ impl Work<'_> {
         let grant = self.grant_lease(sidecar, ask, draws, rooms, terms);
         self.hear_ask(sidecar, number, ask);
         Leasing::Granted(Box::new(grant))
-    }
-
-    fn limits_users(&self) -> bool {
-        self.account.contract.as_ref().is_some_and(|contract| contract.plan.overage_per_user().is_some())
     }
 
     fn grant_lease(
@@ -224,75 +219,6 @@ impl Work<'_> {
         drawn
     }
 
-    /// What the pools before the last of a path have, as far as a run would draw on those after them. Answers what the
-    /// need still lacks of them.
-    fn prior_for(&self, ask: &Ask, path: &[PoolId]) -> Drawn {
-        let Some((_, before)) = path.split_last().filter(|_| ask.prior.is_positive()) else {
-            return Drawn::default();
-        };
-        let left = self.balance_left(before);
-        let limits = Limits { basic: false, overage: Some(Credits::ZERO), ..Limits::late(before, self.at) };
-        let size = sizing::size(ask.prior, Credits::ZERO, left).min(left);
-        let mut drawn = self.drawn(size, limits);
-        drawn.draws.retain(|draw| !draw.species.is_last_resort());
-        drawn.missing = ask.prior.saturating_sub(hold::total(&drawn.draws));
-        drawn
-    }
-
-    fn drawn(&self, amount: Credits, limits: Limits<'_>) -> Drawn {
-        draw::draw(&self.account.book.pools, amount, limits)
-    }
-
-    /// The same, where `taken` is given already.
-    fn drawn_beside(&self, amount: Credits, limits: Limits<'_>, taken: &[Draw]) -> Drawn {
-        if taken.is_empty() {
-            return self.drawn(amount, limits);
-        }
-        let mut drawn = self.drawn(amount + hold::total(taken), limits);
-        taken.iter().for_each(|draw| {
-            hold::remove(&mut drawn.draws, draw);
-        });
-        drawn.missing = amount.saturating_sub(hold::total(&drawn.draws));
-        drawn
-    }
-
-    pub(super) fn path(&self, subject: &Subject) -> Path {
-        self.account.path(subject)
-    }
-
-    /// What pools have unleased that counts as balance.
-    fn balance_left(&self, pools: &[PoolId]) -> Credits {
-        let blocks = self.account.book.pools.iter().filter(|pool| pools.contains(&pool.id));
-        let pays = blocks.flat_map(|pool| &pool.blocks).filter(|block| block.pays(self.at));
-        pays.filter(|block| !block.species.is_last_resort()).map(|block| block.available).sum()
-    }
-
-    fn rest_pools(&self, path: &[PoolId]) -> Vec<(PoolId, Credits)> {
-        let others = path.iter().filter(|pool| **pool != PoolId::Account);
-        others.map(|pool| (pool.clone(), self.balance_left(std::slice::from_ref(pool)))).collect()
-    }
-
-    /// Pools before the last of a path of which neither the account nor any sidecar but this one has anything: they are
-    /// told to be dry, and once they have something again, that is told, too.
-    fn dry(&mut self, sidecar: SidecarId, path: &[PoolId]) -> Vec<PoolId> {
-        let Some((_, before)) = path.split_last() else { return Vec::new() };
-        let elsewhere = |pool: &PoolId| {
-            let leases = self.account.leases.iter().filter(|(id, _)| **id != sidecar);
-            let seals = self.account.seals.iter().map(|seal| &seal.slices);
-            let mut blocks = leases.map(|(_, lease)| &lease.out).chain(seals).flat_map(|out| out.keys());
-            blocks.any(|id| {
-                self.account.book.block(*id).is_some_and(|b| b.pool == *pool && !b.has_ended(self.at))
-            })
-        };
-        let dry: Vec<PoolId> = before
-            .iter()
-            .filter(|pool| self.balance_left(std::slice::from_ref(pool)).is_zero() && !elsewhere(pool))
-            .cloned()
-            .collect();
-        self.account.told_dry.extend(dry.iter().cloned());
-        dry
-    }
-
     /// The room to lease, or `None` where a hard cap has not enough for its need.
     fn rooms_for(&self, needs: &[Need]) -> Option<Vec<(CapKey, Credits)>> {
         let mut rooms = Vec::with_capacity(needs.len());
@@ -355,29 +281,6 @@ impl Work<'_> {
                 .is_some_and(|block| !block.species.is_last_resort() && block.pays(self.at));
             counts && *out > held.get(id).copied().unwrap_or_default()
         })
-    }
-
-    /// The same, of the pools before the last of a path.
-    fn holds_idle_of(&self, sidecar: SidecarId, path: &[PoolId]) -> bool {
-        let Some(lease) = self.account.leases.get(&sidecar) else { return false };
-        let before = path.split_last().map(|(_, before)| before).unwrap_or_default();
-        lease.out.keys().any(|id| {
-            let block = self.account.book.block(*id);
-            block.is_some_and(|block| before.contains(&block.pool) && block.pays(self.at))
-                && self.account.idle_in(lease, *id).is_positive()
-        })
-    }
-
-    /// What is left unleased: credits that count as balance, and last resorts but `basic`.
-    fn rest(&self, path: &[PoolId]) -> (Credits, Credits) {
-        let Some(frame) = self.frame() else { return (Credits::ZERO, Credits::ZERO) };
-        let all = Credits::whole(AMOUNT_MAX);
-        let drawn = self.drawn(all, frame.limits(false, path, &Subject::default()));
-        let sum = |last_resort: bool| -> Credits {
-            let draws = drawn.draws.iter().filter(|draw| draw.species.is_last_resort() == last_resort);
-            draws.map(|draw| draw.amount).sum()
-        };
-        (sum(false), sum(true))
     }
 
     /// What silent or sealed leases hold, and when the last of it comes back.

@@ -2,10 +2,12 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `entry`, `entry_contract` | the account's append-only, hash-chained journal |
+//! | `entry` | the account's append-only, hash-chained journal |
+//! | `entry_absorbed`, `entry_contract`, `moved` | parts of its entries |
 //! | `state` | the account as a value |
 //! | `apply` | its single write path: an entry evolves it, replaying the entries gives it |
 //! | `apply_lease`, `apply_absorbed` | the same, by what leases hold, and by a sidecar's record |
+//! | `apply_credits` | the same, by credits that are bought, awarded or moved |
 //! | `apply_contract` | the same, by its plan, its term, its lines, refunds and transfers |
 //! | `work` | one command at work: entries are emitted and applied one by one |
 //! | `administer` | what administrators do: subscribe, suspend, grant, void, lower the overage |
@@ -16,9 +18,9 @@
 //! | `buy` | packs, and the top-up |
 //! | `award` | incentives |
 //! | `allocate` | credits that go from pool to pool, and seats' shares |
-//! | `moved` | what entries say of these, and of the period's end |
 //! | `period_end` | what rolls over, and what was borrowed |
 //! | `amounts` | which amounts an administrator may move |
+//! | `lease_path` | leases along the pools of a run's path |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
@@ -44,6 +46,7 @@ mod amounts;
 mod apply;
 mod apply_absorbed;
 mod apply_contract;
+mod apply_credits;
 mod apply_lease;
 mod award;
 pub mod balance;
@@ -52,9 +55,11 @@ mod buy;
 mod decide;
 mod emergency;
 pub mod entry;
+mod entry_absorbed;
 pub mod entry_contract;
 mod lacking;
 mod lease;
+mod lease_path;
 mod moved;
 mod period_end;
 mod recount;

@@ -211,9 +211,7 @@ impl Wallet {
     /// Whether anything is idle in a pool that the plan does not have any more: no run draws on it, and it merges at the
     /// ledger.
     fn has_lost_pools(&self) -> bool {
-        let Some(contract) = self.contract.as_ref().filter(|_| self.book.pools.len() > 1) else {
-            return false;
-        };
+        let Some(contract) = &self.contract else { return false };
         let lost = self.book.pools.iter().filter(|pool| !has_pool(&contract.plan.pooling, &pool.id));
         lost.flat_map(|pool| &pool.blocks).any(|block| block.available.is_positive())
     }
