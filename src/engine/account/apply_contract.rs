@@ -257,7 +257,11 @@ impl Account {
     }
 
     pub(super) fn debt_billed(&mut self, pool: &PoolId, line: &Line) {
-        self.book.pool_mut(pool).debt -= line.credits;
+        if line.credits.is_positive() {
+            self.book.pool_mut(pool).debt -= line.credits;
+        }
+        let billed = self.debt_billed.entry(pool.clone()).or_default();
+        *billed = (billed.0 + line.credits, billed.1 + line.amount);
         self.lines.push(line.clone());
     }
 
