@@ -59,13 +59,7 @@ impl Account {
                 let parts: Vec<_> = moves.iter().map(|step| (step.block, -step.amount)).collect();
                 apply_lease::add(&mut self.repaid, &parts);
             }
-            What::Repaid { pool, paid, moves } => {
-                self.shift_all(moves);
-                let parts: Vec<_> = moves.iter().map(|step| (step.block, step.amount)).collect();
-                apply_lease::add(&mut self.repaid, &parts);
-                self.burn.note(-*paid);
-                self.book.pool_mut(pool).debt -= *paid;
-            }
+            What::Repaid { pool, paid, moves } => self.repay(pool, *paid, moves),
             What::Leased(leased) => self.lease(leased, at),
             What::GrantLost { sidecar } => self.grant_lost(*sidecar),
             What::Reclaimed { sidecar, .. } => self.reclaim(*sidecar, at),
@@ -100,6 +94,15 @@ impl Account {
         self.number = entry.number;
         self.link = entry.link;
         self.clock = self.clock.max(at);
+    }
+
+    /// Credits of a pool pay its debt.
+    fn repay(&mut self, pool: &PoolId, paid: Credits, moves: &[Move]) {
+        self.shift_all(moves);
+        let parts: Vec<_> = moves.iter().map(|step| (step.block, step.amount)).collect();
+        apply_lease::add(&mut self.repaid, &parts);
+        self.burn.note(-paid);
+        self.book.pool_mut(pool).debt -= paid;
     }
 
     fn set_suspended(&mut self, suspended: bool) {
