@@ -248,7 +248,7 @@ mod tests {
         for (part, from, to, dearer, rises) in [
             (1, "weight: 2", "weight: 3", true, 1),
             (1, "weight: 2", "weight: 1", false, 0),
-            (1, "weight: 2", "weight: 4, per: 2", false, 0),
+            (1, "weight: 2", "weight: 3, per: 2", false, 0),
             (1, "minimum: 1", "minimum: 2", true, 1),
             (1, "failure: 50%", "failure: none", false, 0),
             (1, "failure: 50%", "failure: full", true, 0),

@@ -6,7 +6,9 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::fmt::Write;
 
-    use crate::credit::State;
+    use crate::credit::invoice::{Line, LineKind};
+    use crate::credit::{Block, Column, Move, State};
+    use crate::engine::account::Account;
     use crate::engine::account::entry::What;
     use crate::playbook::load;
     use crate::scenario::file;
@@ -61,6 +63,29 @@ plans:
     on_demand: {packs: {bag: {credits: 9, price: 1, lasts: 1h}}}
     overage: [{top_up: {pack: bag, below: 10, at_most: 2}}, {borrow: {up_to: 50%}}, {soft: {up_to: 20, per_user: 8}}]
     offline: {mode: deny, lease: 60s, reclaim_after: 5m}
+  moving:
+    allowance: {credits: 60, every: 50m}
+    fee: {amount: 3, every: day}
+    term: {lasts: 100m}
+    commitment: {spend: 9, over: day, discount: 10%}
+    pooling: {scope: team}
+    rollover: {subscription: {up_to: 50%, lasts: 2h}}
+    overage: [{soft: {up_to: 20}}]
+    on_demand: {packs: {bag: {credits: 9, price: 1, lasts: 2h}}}
+    refunds: {charges: {within: 3h, reissue: 40m}, purchases: {within: 1h, rate: 50%, as: credit}}
+    transfers: {between: accounts, by: member, up_to: 90, every: 1h}
+    alerts: [{name: e, expires_within: 5m}, {name: o, overage_reaches: 50%}, {name: b, burn_above: 2x}]
+    offline: {mode: deny, lease: 60s, reclaim_after: 5m}
+  moved:
+    allowance: [{credits: 40, every: 30m}, {credits: 9, every: 20m}]
+    fee: {amount: 7, every: day}
+    features: {seats: 2}
+    pooling: {scope: hybrid, personal: 5}
+    overage: [{borrow: {up_to: 10}}, {soft: {up_to: 9}}]
+    refunds: {charges: {within: 3h, reissue: never}}
+    transfers: {between: accounts}
+    caps: [{name: user, per: user, limit: 40, every: hour}]
+    offline: {mode: allow, for: 30m, lease: 60s, reclaim_after: 5m}
   pool_first:
     allowance: [{credits: 40, every: 15m}, {credits: 9, every: 10m}]
     features: {seats: 2}
@@ -102,7 +127,10 @@ plans:
 
     fn step(case: &mut Case, number: usize) -> (String, &'static str) {
         let dice = &mut case.dice;
-        let account = dice.pick(&["a", "a", "b", "c", "d", "e", "f", "f", "f", "g", "g", "g", "h", "h"]);
+        let account = dice.pick(&[
+            "a", "a", "b", "c", "d", "e", "f", "f", "f", "g", "g", "g", "h", "h", "i", "i", "i", "i", "j",
+            "j", "j",
+        ]);
         let sidecar = SIDECARS[usize::try_from(dice.roll(3)).unwrap()];
         let run = if case.runs.is_empty() {
             None
@@ -111,7 +139,7 @@ plans:
             Some(case.runs[case.runs.len() - 1 - usize::try_from(back).unwrap()].clone())
         };
         let mut text = String::new();
-        let kind = dice.roll(100);
+        let kind = if matches!(account, "i" | "j") && dice.roll(3) == 0 { 99 } else { dice.roll(100) };
         match (kind, run) {
             (0..=39, run) => {
                 let action = dice.pick(&["draft", "draft", "ping", "lead", "basic"]);
@@ -175,10 +203,6 @@ plans:
             (84, _) => {
                 write!(text, "set_overage_limit: {{account: {account}, credits: {}}}", dice.roll(20)).unwrap()
             }
-            (85, _) => {
-                write!(text, "{}: {{account: {account}}}", dice.pick(&["suspend", "resume", "resume"]))
-                    .unwrap()
-            }
             (95..=96, _) => {
                 let pools = ["account", "\"team:t\"", "\"team:u\"", "\"user:ann\"", "\"user:bob\""];
                 let (from, to) = (dice.pick(&pools), dice.pick(&pools));
@@ -197,6 +221,7 @@ plans:
                 let user = dice.pick(&["ann", "bob", "cid"]);
                 write!(text, "award: {{account: {account}, user: {user}, incentive: gift}}").unwrap();
             }
+            (99, run) | (85, run) => contract(&mut text, dice, run),
             (86..=88, _) => write!(text, "partition: {sidecar}").unwrap(),
             (89..=92, _) => write!(text, "heal: {sidecar}").unwrap(),
             (93, _) => {
@@ -210,6 +235,41 @@ plans:
             _ => write!(text, "balance: {{account: {account}}}").unwrap(),
         }
         (text, sidecar)
+    }
+
+    /// Something about the contract of an account whose plan allows it.
+    fn contract(text: &mut String, dice: &mut Dice, run: Option<String>) {
+        let account = dice.pick(&["i", "i", "j"]);
+        let when = dice.pick(&["now", "renewal"]);
+        match (dice.roll(14), run) {
+            (0..=4, Some(run)) if dice.roll(2) == 0 => write!(text, "refund: {{run: {run}}}").unwrap(),
+            (0..=4, Some(run)) => write!(text, "refund: {{run: {run}, credits: {}}}", dice.roll(6)).unwrap(),
+            (5..=6, _) => {
+                let pools = ["i", "j", "\"i/team:t\"", "\"i/team:u\"", "\"j/user:ann\"", "b"];
+                let (from, to) = (dice.pick(&pools), dice.pick(&pools));
+                let credits = 1 + dice.roll(20);
+                write!(text, "transfer: {{from: {from}, to: {to}, credits: {credits}}}").unwrap();
+            }
+            (7..=8, _) => {
+                let plan = dice.pick(&["moving", "moved", "simple"]);
+                write!(text, "change_plan: {{account: {account}, plan: {plan}, when: {when}}}").unwrap();
+            }
+            (9, _) if dice.roll(2) == 0 => {
+                write!(text, "cancel: {{account: {account}, when: {when}}}").unwrap();
+            }
+            (9..=10, _) => write!(text, "subscribe: {{account: {account}, plan: moving}}").unwrap(),
+            (11, _) => {
+                let limit = dice.roll(30);
+                write!(
+                    text,
+                    "set_cap: {{account: {account}, name: user, per: user, limit: {limit}, every: hour}}"
+                )
+                .unwrap();
+            }
+            (12, _) => write!(text, "set_seats: {{account: j, seats: {}}}", 1 + dice.roll(4)).unwrap(),
+            _ => write!(text, "{}: {{account: {account}}}", dice.pick(&["suspend", "resume", "resume"]))
+                .unwrap(),
+        }
     }
 
     fn wait(dice: &mut Dice) -> i64 {
@@ -259,6 +319,13 @@ plans:
             }
             return;
         };
+        if text.starts_with("refund") {
+            // What was answered before is the charge no more.
+            let id = world.runs[&name].id;
+            case.answered.retain(|run, _| world.runs[run].id != id);
+            case.charges.entry(id).or_default().extend(at_ledger(world, &name));
+            return;
+        }
         if text.starts_with("authorize") && world.runs.get(&name).is_some_and(|run| run.handle.is_some()) {
             case.runs.push(name.clone());
         }
@@ -300,6 +367,8 @@ plans:
             ("f", "shares"),
             ("g", "teams"),
             ("h", "pool_first"),
+            ("i", "moving"),
+            ("j", "moved"),
         ] {
             let text = format!("subscribe: {{account: {account}, plan: {plan}}}");
             carry_out(&mut world, &mut case, &text, "s1", seed);
@@ -369,7 +438,10 @@ plans:
             };
             let alone = account.booked.iter().filter(|((sidecar, run), _)| !settled(run, *sidecar));
             let elsewhere: Credits = alone.map(|(_, b)| crate::credit::hold::total(&b.spent) + b.debt).sum();
-            if balance.spent + balance.debt != ended + open + elsewhere {
+            // Debt of a subscription that is over was billed.
+            let overage = |line: &&Line| line.kind == LineKind::Overage;
+            let billed: Credits = account.lines.iter().filter(overage).map(|line| line.credits).sum();
+            if balance.spent + balance.debt + billed != ended + open + elsewhere {
                 return Err(format!(
                     "account {name}: spent {} and owed {}, but charged {ended} + {open} + {elsewhere}",
                     balance.spent, balance.debt
@@ -391,6 +463,14 @@ plans:
                     | What::Awarded { block, .. } => block.granted,
                     What::Covered { amount, .. } => (-*amount).or_zero(),
                     What::Voided(moves) => -moves.iter().map(|step| step.amount).sum::<Credits>(),
+                    What::Reduced(moves) | What::TransferAnswered { back: moves, .. } => {
+                        moved(account, moves)
+                    }
+                    What::Refunded(refunded) => moved(account, &refunded.moves),
+                    What::PurchaseRefunded(refunded) => moved(account, &refunded.moves),
+                    What::TransferSent(sent) => moved(account, &sent.moves) + granted_in(&sent.blocks),
+                    What::TransferReceived(received) => granted_in(&received.blocks),
+                    What::PoolsMerged(merged) => moved(account, &merged.moves) + granted_in(&merged.blocks),
                     _ => Credits::ZERO,
                 };
             }
@@ -401,6 +481,22 @@ plans:
             }
         }
         Ok(())
+    }
+
+    fn granted_in(blocks: &[Block]) -> Credits {
+        blocks.iter().map(|block| block.granted).sum()
+    }
+
+    /// What moves bring in from what was withdrawn, or (negative) withdraw.
+    fn moved(account: &Account, moves: &[Move]) -> Credits {
+        let limited = moves.iter().filter(|step| account.book.block(step.block).is_some_and(|b| !b.elastic));
+        limited
+            .map(|step| match (step.from, step.to) {
+                (Column::Withdrawn, _) => step.amount,
+                (_, Column::Withdrawn) => -step.amount,
+                _ => Credits::ZERO,
+            })
+            .sum()
     }
 
     /// What the ledger charged a run that a step named.

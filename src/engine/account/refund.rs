@@ -47,14 +47,17 @@ impl Work<'_> {
         // Repaid debt goes back to the blocks that repaid it.
         let pool = debtor(&self.account.path(&ended.run.subject));
         let open = self.open_debt(ended, &pool);
-        let repaid = self.repaid(&pool, debt.saturating_sub(open));
+        let unbilled = self.debt_unbilled(&pool, debt.saturating_sub(open));
+        let billed = unbilled.as_ref().map_or(Credits::ZERO, |(_, part)| *part);
+        let repaid = self.repaid(&pool, debt.saturating_sub(open + billed));
         for part in &repaid {
             self.unwind(part, rule.reissue, (&mut moves, &mut reissued));
         }
         let unpaid = repaid.iter().map(|part| (part.block, part.amount)).collect();
         let counters = self.uncounted(ended, credits);
         let refunded = Refunded { run, credits, moves, debt, debt_pool: pool, counters, unpaid };
-        let mut entries = vec![What::Refunded(Box::new(refunded))];
+        let mut entries: Vec<What> = unbilled.into_iter().map(|(what, _)| what).collect();
+        entries.push(What::Refunded(Box::new(refunded)));
         entries.extend(
             reissued
                 .into_iter()

@@ -14,7 +14,7 @@ use crate::playbook::overlay::{self, Overlay};
 use crate::playbook::pooling::PoolScope;
 use crate::playbook::version::Grandfather;
 use crate::types::calendar::{self, Every, Stretch};
-use crate::types::{BlockId, Credits, Money, Timestamp};
+use crate::types::{BlockId, Credits, Money, Ratio, Timestamp};
 
 impl Work<'_> {
     /// The next instant at which time changes something of the contract.
@@ -251,6 +251,22 @@ impl Work<'_> {
                 Line { kind: LineKind::Overage, at: self.at, credits, amount, from: self.at, to: None, what };
             self.emit(What::DebtBilled { pool, line: Box::new(line) });
         }
+    }
+
+    /// What gives back `credits` of a pool's debt that was billed already, as far as it was.
+    pub(super) fn debt_unbilled(&self, pool: &PoolId, credits: Credits) -> Option<(What, Credits)> {
+        let (billed, amount) = self.account.debt_billed.get(pool).copied()?;
+        let part = billed.min(credits);
+        if !part.is_positive() {
+            return None;
+        }
+        let share = Ratio::of(amount.decimal())
+            .and_then(|amount| amount.times(part.decimal())?.divide(billed.decimal())?.money());
+        let amount = -share.unwrap_or_default();
+        let what = self.account.contract.as_ref().map(|contract| contract.plan.name.clone());
+        let (at, credits) = (self.at, -part);
+        let line = Line { kind: LineKind::Overage, at, credits, amount, from: at, to: None, what };
+        Some((What::DebtBilled { pool: pool.clone(), line: Box::new(line) }, part))
     }
 
     /// Whether the subscription is over.

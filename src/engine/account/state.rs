@@ -88,6 +88,8 @@ pub struct Account {
     /// Billing lines so far, overage excepted: that is summed by period.
     pub lines: Vec<Line>,
     pub pending: Pending,
+    /// Debt of each pool that was billed, and for how much.
+    pub debt_billed: BTreeMap<PoolId, (Credits, Money)>,
     /// Refunds of runs that sidecars may still remember, until when they do.
     pub refunds: VecDeque<(Timestamp, Refund)>,
     /// Where a plan changed in this period.
@@ -194,6 +196,7 @@ impl Account {
             committed: None,
             lines: Vec::new(),
             pending: Pending::default(),
+            debt_billed: BTreeMap::new(),
             refunds: VecDeque::new(),
             allotted: None,
             allotments: BTreeSet::new(),

@@ -36,8 +36,14 @@ impl Account {
                 == (&replayed.purchases, &replayed.awards, &replayed.awarded)
             && (&self.lines, &self.fees, self.term, self.committed)
                 == (&replayed.lines, &replayed.fees, replayed.term, replayed.committed)
-            && (&self.pending, self.allotted, &self.allotments, &self.burn)
-                == (&replayed.pending, replayed.allotted, &replayed.allotments, &replayed.burn)
+            && (&self.pending, &self.debt_billed, self.allotted, &self.allotments, &self.burn)
+                == (
+                    &replayed.pending,
+                    &replayed.debt_billed,
+                    replayed.allotted,
+                    &replayed.allotments,
+                    &replayed.burn,
+                )
             && (&self.given, &self.sent, &self.received, &self.refunds)
                 == (&replayed.given, &replayed.sent, &replayed.received, &replayed.refunds)
             && (&self.heirs, &self.covered, &self.arrivals)

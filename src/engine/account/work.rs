@@ -71,6 +71,10 @@ impl<'a> Work<'a> {
         if !repaid.is_positive() {
             return;
         }
+        if let Some((what, part)) = self.debt_unbilled(pool, repaid) {
+            self.emit(what);
+            repaid -= part;
+        }
         let mut moves = Vec::new();
         for (block, paid) in self.account.repaid.iter().rev() {
             if self.account.book.block(*block).is_none_or(|block| block.pool != *pool) {
