@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::apply_lease;
 use super::entry::{Alarm, Entry, Source, What};
-use super::state::{Account, Committed};
+use super::state::Account;
 use crate::credit::pool::Sorting;
 use crate::credit::{Block, CapKey, Change, Column, Flow, Move, Place, PoolId, RunEvent};
 use crate::engine::contract::{Contract, Playbooks, Since};
@@ -12,7 +12,7 @@ use crate::playbook::allowance::Recurs;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overlay::Overlay;
 use crate::types::calendar::{self, Stretch};
-use crate::types::{BlockId, Credits, Length, Money, Name, Timestamp};
+use crate::types::{BlockId, Credits, Length, Name, Timestamp};
 
 /// How long after the last time at which it could be committed a run's final answer is kept: a week for late commits and
 /// a day more.
@@ -102,32 +102,21 @@ impl Account {
             What::Cleared(alarm) => {
                 self.raised.remove(alarm);
             }
-            What::Overlaid(overlay) => self.overlaid(overlay, at, playbooks),
-            What::PlanMoved(moved) => {
-                let overlay = self.contract.as_ref().map(|contract| contract.overlay.clone());
-                self.plan_moved(moved, overlay.unwrap_or_default(), at, playbooks);
-            }
-            What::Billed(line) => self.billed(line),
-            What::Pended(pending) => self.pending = pending.clone(),
-            What::Ended => self.end_subscription(at, playbooks),
-            What::TermStarted { start, end, lapse } => {
-                self.start_term(Stretch { start: *start, end: *end }, *lapse)
-            }
-            What::CommitmentStarted { start, end } => {
-                let stretch = Stretch { start: *start, end: *end };
-                self.committed = Some(Committed { stretch, spent: Money::ZERO });
-            }
-            What::Refunded(refunded) => self.refund(refunded, at),
-            What::PurchaseRefunded(refunded) => self.purchase_refunded(refunded),
-            What::TransferSent(sent) => self.transfer_sent(sent),
-            What::TransferReceived(received) => self.transfer_received(received),
-            What::TransferAnswered { id, back } => {
-                self.sent.remove(id);
-                self.shift_all(back);
-            }
-            What::PoolsMerged(merged) => self.pools_merged(merged),
-            What::DebtBilled { pool, line } => self.debt_billed(pool, line),
-            What::Reduced(moves) => self.shift_all(moves),
+            What::Overlaid(_)
+            | What::PlanMoved(_)
+            | What::Billed(_)
+            | What::Pended(_)
+            | What::Ended
+            | What::TermStarted { .. }
+            | What::CommitmentStarted { .. }
+            | What::Refunded(_)
+            | What::PurchaseRefunded(_)
+            | What::TransferSent(_)
+            | What::TransferReceived(_)
+            | What::TransferAnswered { .. }
+            | What::PoolsMerged(_)
+            | What::DebtBilled { .. }
+            | What::Reduced(_) => self.apply_contract(&entry.what, at, playbooks),
         }
         if let Some(answered) = &entry.request {
             self.requests.insert(answered.id.clone(), answered.clone());

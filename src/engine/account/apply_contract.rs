@@ -1,7 +1,7 @@
 //! How the account evolves by its contract: plans and versions that it moves to, terms, lines, refunds and transfers.
 
 use super::apply_lease;
-use super::entry::Purchase;
+use super::entry::{Purchase, What};
 use super::entry_contract::{
     PlanMoved, PoolsMerged, PurchaseRefunded, Refunded, TransferReceived, TransferSent,
 };
@@ -21,6 +21,39 @@ use crate::types::calendar::{Every, Stretch};
 use crate::types::{Credits, Money, Ratio, Timestamp};
 
 impl Account {
+    /// Entries about the contract; any other is none of this file's.
+    pub(super) fn apply_contract(&mut self, what: &What, at: Timestamp, playbooks: &Playbooks) {
+        match what {
+            What::Overlaid(overlay) => self.overlaid(overlay, at, playbooks),
+            What::PlanMoved(moved) => {
+                let overlay = self.contract.as_ref().map(|contract| contract.overlay.clone());
+                self.plan_moved(moved, overlay.unwrap_or_default(), at, playbooks);
+            }
+            What::Billed(line) => self.billed(line),
+            What::Pended(pending) => self.pending = pending.clone(),
+            What::Ended => self.end_subscription(at, playbooks),
+            What::TermStarted { start, end, lapse } => {
+                self.start_term(Stretch { start: *start, end: *end }, *lapse)
+            }
+            What::CommitmentStarted { start, end } => {
+                let stretch = Stretch { start: *start, end: *end };
+                self.committed = Some(Committed { stretch, spent: Money::ZERO });
+            }
+            What::Refunded(refunded) => self.refund(refunded, at),
+            What::PurchaseRefunded(refunded) => self.purchase_refunded(refunded),
+            What::TransferSent(sent) => self.transfer_sent(sent),
+            What::TransferReceived(received) => self.transfer_received(received),
+            What::TransferAnswered { id, back } => {
+                self.sent.remove(id);
+                self.shift_all(back);
+            }
+            What::PoolsMerged(merged) => self.pools_merged(merged),
+            What::DebtBilled { pool, line } => self.debt_billed(pool, line),
+            What::Reduced(moves) => self.shift_all(moves),
+            _ => {}
+        }
+    }
+
     /// Everything that a contract grants and bills begins now.
     pub(super) fn begin(&mut self, at: Timestamp) {
         let Some(contract) = &self.contract else { return };
