@@ -48,10 +48,7 @@ pub fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
     let free = free_degraded && drawn.missing.is_positive() && has_free_degraded(frame);
     let amount = if free { Credits::ZERO } else { quote.amount };
     let needs = cap::needs(&contract.plan, &quote.run, quote.budget, amount, &frame.windows(frame.at));
-    let mut short = Short { basic, ..Short::default() };
-    if quote.parent.is_none() && !free {
-        short.prior = frame.out_of_turn(&quote.path, &drawn.draws, drawn.missing);
-    }
+    let mut short = Short { basic, prior: prior(frame, quote, &drawn, free), ..Short::default() };
     let mut soft = Vec::new();
     // Room that the ledger has but did not lease, because something else was lacking: not what refuses the run.
     let mut unleased = None;
@@ -96,6 +93,14 @@ pub fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
     let mut judged = Judged { refusal, short, needs, drawn, soft, free, past_lease: None };
     offline::relent(frame, quote, &mut judged);
     judged
+}
+
+/// What the run would draw out of turn: only a run that draws on pools does.
+fn prior(frame: &Frame<'_>, quote: &Quote<'_>, drawn: &Drawn, free: bool) -> Credits {
+    if quote.parent.is_some() || free {
+        return Credits::ZERO;
+    }
+    frame.out_of_turn(&quote.path, &drawn.draws, drawn.missing)
 }
 
 impl Judged {

@@ -1,5 +1,6 @@
 //! A plan as a flat list of what it says.
 
+use super::cap::Measure;
 use super::document::chain::Link;
 use super::document::credits::{Buyer, Incentive, OnDemand, Roll};
 use super::document::governance::{CapLine, Condition, Offline};
@@ -253,9 +254,13 @@ impl Flat {
         let cap = &line.cap;
         self.put(&path, "limit", Leaf::number(cap.limit().decimal(), Sense::Higher));
         let pattern = cap.matches.as_ref().map_or("*", |glob| glob.0.as_str());
-        let kind = crate::credit::cap::Kind::of(&cap.measure);
+        let kind = match cap.measure {
+            Measure::Credits { .. } => "credits",
+            Measure::Runs { .. } => "runs",
+            Measure::Concurrent { .. } => "concurrent",
+        };
         let every = cap.window().map(word).unwrap_or_default();
-        let per = format!("{:?} {pattern} {kind:?} {every} soft={}", cap.per, cap.soft).to_lowercase();
+        let per = format!("{:?} {pattern} {kind} {every} soft={}", cap.per, cap.soft).to_lowercase();
         self.put(&path, "per", Leaf::word(per, Sense::Fixed));
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::absorb::{moved, take, take_along};
+use super::absorb::{moved, take};
+use super::absorb_purse::{Holder, Purse, column};
 use super::entry::{Booked, Effects};
 use super::work::Work;
 use crate::credit::draw::{self, Limits};
@@ -13,52 +14,6 @@ use crate::engine::commit::late_caps;
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;
 use crate::types::{BlockId, Credits, ReservationId, SidecarId};
-
-/// Who holds credits of a flow, seen from the account.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Holder {
-    /// The lease: idle there, or in a run that only the sidecar knows.
-    Lease,
-    /// A run that this sidecar promoted.
-    Run(ReservationId),
-    Spent,
-    Lapsed,
-}
-
-/// What the lease and the promoted runs still hold while the flows of one record are read.
-struct Purse {
-    lease: BTreeMap<BlockId, Credits>,
-    runs: BTreeMap<ReservationId, Vec<Draw>>,
-    /// What the run was charged so far, by the blocks that paid in fact.
-    spent: Vec<Draw>,
-    /// What its settler reported as charged, and a commit from the handle alone gave back since.
-    lowered: Vec<Draw>,
-}
-
-impl Purse {
-    /// Takes what there is of a flow's amount, from its own block first; answers the parts.
-    fn take(&mut self, holder: Holder, flow: &Flow, line: &[BlockId]) -> Vec<Draw> {
-        let whole = Draw { block: flow.block, species: flow.species, amount: flow.amount };
-        match holder {
-            Holder::Lapsed => vec![whole],
-            Holder::Spent => from(&mut self.spent, whole),
-            Holder::Lease => {
-                let parts = take_along(&mut self.lease, line, flow.amount).into_iter();
-                parts.map(|(block, amount)| Draw { block, amount, ..whole }).collect()
-            }
-            Holder::Run(id) => from(self.runs.entry(id).or_default(), whole),
-        }
-    }
-
-    fn give(&mut self, holder: Holder, draw: Draw) {
-        match holder {
-            Holder::Lease => *self.lease.entry(draw.block).or_default() += draw.amount,
-            Holder::Run(id) => hold::add(self.runs.entry(id).or_default(), draw),
-            Holder::Spent => hold::add(&mut self.spent, draw),
-            Holder::Lapsed => {}
-        }
-    }
-}
 
 impl Work<'_> {
     pub(super) fn absorb_run(&self, sidecar: SidecarId, run: RunEvent) -> (WalletEvent, Effects) {
@@ -148,16 +103,8 @@ impl Work<'_> {
         effects.debt_pool = Some(debtor(&path));
         let (booked, lowered) = self.split_booked(sidecar, run.id);
         let known = !booked.spent.is_empty() || !lowered.is_empty();
-        let mut purse =
-            Purse { lease: self.out(sidecar), runs: BTreeMap::new(), spent: booked.spent, lowered };
-        let others = run.flows.iter().flat_map(|flow| [flow.from, flow.to]).filter_map(|place| match place {
-            Place::Other(id) => Some(id),
-            _ => None,
-        });
-        for id in others.chain([run.id]).filter(|id| self.account.owners.get(id) == Some(&sidecar)) {
-            let held = self.account.book.runs.get(&id).map(|run| run.held.clone());
-            purse.runs.insert(id, held.unwrap_or_default());
-        }
+        let runs = self.promoted_holds(sidecar, &run);
+        let mut purse = Purse { lease: self.out(sidecar), runs, spent: booked.spent, lowered };
         let leased = self.account.leases.contains_key(&sidecar);
         let mut late = Credits::ZERO;
         let mut flows = Vec::with_capacity(run.flows.len());
@@ -182,23 +129,7 @@ impl Work<'_> {
                 late += flow.amount - hold::total(&parts);
             }
             for part in parts {
-                if from == Holder::Lease {
-                    effects.lease.push((part.block, -part.amount));
-                }
-                let ended = self.account.book.block(part.block).is_some_and(|b| b.has_ended(self.at));
-                let column = match to {
-                    Holder::Lease if !leased => Column::Available,
-                    // It ended where its run is settled; here it has rolled over.
-                    Holder::Lapsed if !ended => Column::Available,
-                    to => column(to),
-                };
-                if to == Holder::Lease && leased {
-                    effects.lease.push((part.block, part.amount));
-                }
-                if column != self::column(from) {
-                    effects.moves.push(moved(&part, self::column(from), column));
-                }
-                purse.give(to, part);
+                self.move_part(part, (from, to), leased, &mut purse, &mut effects);
                 flows.push(Flow { block: part.block, species: part.species, amount: part.amount, ..*flow });
             }
         }
@@ -209,9 +140,7 @@ impl Work<'_> {
             // Its settler's word charges it again.
             late += hold::total(&purse.lowered);
         }
-        if late.is_positive() {
-            self.draw_late(&path, late, &mut purse.spent, &mut effects);
-        }
+        self.draw_late(&path, late, &mut purse.spent, &mut effects);
         let own = self.account.owners.get(&run.id) == Some(&sidecar);
         if matches!(run.change, Change::Progressed { .. })
             && !own
@@ -235,6 +164,45 @@ impl Work<'_> {
             self.give_back_room(&run, &mut effects);
         }
         (WalletEvent::Run(run), effects)
+    }
+
+    /// What the promoted runs of a record hold.
+    fn promoted_holds(&self, sidecar: SidecarId, run: &RunEvent) -> BTreeMap<ReservationId, Vec<Draw>> {
+        let others = run.flows.iter().flat_map(|flow| [flow.from, flow.to]).filter_map(|place| match place {
+            Place::Other(id) => Some(id),
+            _ => None,
+        });
+        let own = others.chain([run.id]).filter(|id| self.account.owners.get(id) == Some(&sidecar));
+        let held = |id| self.account.book.runs.get(&id).map(|run| run.held.clone()).unwrap_or_default();
+        own.map(|id| (id, held(id))).collect()
+    }
+
+    /// Part of a flow, as it moves here.
+    fn move_part(
+        &self,
+        part: Draw,
+        (from, to): (Holder, Holder),
+        leased: bool,
+        purse: &mut Purse,
+        effects: &mut Effects,
+    ) {
+        if from == Holder::Lease {
+            effects.lease.push((part.block, -part.amount));
+        }
+        let ended = self.account.book.block(part.block).is_some_and(|b| b.has_ended(self.at));
+        let column = match to {
+            Holder::Lease if !leased => Column::Available,
+            // It ended where its run is settled; here it has rolled over.
+            Holder::Lapsed if !ended => Column::Available,
+            to => column(to),
+        };
+        if to == Holder::Lease && leased {
+            effects.lease.push((part.block, part.amount));
+        }
+        if column != self::column(from) {
+            effects.moves.push(moved(&part, self::column(from), column));
+        }
+        purse.give(to, part);
     }
 
     /// What its settler takes back of a charge that was given back here already: free it is, and where its block still has
@@ -288,6 +256,9 @@ impl Work<'_> {
         spent: &mut Vec<Draw>,
         effects: &mut Effects,
     ) {
+        if !late.is_positive() {
+            return;
+        }
         // What the same record took is not there any more.
         let mut pools = self.account.book.pools.clone();
         for step in effects.moves.iter().filter(|step| step.from == Column::Available) {
@@ -363,21 +334,6 @@ impl Work<'_> {
     }
 }
 
-/// Takes a draw out, from its own block first: held anew after a reclaim, a run may hold and have spent other blocks than
-/// its sidecar knows.
-fn from(draws: &mut Vec<Draw>, whole: Draw) -> Vec<Draw> {
-    let missing = hold::remove(draws, &whole);
-    let mut parts = Vec::new();
-    if whole.amount > missing {
-        parts.push(Draw { amount: whole.amount - missing, ..whole });
-    }
-    for other in hold::last(draws, missing).0 {
-        hold::remove(draws, &other);
-        parts.push(other);
-    }
-    parts
-}
-
 /// What was named beyond what is shown, by block.
 fn beyond(
     named: Vec<(BlockId, Credits)>,
@@ -388,12 +344,4 @@ fn beyond(
         *beyond.entry(block).or_default() += amount;
     }
     beyond.into_iter().filter(|(_, amount)| !amount.is_zero()).collect()
-}
-
-fn column(holder: Holder) -> Column {
-    match holder {
-        Holder::Lease | Holder::Run(_) => Column::Held,
-        Holder::Spent => Column::Spent,
-        Holder::Lapsed => Column::Lapsed,
-    }
 }

@@ -79,19 +79,6 @@ impl Account {
             }
             What::Absorbed(absorbed) => self.absorb(absorbed, entry),
             What::Run(event) => self.run(event, entry.number),
-            What::Allocated { moves, blocks } => self.allocated(moves, blocks),
-            What::Purchased { block, purchase } => self.purchased(block, purchase),
-            What::Awarded { block, incentive, user } => self.awarded(block, incentive, user),
-            What::SeatTaken { user, moves, blocks } => {
-                self.seated.insert(user.clone());
-                self.allocated(moves, blocks);
-            }
-            What::SeatsAdded { moves, blocks, share } => {
-                self.allocated(moves, blocks);
-                self.seat_shares.extend(blocks.iter().map(|block| (block.id, *share)));
-            }
-            What::Rolled(rolled) => self.rolled(rolled),
-            What::Covered { block, by, amount } => self.covered(*block, *by, *amount),
             What::Started { sidecar, epoch } => {
                 self.sidecars.entry(*sidecar).or_default().epoch = *epoch;
             }
@@ -102,21 +89,7 @@ impl Account {
             What::Cleared(alarm) => {
                 self.raised.remove(alarm);
             }
-            What::Overlaid(_)
-            | What::PlanMoved(_)
-            | What::Billed(_)
-            | What::Pended(_)
-            | What::Ended
-            | What::TermStarted { .. }
-            | What::CommitmentStarted { .. }
-            | What::Refunded(_)
-            | What::PurchaseRefunded(_)
-            | What::TransferSent(_)
-            | What::TransferReceived(_)
-            | What::TransferAnswered { .. }
-            | What::PoolsMerged(_)
-            | What::DebtBilled { .. }
-            | What::Reduced(_) => self.apply_contract(&entry.what, at, playbooks),
+            other => self.apply_contract(other, at, playbooks),
         }
         if let Some(answered) = &entry.request {
             self.requests.insert(answered.id.clone(), answered.clone());

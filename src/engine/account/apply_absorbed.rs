@@ -2,12 +2,12 @@
 
 use super::apply::arrival;
 use super::apply_lease::add;
-use super::entry::{Absorbed, Entry};
+use super::entry::{Absorbed, Effects, Entry};
 use super::state::{Account, Seal};
 use crate::credit::{Change, Place, PoolId, RunEvent};
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;
-use crate::types::Length;
+use crate::types::{Length, SidecarId};
 
 /// A seal ends after so long: nothing is stranded by it for longer.
 const SEAL: Length = Length::hours(1);
@@ -41,24 +41,7 @@ impl Account {
             }),
             _ => {}
         }
-        match &effects.booked {
-            Some((id, draws)) => {
-                self.booked.insert((*sidecar, *id), draws.clone());
-            }
-            None => {
-                if let WalletEvent::Run(run) = event {
-                    self.booked.remove(&(*sidecar, run.id));
-                }
-            }
-        }
-        for id in &effects.superseded {
-            self.booked.remove(&(*sidecar, *id));
-        }
-        if let WalletEvent::Promoted(runs) = event {
-            for run in runs {
-                self.booked.remove(&(*sidecar, run.id));
-            }
-        }
+        self.note_booked(*sidecar, event, effects);
         let user = match event {
             WalletEvent::Run(run) => self.user_of(run.id).or_else(|| match &effects.ended {
                 Some((_, ended)) => ended.run.subject.user.clone(),
@@ -90,6 +73,26 @@ impl Account {
             };
             let pool = effects.debt_pool.clone().unwrap_or(PoolId::Account);
             self.owe(&pool, effects.debt, observed);
+        }
+    }
+
+    fn note_booked(&mut self, sidecar: SidecarId, event: &WalletEvent, effects: &Effects) {
+        match (&effects.booked, event) {
+            (Some((id, draws)), _) => {
+                self.booked.insert((sidecar, *id), draws.clone());
+            }
+            (None, WalletEvent::Run(run)) => {
+                self.booked.remove(&(sidecar, run.id));
+            }
+            (None, _) => {}
+        }
+        for id in &effects.superseded {
+            self.booked.remove(&(sidecar, *id));
+        }
+        if let WalletEvent::Promoted(runs) = event {
+            for run in runs {
+                self.booked.remove(&(sidecar, run.id));
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! How the account evolves by its contract: plans and versions that it moves to, terms, lines, refunds and transfers.
 
 use super::apply_lease;
-use super::entry::{Purchase, What};
+use super::entry::Purchase;
+use super::entry::What;
 use super::entry_contract::{
     PlanMoved, PoolsMerged, PurchaseRefunded, Refunded, TransferReceived, TransferSent,
 };
@@ -21,7 +22,6 @@ use crate::types::calendar::{Every, Stretch};
 use crate::types::{Credits, Money, Ratio, Timestamp};
 
 impl Account {
-    /// Entries about the contract; any other is none of this file's.
     pub(super) fn apply_contract(&mut self, what: &What, at: Timestamp, playbooks: &Playbooks) {
         match what {
             What::Overlaid(overlay) => self.overlaid(overlay, at, playbooks),
@@ -50,7 +50,7 @@ impl Account {
             What::PoolsMerged(merged) => self.pools_merged(merged),
             What::DebtBilled { pool, line } => self.debt_billed(pool, line),
             What::Reduced(moves) => self.shift_all(moves),
-            _ => {}
+            other => self.apply_credits(other),
         }
     }
 

@@ -1,6 +1,6 @@
 //! How the account evolves by credits that are bought, awarded or moved, and what of overage is counted.
 
-use super::entry::{Buyer, Purchase};
+use super::entry::{Buyer, Purchase, What};
 use super::state::Account;
 use crate::credit::invoice::{Line, LineKind};
 use crate::credit::price::PeriodOverage;
@@ -10,6 +10,25 @@ use crate::playbook::overage::{Link, Prices};
 use crate::types::{BlockId, Credits, Name, Percent, ReservationId};
 
 impl Account {
+    pub(super) fn apply_credits(&mut self, what: &What) {
+        match what {
+            What::Allocated { moves, blocks } => self.allocated(moves, blocks),
+            What::Purchased { block, purchase } => self.purchased(block, purchase),
+            What::Awarded { block, incentive, user } => self.awarded(block, incentive, user),
+            What::SeatTaken { user, moves, blocks } => {
+                self.seated.insert(user.clone());
+                self.allocated(moves, blocks);
+            }
+            What::SeatsAdded { moves, blocks, share } => {
+                self.allocated(moves, blocks);
+                self.seat_shares.extend(blocks.iter().map(|block| (block.id, *share)));
+            }
+            What::Rolled(rolled) => self.rolled(rolled),
+            What::Covered { block, by, amount } => self.covered(*block, *by, *amount),
+            _ => {}
+        }
+    }
+
     /// Who causes a run, if a user does.
     pub(super) fn user_of(&self, id: ReservationId) -> Option<Name> {
         let open = self.book.runs.get(&id).map(|run| &run.run);

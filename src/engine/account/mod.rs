@@ -24,7 +24,7 @@
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
-//! | `absorb_run` | a record of a run |
+//! | `absorb_run`, `absorb_purse` | a record of a run |
 //! | `absorb_word` | a settler's word on what was settled in its silence |
 //! | `absorb_promoted` | runs that the account itself holds from now on |
 //! | `lacking` | whether idle credits elsewhere might change a decision |
@@ -37,6 +37,7 @@
 
 mod absorb;
 mod absorb_promoted;
+mod absorb_purse;
 mod absorb_run;
 mod absorb_word;
 mod administer;
