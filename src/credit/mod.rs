@@ -13,7 +13,7 @@
 //! | `retry` | what a chain of retries costs |
 //! | `debt` | what was consumed but no block could pay |
 //! | `period` | when a plan's periods start and what they grant |
-//! | `invoice` | billing lines, and how they are exported |
+//! | `invoice` | billing lines |
 //! | `price` | what overage costs: billing lines |
 //! | `event` | what happened to a run |
 //! | `book` | pools, counters and runs of one account, at the ledger or at a sidecar |

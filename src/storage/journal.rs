@@ -95,7 +95,7 @@ pub struct Opened {
     pub records: Vec<StoredRecord>,
     /// A damaged store that this new one replaces.
     pub set_aside: Option<SetAside>,
-    /// Reads back what is durable; to be dropped before the journal is opened again.
+    /// Reads back what is durable, for as long as the journal is open.
     pub reader: Box<dyn Reader>,
 }
 

@@ -1,5 +1,7 @@
 //! Reading back what is durable, beside the committer: a journal that is never trimmed is also an archive.
 
+use std::sync::Weak;
+
 use super::frame;
 use super::sled_store::{Key, store_error};
 use super::store::{Finding, StoreError};
@@ -8,23 +10,24 @@ use super::{MemoryDisk, pack};
 /// The payloads of one batch, and the number of the first.
 pub type Batch = (u64, Vec<Vec<u8>>);
 
-/// Reads records of a store that is in use. Dropped before the store is opened again.
+/// Reads records of a store that is in use, and nothing of one that is closed.
 pub trait Reader: Send + Sync {
-    /// The batch that holds a record; `None` where the record is not durable or was given up.
+    /// The batch that holds a record; `None` where the record is not durable or was given up, or the store is closed.
     fn batch(&self, number: u64) -> Result<Option<Batch>, StoreError>;
 }
 
-pub(super) struct SledReader(pub sled::Db);
+pub(super) struct SledReader(pub Weak<sled::Db>);
 
 impl Reader for SledReader {
     fn batch(&self, number: u64) -> Result<Option<Batch>, StoreError> {
+        let Some(db) = self.0.upgrade() else { return Ok(None) };
         let after = number.saturating_add(1).to_be_bytes();
-        let Some(last) = self.0.range(..after.to_vec()).next_back() else { return Ok(None) };
+        let Some(last) = db.range(..after.to_vec()).next_back() else { return Ok(None) };
         let (key, _) = last.map_err(store_error)?;
         let Some(key) = Key::parse(&key).filter(|key| key.last >= number) else { return Ok(None) };
         let mut stored = Vec::new();
         for part in key.all() {
-            let Some(chunk) = self.0.get(part.bytes()).map_err(store_error)? else { return Ok(None) };
+            let Some(chunk) = db.get(part.bytes()).map_err(store_error)? else { return Ok(None) };
             stored.extend_from_slice(&chunk);
         }
         let torn = Finding::TornBatch { first: key.first, last: key.last };

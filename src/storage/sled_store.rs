@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::chain::{LiveBatch, StoredBatch};
 use super::frame::take;
@@ -41,7 +42,8 @@ const PROBE_KEY: &[u8] = b"opened";
 
 /// The open engine with its head file.
 pub(super) struct SledStore {
-    db: sled::Db,
+    /// Readers hold it weakly: when the store goes, the engine does.
+    db: Arc<sled::Db>,
     head: HeadFile,
     dir: PathBuf,
     found: Vec<StoredRecord>,
@@ -190,7 +192,7 @@ impl SledStore {
             .filter(|key| key.first < oldest || key.last > newest)
             .partition(|key| key.last <= newest);
         let mut this = Self {
-            db,
+            db: Arc::new(db),
             head: file,
             live_bytes: live.iter().map(|batch| batch.bytes).sum(),
             live: live.into(),
@@ -310,7 +312,7 @@ impl LocalStore for SledStore {
     }
 
     fn reader(&self) -> Box<dyn Reader> {
-        Box::new(SledReader(self.db.clone()))
+        Box::new(SledReader(Arc::downgrade(&self.db)))
     }
 
     fn stats(&self) -> StoreStats {

@@ -19,7 +19,7 @@ pub trait LocalStore: Send {
     fn trim(&mut self, through: u64) -> Result<(), StoreError>;
     /// Hands over, once, the records found at opening, in order, and returns where the chain ends.
     fn replay(&mut self, each: &mut dyn FnMut(StoredRecord)) -> Result<Head, StoreError>;
-    /// Reads beside whoever writes; gone before the store is opened again.
+    /// Reads beside whoever writes, for as long as the store is open.
     fn reader(&self) -> Box<dyn Reader>;
     fn stats(&self) -> StoreStats;
     /// Marks the stop as clean and frees the store for the next process.

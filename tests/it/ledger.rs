@@ -11,6 +11,7 @@ use bursar::engine::{Authorize, Commit, Playbooks};
 use bursar::grpc::lease_client::{DecideError, LeaseClient, Leased, LinkError, Reported, Sender, Told};
 use bursar::grpc::proto::ledger_v1 as wire;
 use bursar::grpc::proto::ledger_v1::account_service_client::AccountServiceClient;
+use bursar::grpc::proto::ledger_v1::audit_service_client::AuditServiceClient;
 use bursar::grpc::proto::ledger_v1::playbook_service_client::PlaybookServiceClient;
 use bursar::lease::{Ask, LeaseTotals, SidecarRecord, WalletEvent};
 use bursar::playbook::RunResult;
@@ -135,6 +136,7 @@ on_every_store! {
     a_record_that_cannot_be_applied_stops_no_other
     time_does_its_work_without_anybody_asking
     writes_that_cannot_be_are_refused_by_name
+    a_journal_is_read_back_and_credits_move_between_accounts
 }
 
 /// One life of the ledger.
@@ -672,4 +674,92 @@ async fn writes_that_cannot_be_are_refused_by_name(place: &Place) {
     let names: Vec<_> = accounts.into_inner().accounts.into_iter().map(|account| account.account).collect();
     assert_eq!(names, ["acme"], "what was refused left nothing");
     server.stop().await;
+}
+
+const MOVING: &str = "
+bursar: 1
+playbook: tests
+version: 1
+credit: {unit: output, price: 0.10, currency: USD}
+actions: {draft: {weight: 1}}
+plans:
+  basic: {allowance: {credits: 100, every: month}, transfers: {between: accounts, up_to: 50, every: month}}
+";
+
+async fn a_journal_is_read_back_and_credits_move_between_accounts(place: &Place) {
+    let server = Server::start(place).await;
+    server.publish(MOVING, "p").await.unwrap();
+    server.subscribe("acme", "basic").await.unwrap();
+    server.subscribe("other", "basic").await.unwrap();
+    for n in 0..30 {
+        server.grant("acme", "1", &format!("g{n}")).await.unwrap();
+    }
+    let transfer = |credits: &str, to: &str, id: &str| wire::TransferRequest {
+        account: "acme".to_owned(),
+        to_account: to.to_owned(),
+        credits: credits.to_owned(),
+        request_id: id.to_owned(),
+        ..Default::default()
+    };
+    for _ in 0..2 {
+        server.accounts().await.transfer(transfer("40", "other", "t")).await.unwrap();
+    }
+    assert_eq!(
+        (server.balance("acme").await.0, server.balance("other").await.0),
+        ("90".into(), "140".into())
+    );
+    for (credits, to, reason) in [
+        ("20", "other", "TRANSFER_LIMIT"),
+        ("5", "nobody", "ACCOUNT_UNKNOWN"),
+        ("0", "other", "INVALID_CREDITS"),
+    ] {
+        let refused = server.accounts().await.transfer(transfer(credits, to, to)).await.unwrap_err();
+        assert_eq!(refusal(&refused).1, reason);
+    }
+    let before = server.journal("acme").await;
+    let kinds: Vec<&str> = before.iter().map(|entry| entry.kind.as_str()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "granted").count(), 31, "{kinds:?}");
+    assert!(kinds.ends_with(&["transfer_sent", "transfer_answered"]), "{kinds:?}");
+    let sent = &before[before.len() - 2];
+    assert_eq!((sent.choice.as_str(), sent.playbook_version, sent.request_id.as_str()), ("C11", 1, "t"));
+    let withdrawn: i64 = sent.changes.iter().map(|change| change.withdrawn.parse::<i64>().unwrap()).sum();
+    assert_eq!(withdrawn, 40);
+    server.stop().await;
+
+    let server = Server::start(place).await;
+    assert_eq!(server.journal("acme").await, before, "an earlier process wrote it");
+    server.grant("acme", "1", "later").await.unwrap();
+    assert_eq!(server.journal("acme").await.len(), before.len() + 1);
+    server.stop().await;
+}
+
+impl Server {
+    /// An account's journal, page by page, and whole.
+    async fn journal(&self, account: &str) -> Vec<wire::AuditEntry> {
+        let mut audit = AuditServiceClient::new(self.channel().await);
+        let account = account.to_owned();
+        let whole =
+            audit.verify(wire::VerifyRequest { account: account.clone() }).await.unwrap().into_inner();
+        let (mut entries, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let account = account.clone();
+            let request =
+                wire::ListEntriesRequest { account, page_size: 7, page_token, ..Default::default() };
+            let page = audit.list_entries(request).await.unwrap().into_inner();
+            entries.extend(page.entries);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert!(whole.whole && whole.entries == entries.len() as u64, "{whole:?}");
+        assert_eq!(whole.link, entries.last().unwrap().link);
+        let mut export = audit.export(wire::ExportRequest { account }).await.unwrap().into_inner();
+        let mut exported = Vec::new();
+        while let Some(part) = export.message().await.unwrap() {
+            exported.extend(part.entries);
+        }
+        assert_eq!(exported, entries);
+        entries
+    }
 }
