@@ -131,6 +131,9 @@ pub struct Snapshot {
     /// What the records so far charged; journals of earlier builds do not say it.
     #[cbor(n(10), default)]
     pub charged: super::recount::Charged,
+    /// The last grant that arrived; where it is missing, that of the lease.
+    #[n(12)]
+    pub seen: Option<(LeaseId, u32)>,
 }
 
 impl WalletEvent {

@@ -41,7 +41,9 @@ pub struct Seen {
     user: Option<Name>,
     /// Whose it may be: an id may be asked for again, for another user.
     users: BTreeSet<Name>,
+    /// It was allowed as a child, and whether it may be a root: an id may be asked for again, without a parent.
     pub is_child: bool,
+    may_be_root: bool,
     /// The most that anything asked about it could hold or charge.
     most: Credits,
     /// What it was allowed to hold.
@@ -125,6 +127,7 @@ impl Auditor {
             user: None,
             users: BTreeSet::new(),
             is_child: call.parent.is_some(),
+            may_be_root: false,
             most: Credits::ZERO,
             held: None,
             degraded: false,
@@ -170,6 +173,7 @@ impl Auditor {
             let user = call.subject.user.clone();
             let run = self.seen(account, call);
             run.users.extend(user);
+            run.may_be_root |= call.parent.is_none();
             run.until = run.until.max(at.plus_micros(LONGEST));
             run.direct |= matches!(wish, Wish::Record(_)) || call.action.as_str() == "ping";
             run.lapses |= call.action.as_str() == "lead";
@@ -199,6 +203,7 @@ impl Auditor {
         id: u64,
         (now, at): (i64, Timestamp),
         calm_since: Option<i64>,
+        gone: Credits,
         reply: &Reply,
     ) -> Option<String> {
         let asked = self.asked.remove(&id)?;
@@ -214,7 +219,7 @@ impl Auditor {
                         run.lost_questions += 1;
                         return None;
                     }
-                    let out = answer.out_of_reach.map_or(Credits::ZERO, |(credits, _)| credits);
+                    let out = answer.out_of_reach.map_or(Credits::ZERO, |(credits, _)| credits.min(gone));
                     return if calm {
                         self.false_refusal(&asked, reason, answer.cap.as_ref(), out)
                     } else {
@@ -224,6 +229,7 @@ impl Auditor {
                 run.at.insert(asked.sidecar);
                 if let (Wish::Authorize(call), None) = (&asked.wish, run.held) {
                     run.user.clone_from(&call.subject.user);
+                    run.is_child = call.parent.is_some();
                 }
                 if matches!(&asked.wish, Wish::Authorize(call) if call.action.as_str() == "ping") {
                     run.settled.push((answer.charged, asked.sidecar));
@@ -311,7 +317,7 @@ impl Auditor {
                 used + out + wanted <= money.credits + money.overage
             }
             (Reason::CapReached, Some("parallel")) => {
-                let open = runs().filter(|(_, run)| !run.is_child && run.may_be_open(asked.at)).count();
+                let open = runs().filter(|(_, run)| run.may_be_root && run.may_be_open(asked.at)).count();
                 out.is_zero() && open < PARALLEL
             }
             (Reason::CapReached, Some("user")) => {
@@ -362,6 +368,8 @@ impl Seen {
         !self.direct && !answered && at < self.until.plus_micros(SLACK)
     }
 
+    pub fn most_shown(&self, at: Timestamp) -> Credits { self.most(at) }
+    pub fn open_shown(&self, at: Timestamp) -> bool { self.is_open(at) }
     /// The most that it may hold or have spent.
     fn most(&self, at: Timestamp) -> Credits {
         let most = self.most.max(self.held.unwrap_or_default());

@@ -12,7 +12,7 @@ use crate::engine::handle::{self, Handle};
 use crate::lease::terms::HandleKey;
 use crate::playbook::charge::{Quantities, RunResult};
 use crate::playbook::draw_order::Species;
-use crate::types::{AccountId, Credits, Length, Name, Quantity, RequestId, ReservationId};
+use crate::types::{AccountId, Credits, Length, Name, Quantity, RequestId, ReservationId, SidecarId};
 
 /// Time between two questions, in microseconds.
 const GAP: (i64, i64) = (5_000, 300_000);
@@ -296,11 +296,39 @@ impl World {
         }
     }
 
+    pub fn dbg_account(&mut self, account: &AccountId) {
+        if std::env::var("DBG").is_err() { return; }
+        let at = self.ledger.time.now(self.now);
+        let Some(slot) = self.ledger.slots.get(account) else { return };
+        let a = &slot.account;
+        eprintln!("BLOCKS"); for p in &a.book.pools { eprintln!("{p:?}"); }
+        eprintln!("RUNS"); for (i, r) in a.book.runs.iter() { eprintln!("{i}: {r:?}"); }
+        eprintln!("OWNERS {:?}", a.owners);
+        for (s, l) in &a.leases { eprintln!("LEASE {s}: {l:?}"); }
+        eprintln!("SEALS/ELSEWHERE {:?}", a.elsewhere());
+        for (k, c) in &a.book.counters { eprintln!("COUNTER {k:?} {c:?}"); }
+        eprintln!("AUDITOR");
+        for (id, run) in self.auditor.runs.iter().filter(|(_, r)| r.account == *account) { let m = run.most_shown(at); if !m.is_zero() { eprintln!("{} {id} most {m}: {run:?} final {:?}", if run.open_shown(at) {"OPEN"} else {""}, a.book.finals.get(id).map(|f| f.charged())); } }
+        for n in &self.nodes { eprintln!("NODE {} {:?}", n.id, n.process.as_ref().map(|p| p.wallets.get(account).map(|v| &v.wallet))); }
+    }
+
+    /// Credits that nobody can give back: at seals, and at sidecars that are not there any more.
+    fn gone(&self, account: &AccountId) -> Credits {
+        let Some(slot) = self.ledger.slots.get(account) else { return Credits::ZERO };
+        let is_here = |sidecar: &SidecarId| self.nodes.iter().any(|node| node.id == *sidecar);
+        let leases = slot.account.leases.iter().filter(|(sidecar, _)| !is_here(sidecar));
+        let leased: Credits = leases.flat_map(|(_, lease)| lease.out.values()).copied().sum();
+        let sealed: Credits = slot.account.seals.iter().flat_map(|seal| seal.slices.values()).copied().sum();
+        leased + sealed
+    }
+
     /// A caller was answered.
     pub fn answered(&mut self, id: u64, call: &super::call::Call, reply: Reply) {
         self.trace.answer(self.now, || format!("answer {id} at {}: {reply:?}", call.place));
         let at = self.ledger.time.now(self.now);
-        if let Some(problem) = self.auditor.answered(id, (self.now, at), self.calm_since, &reply) {
+        let gone = self.gone(&call.account);
+        if let Some(problem) = self.auditor.answered(id, (self.now, at), self.calm_since, gone, &reply) {
+            self.dbg_account(&call.account);
             self.fail(problem);
         }
         if matches!(reply, Reply::Authorize(..)) {

@@ -5,9 +5,8 @@ use super::agenda::Event;
 use super::ledger::Outgoing;
 use super::message::{Address, Answers, Refusal, Sender, Told};
 use super::world::World;
-use crate::credit::{Decision, Reason};
 use crate::engine::Fault;
-use crate::engine::account::{Leasing, RunAsk, RunReply};
+use crate::engine::account::{Leasing, RunAsk};
 use crate::lease::Ask;
 use crate::types::{AccountId, Planted, SidecarId};
 
@@ -215,22 +214,22 @@ impl World {
             }
             What::Decide(ask) => {
                 let ask = ask.clone();
-                let decided = self.at_ledger(&account, |work| work.decide(&ask, who.sidecar));
-                if lacks(&decided) && !recalled {
-                    if let Some(job) = self.ledger.jobs.get_mut(&id) {
-                        job.recalled = true;
-                    }
-                    let at = self.ledger.time.now(self.now);
-                    let holders =
-                        self.ledger.slots.get(&account).map(|slot| slot.holders(at)).unwrap_or_default();
-                    if self.recall(id, &holders) {
-                        return;
-                    }
-                    if Planted::RecallCountedEarly.is_here() {
-                        return self.work_job(id);
-                    }
+                let decided = self.at_ledger(&account, |work| {
+                    let recalls = !recalled && work.lacks(&ask, who.sidecar);
+                    (!recalls).then(|| work.decide(&ask, who.sidecar))
+                });
+                if let Some(decided) = decided {
+                    return self.end_job(id, Answers::Decided(Box::new(decided)));
                 }
-                self.end_job(id, Answers::Decided(Box::new(decided)));
+                if let Some(job) = self.ledger.jobs.get_mut(&id) {
+                    job.recalled = true;
+                }
+                let at = self.ledger.time.now(self.now);
+                let holders =
+                    self.ledger.slots.get(&account).map(|slot| slot.holders(at)).unwrap_or_default();
+                if !self.recall(id, &holders) {
+                    self.work_job(id);
+                }
             }
         }
     }
@@ -250,15 +249,4 @@ impl World {
             self.work_job(next.unwrap_or_default());
         }
     }
-}
-
-/// Whether more credits or room might have changed the answer.
-fn lacks(answer: &Result<RunReply, Fault>) -> bool {
-    let (decision, reason) = match answer {
-        Ok(RunReply::Authorize(answer)) => (answer.decision, answer.reason),
-        Ok(RunReply::Progress(answer)) => (answer.decision, answer.reason),
-        Ok(RunReply::Run(_) | RunReply::Balance(_)) | Err(_) => return false,
-    };
-    let short = [Reason::CreditsExhausted, Reason::BasicOnly, Reason::CapReached];
-    decision == Decision::Denied && reason.is_some_and(|reason| short.contains(&reason))
 }

@@ -69,6 +69,14 @@ impl Wish {
         })
     }
 
+    /// Of what is asked about a run.
+    fn handle(&self) -> Option<&Handle> {
+        match self {
+            Self::Progress(_, handle) | Self::Commit(_, handle) | Self::Release(_, handle) => Some(handle),
+            Self::Authorize(_) | Self::Record(_) | Self::Renew => None,
+        }
+    }
+
     /// Whether the ledger may need credits or room for its decision.
     pub fn may_draw(&self) -> bool {
         !matches!(self, Self::Release(..) | Self::Renew)
@@ -86,6 +94,9 @@ fn done(reply: Reply, wait: Option<u64>, slot: &Slot) -> Turn {
 }
 
 /// Looks once, with what has come of asking so far.
+/// What a provisional answer names where the ledger may have settled the run.
+const LEDGER: SidecarId = SidecarId([0; 16]);
+
 pub fn look(
     wish: &Wish,
     slot: &mut Slot,
@@ -105,6 +116,11 @@ pub fn look(
     let elsewhere = wish.id().is_some_and(|id| slot.elsewhere.contains_key(&id));
     if elsewhere && matches!(wish, Wish::Authorize(_) | Wish::Record(_)) {
         return if link == Link::Untried { decide(wish) } else { Err(Reply::NotReady) };
+    }
+    // A run on its way to the account itself: the ledger may have settled it already.
+    let handing = wish.handle().is_some_and(|handle| slot.wallet.is_handing(handle.id));
+    if handing && link == Link::Untried {
+        return decide(wish);
     }
     match wish {
         Wish::Authorize(call) => {
@@ -141,6 +157,12 @@ fn look_at_end(
     match wish {
         Wish::Commit(call, handle) => {
             let text = sealed(slot, handle);
+            // A second hold under one id, or a run that the ledger may have settled: the other's word may come first.
+            let other = match slot.wallet.is_handing(handle.id) {
+                true => Some(LEDGER),
+                false => (handle.settler != own).then_some(handle.settler),
+            };
+            let call = &Commit { provisional: other, ..call.clone() };
             let step = slot.wallet.commit(call, &text, link, here, disk).map_err(Reply::Fault)?;
             let local = matches!(step, Step::Decide) && Planted::UnknownHandleCharged.is_here();
             if local {

@@ -7,7 +7,7 @@ use super::entry::{Alarm, Entry, Source, What};
 use super::state::Account;
 use crate::credit::pool::Sorting;
 use crate::credit::price::PeriodOverage;
-use crate::credit::{Block, CapKey, Change, Column, Move, Place, RunEvent};
+use crate::credit::{Block, CapKey, Change, Column, Flow, Move, Place, RunEvent};
 use crate::engine::contract::{Contract, Playbooks};
 use crate::playbook::allowance::Recurs;
 use crate::playbook::draw_order::Species;
@@ -174,12 +174,19 @@ impl Account {
             _ => self.book.runs.get(&event.id).is_some_and(|run| run.observed),
         };
         let id = event.id;
+        let was_known = self.book.runs.contains_key(&id) || self.book.finals.contains_key(&id);
+        let taken_over = if was_known { Credits::ZERO } else { charged_before(&event, debt) };
         self.book.apply(event, keep);
         if !self.book.runs.contains_key(&id) {
             self.owners.remove(&id);
-            // Its settler's word may still come, and counts from there.
-            let settler = self.book.finals.get(&id).and_then(|ended| ended.provisional);
-            self.booked.retain(|(sidecar, other), _| *other != id || settler == Some(*sidecar));
+        }
+        let ended = self.book.finals.get(&id);
+        if taken_over.is_positive() && ended.is_some_and(|ended| ended.provisional.is_none()) {
+            // Where its settler's word may still come, that counts from there. Whatever else is booked under this id is a
+            // second hold's, which its own sidecar ends.
+            let part = self.booked.iter().find(|((_, run), booked)| *run == id && booked.total() == taken_over);
+            let part = part.map(|(key, _)| *key);
+            part.and_then(|key| self.booked.remove(&key));
         }
         if let (Some(run), false) = (self.book.runs.get_mut(&id), debt.is_zero()) {
             run.debt += debt;
@@ -287,4 +294,13 @@ fn contract(
         overage_limit: None,
         period_ends: calendar::plus(origin, Length::Months(1), &TimeZone::UTC),
     })
+}
+
+/// What a run that was settled from its handle alone had been charged before, by its sidecar's reports.
+fn charged_before(event: &RunEvent, debt: Credits) -> Credits {
+    let Change::Ended(ended) = &event.change else { return Credits::ZERO };
+    let sum = |is: fn(&Flow) -> bool| -> Credits {
+        event.flows.iter().filter(|flow| is(flow)).map(|flow| flow.amount).sum()
+    };
+    ended.charged() - debt - sum(|flow| flow.to == Place::Spent) + sum(|flow| flow.from == Place::Spent)
 }

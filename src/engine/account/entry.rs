@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::credit::hold::Draw;
+use crate::credit::hold::{self, Draw};
 use crate::credit::{Block, CapKey, Final, Move, PoolId, RunEvent};
 use crate::lease::WalletEvent;
 use crate::lease::terms::HandleKey;
@@ -297,6 +297,12 @@ pub struct Booked {
     pub spent: Vec<Draw>,
     #[n(1)]
     pub debt: Credits,
+}
+
+impl Booked {
+    pub fn total(&self) -> Credits {
+        hold::total(&self.spent) + self.debt
+    }
 }
 
 impl Entry {

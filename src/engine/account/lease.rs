@@ -153,11 +153,7 @@ impl Work<'_> {
         let others =
             || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
         let holders = 1 + others().count();
-        let idle = |lease: &Lease| {
-            let held = lease.totals.held.iter().map(|(_, amount)| *amount).sum();
-            self.account.usable(&lease.out).saturating_sub(held)
-        };
-        let lent: Credits = others().map(|(_, lease)| idle(lease)).sum();
+        let lent: Credits = others().map(|(_, lease)| self.account.idle(lease)).sum();
         let (balance, last_resort) = self.rest();
         let largest = ask.credits.max(ask.largest);
         let credits = || sizing::is_scarce(balance + last_resort + lent, largest, holders);
@@ -270,18 +266,20 @@ impl Work<'_> {
         (sum(false), sum(true))
     }
 
-    /// What silent or sealed leases hold, and when the last of it comes back.
+    /// What seals and ended, silent leases hold, what is idle at live ones though it was recalled, and when the last of it
+    /// comes back.
     pub(super) fn out_of_reach(&self, asking: SidecarId) -> Option<(Credits, Timestamp)> {
         let reclaim = self.reclaim_after();
-        let silent = self
-            .account
-            .leases
-            .iter()
-            .filter(|(id, lease)| **id != asking && lease.ends_at <= self.at)
-            .map(|(_, lease)| (self.account.usable(&lease.out), lease.ends_at.plus_micros(reclaim)));
+        let others = self.account.leases.iter().filter(|(id, _)| **id != asking);
+        let leased = others.map(|(_, lease)| {
+            let is_over = lease.ends_at <= self.at;
+            let credits =
+                if is_over { self.account.usable(&lease.out) } else { self.account.idle(lease) };
+            (credits, lease.ends_at.plus_micros(reclaim))
+        });
         let sealed = self.account.seals.iter().map(|seal| (self.account.usable(&seal.slices), seal.until));
         let parts: Vec<(Credits, Timestamp)> =
-            silent.chain(sealed).filter(|(c, _)| c.is_positive()).collect();
+            leased.chain(sealed).filter(|(c, _)| c.is_positive()).collect();
         let until = parts.iter().map(|(_, until)| *until).max()?;
         Some((parts.iter().map(|(credits, _)| *credits).sum(), until))
     }

@@ -156,6 +156,12 @@ impl Account {
         slices.iter().filter(|(id, _)| counts(id)).map(|(_, amount)| *amount).sum()
     }
 
+    /// What no run holds of what a lease has out, as far as its totals tell.
+    pub(super) fn idle(&self, lease: &Lease) -> Credits {
+        let held = lease.totals.held.iter().map(|(_, amount)| *amount).sum();
+        self.usable(&lease.out).saturating_sub(held)
+    }
+
     /// Whether there is debt that credits coming back would pay.
     pub fn owes(&self) -> bool {
         self.book.pools.iter().any(|pool| pool.debt > pool.observed_debt)

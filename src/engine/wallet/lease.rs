@@ -31,7 +31,7 @@ impl Wallet {
     /// What to ask for a need; `force` takes what there is, even where it is not enough.
     pub(super) fn ask(&mut self, short: &Short, force: bool) -> Ask {
         Ask {
-            lease: self.lease.as_ref().map(|lease| (lease.lease, lease.number)),
+            lease: self.seen,
             credits: short.credits,
             basic: short.basic,
             partial: force,

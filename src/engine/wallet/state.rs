@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::tz::TimeZone;
 
-use crate::credit::{Book, CapKey, Change, Column, Counter, Move, RunEvent, ScopeKey, pool::Sorting};
+use crate::credit::{
+    Book, CapFlow, CapKey, Change, Column, Counter, Move, Place, RunEvent, ScopeKey, pool::Sorting,
+};
 use crate::engine::contract::{Contract, Playbooks};
 use crate::engine::frame::{Beyond, Frame, Rest};
 use crate::lease::event::{Leased, Snapshot};
 use crate::lease::recount::Charged;
 use crate::lease::{AccountTerms, Mark, Returned, WalletEvent};
 use crate::playbook::draw_order::Species;
-use crate::types::{AccountId, Credits, ReservationId, Timestamp};
+use crate::types::{AccountId, Credits, LeaseId, ReservationId, Timestamp};
 
 /// Ended runs that a wallet remembers at most: what answers repeated calls without the ledger.
 pub(super) const FINALS_MAX: usize = 10_000;
@@ -43,6 +45,8 @@ pub struct Wallet {
     pub contract: Option<Contract>,
     pub book: Book,
     pub lease: Option<Leased>,
+    /// The last grant that arrived, be its lease over or not: what came after it was lost on its way.
+    pub(super) seen: Option<(LeaseId, u32)>,
     pub rest: Rest,
     /// What unreachable or sealed sidecars hold, as the ledger last said.
     pub out_of_reach: Option<(Credits, Timestamp)>,
@@ -83,6 +87,7 @@ impl Wallet {
             contract: None,
             book: Book::default(),
             lease: None,
+            seen: None,
             rest: Rest::default(),
             out_of_reach: None,
             largest: Credits::ZERO,
@@ -106,11 +111,14 @@ impl Wallet {
     /// Journals an event and evolves by it.
     pub(super) fn emit(
         &mut self,
-        event: WalletEvent,
+        mut event: WalletEvent,
         urgent: bool,
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> u64 {
+        if let WalletEvent::Run(run) = &mut event {
+            run.handing = self.is_handing(run.id);
+        }
         log.prepare(&self.account, &event);
         let (roots, reported) = (event.handed_roots(), event.is_reported());
         // Before it is journaled: an event that breaks this account must not break it again at every start.
@@ -185,7 +193,15 @@ impl Wallet {
         if let Change::Reserved(run) = &event.change {
             self.young.push_back((crate::lease::promotion::due(run.authorized_at), run.id));
         }
+        let given_back = event.handing.then(|| given_back(&event));
         self.book.apply(event, keep);
+        if let Some(mut given_back) = given_back {
+            // What was held past the leased room takes none of it away.
+            for (key, room) in &mut given_back.rooms {
+                *room = self.book.counters.get(key).map_or(Credits::ZERO, |counter| counter.limit).min(*room);
+            }
+            self.withdraw(&given_back);
+        }
     }
 
     fn apply_leased(&mut self, leased: Leased) {
@@ -204,6 +220,7 @@ impl Wallet {
                 .limit += room.amount;
         }
         // The terms stay, the slices are in the book now.
+        self.seen = Some((leased.lease, leased.number));
         self.lease = Some(Leased { slices: Vec::new(), rooms: Vec::new(), ..leased });
     }
 
@@ -249,6 +266,7 @@ impl Wallet {
         Snapshot {
             terms: self.terms.clone(),
             lease: self.lease.clone(),
+            seen: self.seen,
             blocks: self.book.pools.iter().flat_map(|pool| pool.blocks.iter().cloned()).collect(),
             counters: self.book.counters.iter().map(|(key, c)| (key.clone(), c.clone())).collect(),
             runs: self.book.runs.values().map(|run| (**run).clone()).collect(),
@@ -264,6 +282,7 @@ impl Wallet {
         if let Some(terms) = &snapshot.terms {
             self.set_terms(terms, playbooks);
         }
+        self.seen = snapshot.seen.or(snapshot.lease.as_ref().map(|lease| (lease.lease, lease.number)));
         self.lease = snapshot.lease;
         for block in snapshot.blocks {
             self.book.insert(block);
@@ -307,6 +326,16 @@ impl Wallet {
 
     pub(super) fn mark(&self) -> Mark {
         self.lease.as_ref().map_or_else(Mark::default, |lease| lease.mark)
+    }
+}
+
+/// What a run gives back: free to its slice, unless the account itself takes it.
+fn given_back(event: &RunEvent) -> Returned {
+    let free = |to: Place| to == Place::Free;
+    let leased = |flow: &&CapFlow| free(flow.to) && !matches!(flow.key.scope, ScopeKey::Root(_));
+    Returned {
+        slices: event.flows.iter().filter(|flow| free(flow.to)).map(|flow| (flow.block, flow.amount)).collect(),
+        rooms: event.caps.iter().filter(leased).map(|flow| (flow.key.clone(), flow.amount)).collect(),
     }
 }
 
