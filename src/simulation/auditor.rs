@@ -203,7 +203,7 @@ impl Auditor {
         id: u64,
         (now, at): (i64, Timestamp),
         calm_since: Option<i64>,
-        gone: Credits,
+        gone: (Credits, bool),
         reply: &Reply,
     ) -> Option<String> {
         let asked = self.asked.remove(&id)?;
@@ -219,9 +219,9 @@ impl Auditor {
                         run.lost_questions += 1;
                         return None;
                     }
-                    let out = answer.out_of_reach.map_or(Credits::ZERO, |(credits, _)| credits.min(gone));
+                    let out = answer.out_of_reach.map_or(Credits::ZERO, |(credits, _)| credits.min(gone.0));
                     return if calm {
-                        self.false_refusal(&asked, reason, answer.cap.as_ref(), out)
+                        self.false_refusal(&asked, reason, answer.cap.as_ref(), (out, gone.1))
                     } else {
                         None
                     };
@@ -302,7 +302,7 @@ impl Auditor {
         asked: &Asked,
         reason: Reason,
         cap: Option<&Name>,
-        out: Credits,
+        (out, room_is_out): (Credits, bool),
     ) -> Option<String> {
         let Wish::Authorize(call) = &asked.wish else { return None };
         let money = self.money.get(&asked.account).filter(|money| !money.lapses)?;
@@ -318,13 +318,13 @@ impl Auditor {
             }
             (Reason::CapReached, Some("parallel")) => {
                 let open = runs().filter(|(_, run)| run.may_be_root && run.may_be_open(asked.at)).count();
-                out.is_zero() && open < PARALLEL
+                !room_is_out && open < PARALLEL
             }
             (Reason::CapReached, Some("user")) => {
                 let user = call.subject.user.as_ref();
                 let of_user = runs().filter(|(_, run)| user.is_some_and(|user| run.users.contains(user)));
                 let used: Credits = of_user.map(|(_, run)| run.most(asked.at)).sum();
-                out.is_zero() && used + wanted <= Credits::whole(USER)
+                !room_is_out && used + wanted <= Credits::whole(USER)
             }
             _ => false,
         };
@@ -372,7 +372,9 @@ impl Seen {
     pub fn open_shown(&self, at: Timestamp) -> bool { self.is_open(at) }
     /// The most that it may hold or have spent.
     fn most(&self, at: Timestamp) -> Credits {
-        let most = self.most.max(self.held.unwrap_or_default());
+        // Settled elsewhere in its settler's silence, it is held there until that one hears of it.
+        let twice = if self.provisional.is_empty() { Credits::ZERO } else { self.held.unwrap_or_default() };
+        let most = self.most.max(self.held.unwrap_or_default()) + twice;
         if let ([.., (charged, _)], 0, 0) = (&*self.settled, self.open_questions, self.lost_questions) {
             return if self.at.len() > 1 { most } else { *charged };
         }

@@ -308,18 +308,26 @@ impl World {
         eprintln!("SEALS/ELSEWHERE {:?}", a.elsewhere());
         for (k, c) in &a.book.counters { eprintln!("COUNTER {k:?} {c:?}"); }
         eprintln!("AUDITOR");
+        for (id, f) in a.book.finals.iter() { let m = self.auditor.runs.get(id).map(|r| r.most_shown(at)).unwrap_or_default(); if f.charged() > m { eprintln!("MORE {id} charged {} most {m} {:?}", f.charged(), self.auditor.runs.get(id)); } }
+        for ((s, id), b) in a.booked.iter() { eprintln!("BOOKED {s} {id} {} most {:?}", b.total(), self.auditor.runs.get(id).map(|r| r.most_shown(at))); }
+        for n in &self.nodes { if let Some(w) = n.process.as_ref().and_then(|p| p.wallets.get(account)).map(|v| &v.wallet) { for (id, r) in w.book.runs.iter() { let h: Credits = r.held.iter().map(|d| d.amount).sum(); eprintln!("ATNODE {} {id} holds {h} most {:?}", n.id, self.auditor.runs.get(id).map(|r| (r.most_shown(at), r.clone()))); } } }
+        for (id, r) in a.book.runs.iter() { let h: Credits = r.held.iter().map(|d| d.amount).sum(); eprintln!("ATLEDGER {id} holds {h} most {:?}", self.auditor.runs.get(id).map(|r| r.most_shown(at))); }
         for (id, run) in self.auditor.runs.iter().filter(|(_, r)| r.account == *account) { let m = run.most_shown(at); if !m.is_zero() { eprintln!("{} {id} most {m}: {run:?} final {:?}", if run.open_shown(at) {"OPEN"} else {""}, a.book.finals.get(id).map(|f| f.charged())); } }
         for n in &self.nodes { eprintln!("NODE {} {:?}", n.id, n.process.as_ref().map(|p| p.wallets.get(account).map(|v| &v.wallet))); }
     }
 
-    /// Credits that nobody can give back: at seals, and at sidecars that are not there any more.
-    fn gone(&self, account: &AccountId) -> Credits {
-        let Some(slot) = self.ledger.slots.get(account) else { return Credits::ZERO };
+    /// Credits that nobody can give back, and whether there is room of caps, too: at seals, and at sidecars that are not
+    /// there any more.
+    fn gone(&self, account: &AccountId) -> (Credits, bool) {
+        let Some(slot) = self.ledger.slots.get(account) else { return (Credits::ZERO, false) };
         let is_here = |sidecar: &SidecarId| self.nodes.iter().any(|node| node.id == *sidecar);
-        let leases = slot.account.leases.iter().filter(|(sidecar, _)| !is_here(sidecar));
-        let leased: Credits = leases.flat_map(|(_, lease)| lease.out.values()).copied().sum();
-        let sealed: Credits = slot.account.seals.iter().flat_map(|seal| seal.slices.values()).copied().sum();
-        leased + sealed
+        let leases = || slot.account.leases.iter().filter(|(sidecar, _)| !is_here(sidecar));
+        let leased: Credits = leases().flat_map(|(_, lease)| lease.out.values()).copied().sum();
+        let seals = &slot.account.seals;
+        let sealed: Credits = seals.iter().flat_map(|seal| seal.slices.values()).copied().sum();
+        let room = leases().any(|(_, lease)| !lease.rooms.is_empty())
+            || seals.iter().any(|seal| !seal.rooms.is_empty());
+        (leased + sealed, room)
     }
 
     /// A caller was answered.

@@ -215,7 +215,7 @@ impl World {
             What::Decide(ask) => {
                 let ask = ask.clone();
                 let decided = self.at_ledger(&account, |work| {
-                    let recalls = !recalled && work.lacks(&ask, who.sidecar);
+                    let recalls = !recalled && work.lacks(&ask);
                     (!recalls).then(|| work.decide(&ask, who.sidecar))
                 });
                 if let Some(decided) = decided {

@@ -94,9 +94,6 @@ fn done(reply: Reply, wait: Option<u64>, slot: &Slot) -> Turn {
 }
 
 /// Looks once, with what has come of asking so far.
-/// What a provisional answer names where the ledger may have settled the run.
-const LEDGER: SidecarId = SidecarId([0; 16]);
-
 pub fn look(
     wish: &Wish,
     slot: &mut Slot,
@@ -157,11 +154,8 @@ fn look_at_end(
     match wish {
         Wish::Commit(call, handle) => {
             let text = sealed(slot, handle);
-            // A second hold under one id, or a run that the ledger may have settled: the other's word may come first.
-            let other = match slot.wallet.is_handing(handle.id) {
-                true => Some(LEDGER),
-                false => (handle.settler != own).then_some(handle.settler),
-            };
+            // A second hold under one id: the other's word may come first.
+            let other = (handle.settler != own).then_some(handle.settler);
             let call = &Commit { provisional: other, ..call.clone() };
             let step = slot.wallet.commit(call, &text, link, here, disk).map_err(Reply::Fault)?;
             let local = matches!(step, Step::Decide) && Planted::UnknownHandleCharged.is_here();
