@@ -88,6 +88,9 @@ pub struct Report {
     pub recounts: Vec<(AccountId, Recount)>,
     /// The highest record that was seen acknowledged in the epoch's generation; 0 = none.
     pub acknowledged: u64,
+    /// The newest recall that was carried out before the records were chosen, with all before it: what each of them gave
+    /// back is among the records, or was reported before. 0 = none.
+    pub recalls_answered: u64,
 }
 
 /// What came over watches so far.
@@ -95,7 +98,7 @@ pub struct Report {
 struct Heard {
     /// The newest playbook version.
     playbook: AtomicU32,
-    /// The newest recall that was handed out.
+    /// The newest recall that was handed out: whoever handles changes one by one has carried out all before it.
     recall: AtomicU64,
 }
 
@@ -208,14 +211,15 @@ impl LeaseClient {
             .map_err(|what| DecideError::Unreachable(format!("its reply can't be read: {what}")))
     }
 
-    /// Reports records and totals alone.
+    /// Reports records and totals alone, for a caller that has carried out every recall that it was handed.
     pub async fn report(
         &self,
         who: Sender,
         records: Vec<Reported>,
         totals: Vec<(AccountId, LeaseTotals)>,
     ) -> Result<u64, LinkError> {
-        self.tell(who, Report { records, totals, ..Report::default() }).await
+        let recalls_answered = self.heard.recall.load(Ordering::Acquire);
+        self.tell(who, Report { records, totals, recalls_answered, ..Report::default() }).await
     }
 
     /// Answers the highest record that is durable at the ledger. An empty report is one, too: totals alone.
@@ -239,7 +243,7 @@ impl LeaseClient {
             totals: report.totals.into_iter().map(total).collect(),
             recounts: report.recounts.into_iter().map(recount).collect(),
             acknowledged: report.acknowledged,
-            recalls_seen: self.heard.recall.load(Ordering::Acquire),
+            recalls_seen: report.recalls_answered,
         };
         let mut client = self.client.clone();
         let answer = within(REPORT_WITHIN, client.report(request)).await;
@@ -283,14 +287,14 @@ impl Watching {
             }
             Some(Change::Unknown(change)) => Told::Unknown(account(&change.account)?),
             Some(Change::Recall(recall)) => {
-                let told = Told::Recall(account(&recall.account)?);
+                let told = Told::Recall(account(&recall.account)?, recall.number);
                 self.heard.recall.fetch_max(recall.number, Ordering::AcqRel);
                 told
             }
             Some(Change::Promote(promote)) => {
                 let runs = promote.reservations.iter().map(|id| lease_wire::reservation(id));
                 let runs = runs.collect::<Result<_, _>>().map_err(|status| unreadable(said(&status)))?;
-                let told = Told::Promote(account(&promote.account)?, runs);
+                let told = Told::Promote(account(&promote.account)?, runs, promote.number);
                 self.heard.recall.fetch_max(promote.number, Ordering::AcqRel);
                 told
             }

@@ -168,7 +168,6 @@ impl World {
             for (sidecar, lease) in &mut then.leases {
                 if let Some(live) = now.leases.get(sidecar) {
                     lease.totals = live.totals.clone();
-                    lease.asked = live.asked;
                 }
             }
             if now.balance(self.at, &none) != then.balance(self.at, &none)

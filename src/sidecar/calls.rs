@@ -223,11 +223,8 @@ impl<U: Upstream> Core<U> {
     ) -> Result<Option<(Box<Grant>, Timestamp)>, Away> {
         // What was given back or charged so far is known to the ledger before it is asked.
         self.shards.outbox.flushed().await;
-        if let Some(Ok(totals)) = self.shards.visit(account, |desk| desk.slot.wallet.totals()) {
-            ask.totals = totals;
-        }
         let who = self.link.sender().ok_or(Away::Unreachable)?;
-        ask.number = self.asks.fetch_add(1, Ordering::Relaxed);
+        self.number(account, &mut ask)?;
         let (asked_at, asked) = (self.shards.clock.now(), self.shards.clock.clock().boottime());
         match self.upstream.lease(who, account, &ask, wait).await {
             Ok(Leased::Granted(grant)) => {
@@ -243,6 +240,25 @@ impl<U: Upstream> Core<U> {
                 Err(if learning { Away::Known } else { Away::Unreachable })
             }
         }
+    }
+
+    /// Makes an ask ready to be sent.
+    fn number(&self, account: &AccountId, ask: &mut Ask) -> Result<(), Away> {
+        let numbered = self.shards.visit(account, |desk| {
+            if desk.slot.left {
+                return false;
+            }
+            ask.totals = desk.slot.wallet.totals();
+            ask.number = self.asks.fetch_add(1, Ordering::Relaxed);
+            desk.slot.asked = ask.number;
+            true
+        });
+        // One that is not in memory has nothing to tell: its asks begin anew, and rise.
+        let numbered = numbered.transpose()?.unwrap_or_else(|| {
+            ask.number = self.asks.fetch_add(1, Ordering::Relaxed);
+            true
+        });
+        if numbered { Ok(()) } else { Err(Away::Known) }
     }
 
     /// The ledger decides the whole call.
@@ -301,10 +317,13 @@ fn stepped<L>(turn: Turn<L>, desk: &mut Desk<'_, '_>) -> Result<Stepped<L>, Refu
 pub fn take_in(desk: &mut Desk<'_, '_>, grant: &Grant, asked_at: Timestamp) {
     let wallet = &mut desk.slot.wallet;
     desk.slot.heard_at = desk.here.at;
+    if desk.slot.left {
+        return;
+    }
     if wallet.lease.is_none() && grant.slices.is_empty() && grant.rooms.is_empty() {
         // Nothing was leased: terms and figures came alone.
         wallet.changed(&grant.terms, desk.here, desk.tape);
-        wallet.hear(grant, desk.here);
+        wallet.hear(grant, desk.here, desk.tape);
         return;
     }
     desk.slot.barrier = wallet.leased(grant, asked_at, desk.here, desk.tape);

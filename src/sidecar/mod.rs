@@ -14,7 +14,7 @@
 //! | `tape`, `entry`, `outbox` | where events go: the journal, what it holds, what the ledger is still to be told |
 //! | `link` | staying in touch with the ledger |
 //! | `past` | a ledger that was restored from a backup |
-//! | `reports` | what the ledger is told |
+//! | `reports`, `recalls` | what the ledger is told; which of its recalls that answers |
 //! | `timers` | what time does: lapses, promotions, renewals |
 //! | `settle` | the same under a test's clock, in debug builds |
 //! | `trim` | keeping the journal short |
@@ -32,6 +32,7 @@ mod link;
 mod outbox;
 mod past;
 pub mod process;
+mod recalls;
 mod recover;
 mod reports;
 mod runs;

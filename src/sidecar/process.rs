@@ -313,8 +313,8 @@ async fn reopened<U: Upstream>(
 async fn farewell<U: Upstream>(core: Arc<Core<U>>, tasks: Tasks, within: Duration) -> anyhow::Result<()> {
     for account in core.shards.accounts() {
         let _known = core.shards.visit(&account, |desk| {
-            desk.slot.wallet.promote_all(desk.here, desk.tape);
-            desk.slot.wallet.give_back(desk.here, desk.tape);
+            desk.slot.left = true;
+            desk.slot.wallet.leave(desk.slot.asked, desk.here, desk.tape);
         });
     }
     if tokio::time::timeout(within, told(&core)).await.is_err() {

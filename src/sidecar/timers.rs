@@ -70,7 +70,7 @@ impl<U: Upstream> Core<U> {
         let _known = self.shards.visit(account, |desk| {
             desk.slot.renewing = false;
             if !renewed {
-                desk.slot.wallet.renewal_failed(desk.here.at);
+                desk.slot.wallet.renewal_failed(desk.here, desk.tape);
             }
         });
     }

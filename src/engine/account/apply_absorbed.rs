@@ -6,7 +6,7 @@ use super::state::{Account, Seal};
 use crate::credit::{Change, Place, RunEvent};
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;
-use crate::types::{Length, Timestamp};
+use crate::types::{Length, ReservationId, SidecarId, Timestamp};
 
 /// A seal ends after so long: nothing is stranded by it for longer.
 const SEAL: Length = Length::hours(1);
@@ -16,7 +16,12 @@ impl Account {
         let Absorbed { sidecar, epoch, number, event, effects } = absorbed;
         let seen = self.sidecars.entry(*sidecar).or_default();
         seen.number = *number;
-        seen.epoch = seen.epoch.max(*epoch);
+        seen.starts(*epoch);
+        // What an earlier start says of its end does not concern what a later one has since.
+        let current = seen.epoch == *epoch;
+        if let (WalletEvent::Left(left), true) = (event, current) {
+            seen.asked = seen.asked.max(left.asked);
+        }
         if let WalletEvent::Run(run) = event {
             let charged = self.charged.entry(*sidecar).or_default();
             charged.book(charges(run).chain(effects.charged.iter().copied()));
@@ -66,6 +71,17 @@ impl Account {
             add(&mut lease.out, &effects.lease);
             add(&mut lease.rooms, &effects.room);
         }
+        match event {
+            // Last, so that it sees what the lease still holds.
+            WalletEvent::Left(_) if current => {
+                if let Some(lease) = self.leases.get(sidecar).map(|lease| lease.id) {
+                    self.lease_over(*sidecar, lease);
+                }
+                self.settles_no_more(*sidecar, &[]);
+            }
+            WalletEvent::Resumed(open) if current => self.settles_no_more(*sidecar, open),
+            _ => {}
+        }
         if let Some((id, ended)) = &effects.ended {
             self.book.close(*id);
             self.owners.remove(id);
@@ -79,6 +95,17 @@ impl Account {
             };
             self.owe(effects.debt, observed);
         }
+    }
+
+    /// No word of a sidecar is to come about runs other than these: what was settled in its silence is final.
+    fn settles_no_more(&mut self, sidecar: SidecarId, but: &[ReservationId]) {
+        let booked = &mut self.booked;
+        self.book.finals.for_each_mut(|id, ended| {
+            if ended.provisional == Some(sidecar) && !but.contains(id) {
+                ended.provisional = None;
+                booked.remove(&(sidecar, *id));
+            }
+        });
     }
 
     /// What a record of a run changes in a run that the account already holds: a promoted one.

@@ -107,7 +107,12 @@ impl Wallet {
         if self.terms.as_ref() != Some(&grant.terms) || self.contract.is_none() {
             self.emit(WalletEvent::Terms(Box::new(grant.terms.clone())), false, here, log);
         }
-        self.hear(grant, here);
+        self.hear(grant, here, log);
+        let in_hand = self.lease.as_ref().filter(|lease| lease.lease == grant.lease);
+        if in_hand.is_some_and(|lease| lease.number >= grant.number) {
+            // An answer that came twice brings nothing twice.
+            return log.last();
+        }
         let until = asked_at.plus_micros(grant.lasts - grant.lasts / MARGIN_PART);
         let new: Credits = grant.slices.iter().map(|slice| slice.granted).sum();
         if new.is_positive() {
@@ -133,14 +138,14 @@ impl Wallet {
     }
 
     /// What the ledger said beside what it leased.
-    pub fn hear(&mut self, grant: &Grant, here: Here<'_>) {
+    pub fn hear(&mut self, grant: &Grant, here: Here<'_>, log: &mut dyn Log) {
         self.rest.balance = grant.rest.0;
         self.rest.last_resort = grant.rest.1;
         for (key, room) in &grant.rest_caps {
             self.rest.caps.insert(key.clone(), *room);
         }
         self.out_of_reach = grant.out_of_reach;
-        self.cut_off = None;
+        self.in_touch(here, log);
         self.scarce_until = if grant.scarce { here.at.plus_micros(SCARCE_MICROS) } else { here.at };
     }
 
@@ -155,14 +160,14 @@ impl Wallet {
         (!returned.is_empty()).then(|| self.emit(WalletEvent::Returned(returned), true, here, log))
     }
 
-    fn emergency(&self) -> impl Iterator<Item = &Block> {
+    pub(super) fn emergency(&self) -> impl Iterator<Item = &Block> {
         let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
         blocks.filter(|block| block.species == Species::Emergency)
     }
 
     /// New terms came from the ledger: they hold at once, and idle credits go back, to be leased anew by them.
     pub fn changed(&mut self, terms: &crate::lease::AccountTerms, here: Here<'_>, log: &mut dyn Log) {
-        self.cut_off = None;
+        self.in_touch(here, log);
         self.scarce_until = here.at;
         if self.terms.as_ref() != Some(terms) || self.contract.is_none() {
             self.emit(WalletEvent::Terms(Box::new(terms.clone())), false, here, log);
@@ -215,13 +220,34 @@ impl Wallet {
     }
 
     /// The ledger did not answer a renewal: the next try comes when a quarter of the time left has passed.
-    pub fn renewal_failed(&mut self, at: Timestamp) {
+    pub fn renewal_failed(&mut self, here: Here<'_>, log: &mut dyn Log) {
         // Asking ahead of need is given up until the next grant.
         (self.granted, self.taken) = (Credits::ZERO, Credits::ZERO);
-        if let Some(lease) = &self.lease {
+        if let Some(until) = self.lease.as_ref().map(|lease| lease.until) {
             self.used = true;
-            self.cut_off.get_or_insert(at);
-            self.renew_after = at.plus_micros(lease.until.micros_since(at) / RETRY_PART + RETRY_MICROS_MIN);
+            self.out_of_touch(here, log);
+            let wait = until.micros_since(here.at) / RETRY_PART + RETRY_MICROS_MIN;
+            self.renew_after = here.at.plus_micros(wait);
+        }
+    }
+
+    /// The ledger did not answer. From the first time on, `offline.for` counts, through restarts too.
+    pub(super) fn out_of_touch(&mut self, here: Here<'_>, log: &mut dyn Log) {
+        if self.cut_off.is_some() {
+            return;
+        }
+        // Nothing is served of an account that is not known, and nothing is kept of it.
+        match self.terms {
+            Some(_) => {
+                self.emit(WalletEvent::CutOff(Some(here.at)), false, here, log);
+            }
+            None => self.cut_off = Some(here.at),
+        }
+    }
+
+    pub(super) fn in_touch(&mut self, here: Here<'_>, log: &mut dyn Log) {
+        if self.cut_off.take().is_some() && self.terms.is_some() {
+            self.emit(WalletEvent::CutOff(None), false, here, log);
         }
     }
 

@@ -51,7 +51,7 @@ impl Wallet {
         log: &mut dyn Log,
     ) -> Result<Step<AuthorizeAnswer>, Fault> {
         if link == Link::Unreachable {
-            self.cut_off.get_or_insert(here.at);
+            self.out_of_touch(here, log);
         }
         if self.contract.is_none() {
             return Ok(self.unknown_account(link, here));

@@ -138,6 +138,9 @@ impl Wallet {
                     self.lease = None;
                 }
             }
+            WalletEvent::Left(_) => self.lease = None,
+            WalletEvent::Resumed(_) => {}
+            WalletEvent::CutOff(since) => self.cut_off = since,
             WalletEvent::Snapshot(snapshot) => self.restore(*snapshot, playbooks),
         }
     }
@@ -256,6 +259,7 @@ impl Wallet {
             largest: self.largest,
             handed: self.handed.iter().map(|(id, until)| (*id, *until)).collect(),
             charged: self.charged.clone(),
+            cut_off: self.cut_off,
         }
     }
 
@@ -282,6 +286,7 @@ impl Wallet {
         self.largest = snapshot.largest;
         self.handed = snapshot.handed.into_iter().collect();
         self.charged = snapshot.charged;
+        self.cut_off = snapshot.cut_off;
     }
 
     /// Idle credits and room: what nobody holds. Emergency credits are never idle: they wait for the ledger to be away.
