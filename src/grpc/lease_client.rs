@@ -105,23 +105,31 @@ struct Heard {
 impl LeaseClient {
     /// `endpoint`: `http://host:port` or `unix:///path`. Must be called within a tokio runtime; nothing is connected yet.
     pub fn new(endpoint: &str) -> Result<Self, LinkError> {
+        Ok(Self::over(Self::endpoint(endpoint)?.connect_lazy()))
+    }
+
+    /// Over a channel of the caller's making.
+    pub fn over(channel: Channel) -> Self {
+        let client = LeaseServiceClient::new(channel)
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
+            .max_encoding_message_size(QUESTION_BYTES_MAX);
+        Self { client, heard: Arc::default() }
+    }
+
+    /// How a ledger is connected to, wherever it is.
+    pub fn endpoint(endpoint: &str) -> Result<Endpoint, LinkError> {
         let wrong = |error: tonic::transport::Error| {
             LinkError::Refused(format!(
                 "`{endpoint}` is not an endpoint such as `http://127.0.0.1:7400`: {error}"
             ))
         };
-        let channel = Endpoint::from_shared(endpoint.to_owned())
+        Ok(Endpoint::from_shared(endpoint.to_owned())
             .map_err(wrong)?
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_WITHIN)
             .http2_keep_alive_interval(KEEPALIVE_EVERY)
             .keep_alive_timeout(KEEPALIVE_WITHIN)
-            .keep_alive_while_idle(true)
-            .connect_lazy();
-        let client = LeaseServiceClient::new(channel)
-            .max_decoding_message_size(ANSWER_BYTES_MAX)
-            .max_encoding_message_size(QUESTION_BYTES_MAX);
-        Ok(Self { client, heard: Arc::default() })
+            .keep_alive_while_idle(true))
     }
 
     /// A sidecar that has nothing to remember of the ledger. `start`: the number of this start in its journal.

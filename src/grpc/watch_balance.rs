@@ -88,7 +88,7 @@ impl<E: Entitlements> Watcher<E> {
             // Room first, then the look: what is sent is the newest.
             let Ok(room) = sender.reserve().await else { return };
             looks = looks.wrapping_add(1);
-            let balance = match self.look().await {
+            let mut balance = match self.look().await {
                 Ok(balance) => balance,
                 // The sidecar starts its journal anew, or stops: the caller watches again.
                 Err(why) => return room.send(Err(of_refused(&why))),
@@ -98,6 +98,12 @@ impl<E: Entitlements> Watcher<E> {
                 true => self.may_resume().await,
                 false => told.may_resume,
             };
+            if may_resume != told.may_resume
+                && let (false, Ok(newer)) = (changed, self.look().await)
+            {
+                // What lets the run go on came after the look.
+                balance = newer;
+            }
             if changed || may_resume != told.may_resume {
                 told = v1::WatchBalanceResponse { balance: Some(balance), may_resume };
                 room.send(Ok(told.clone()));
