@@ -86,7 +86,7 @@ impl<U: Upstream> Core<U> {
             let wallet = &mut desk.slot.wallet;
             wallet.lease.as_ref()?;
             let more = wallet.wants_more(desk.here.at);
-            let mut ask = if more { wallet.growth() } else { wallet.renewal() };
+            let mut ask = if more { wallet.growth(desk.here.at) } else { wallet.renewal(desk.here.at) };
             ask.burn += std::mem::take(&mut desk.slot.burn);
             Some(ask)
         });

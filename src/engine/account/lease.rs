@@ -9,6 +9,7 @@ use crate::credit::cap::Need;
 use crate::credit::draw::{self, Drawn, Limits};
 use crate::credit::settle::PATH;
 use crate::credit::{CapFlow, CapKey};
+use crate::lease::exchange::AHEAD_MAX;
 use crate::lease::{Ask, Grant, LeaseTotals, sizing};
 use crate::playbook::draw_order::Species;
 use crate::types::amount::AMOUNT_MAX;
@@ -80,6 +81,7 @@ impl Work<'_> {
         let enough = !drawn.missing.is_positive() && rooms.is_some();
         let draws = if enough || ask.partial { drawn.draws } else { Vec::new() };
         let rooms = if enough || ask.partial { rooms.unwrap_or_default() } else { Vec::new() };
+        let rooms = rooms.into_iter().chain(self.rooms_ahead(sidecar, &ask.ahead)).collect();
         let grant = self.grant_lease(sidecar, ask, draws, rooms, terms);
         self.hear_totals(sidecar, ask.totals.clone());
         Leasing::Granted(Box::new(grant))
@@ -98,12 +100,16 @@ impl Work<'_> {
         let (balance, last_resort) = self.rest();
         let largest = ask.credits.max(ask.largest);
         let credits = || sizing::is_scarce(balance + last_resort + lent, largest, holders);
-        let cap = |need: &Need| {
-            let room = |lease: &Lease| lease.rooms.get(&need.key).copied().unwrap_or_default();
-            let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
-            !need.soft && sizing::is_scarce(self.room_left(need) + lent, need.amount, holders)
-        };
-        (ask.credits.is_positive() && credits()) || ask.caps.iter().any(cap)
+        (ask.credits.is_positive() && credits())
+            || ask.caps.iter().any(|need| self.is_room_scarce(sidecar, need))
+    }
+
+    fn is_room_scarce(&self, sidecar: SidecarId, need: &Need) -> bool {
+        let others =
+            || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
+        let room = |lease: &Lease| lease.rooms.get(&need.key).copied().unwrap_or_default();
+        let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
+        !need.soft && sizing::is_scarce(self.room_left(need) + lent, need.amount, 1 + others().count())
     }
 
     /// The credits to lease: the need from any block that may pay it, more only from blocks that count as balance (or,
@@ -143,6 +149,24 @@ impl Work<'_> {
             rooms.push((need.key.clone(), size));
         }
         Some(rooms)
+    }
+
+    /// Room in windows that have not begun: what there is plenty of, and of no window that is further off than a lease.
+    fn rooms_ahead(&self, sidecar: SidecarId, ahead: &[Need]) -> Vec<(CapKey, Credits)> {
+        let near = self.at.plus_micros(self.lasts());
+        let contract = self.account.contract.as_ref();
+        let room = |need: &Need| {
+            // By the plan as it is here: a counter is born with its limit.
+            let limit = contract.and_then(|contract| contract.counter(&need.key, self.at))?.limit;
+            let need = Need { limit, ..need.clone() };
+            let near = need.key.window > self.at && need.key.window <= near;
+            let left = self.room_left(&need);
+            if !near || left < need.amount || self.is_room_scarce(sidecar, &need) {
+                return None;
+            }
+            Some((need.key.clone(), sizing::size(need.amount, Credits::ZERO, left).min(left)))
+        };
+        ahead.iter().take(AHEAD_MAX).filter_map(room).collect()
     }
 
     pub(super) fn room_left(&self, need: &Need) -> Credits {

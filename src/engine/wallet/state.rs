@@ -53,6 +53,8 @@ pub struct Wallet {
     /// The last grant that brought credits, and what runs took since.
     pub(super) granted: Credits,
     pub(super) taken: Credits,
+    /// An allowance has ended, and the next is to be fetched.
+    pub(super) refill: bool,
     /// Whether the lease served anything since it was last renewed.
     pub(super) used: bool,
     /// Since when the ledger has not answered; `None` while it does.
@@ -89,6 +91,7 @@ impl Wallet {
             burn: Credits::ZERO,
             granted: Credits::ZERO,
             taken: Credits::ZERO,
+            refill: false,
             used: false,
             cut_off: None,
             scarce_until: Timestamp::default(),

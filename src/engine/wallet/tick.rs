@@ -14,7 +14,9 @@ impl Wallet {
         let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
         let ends =
             blocks.filter(|block| block.available.is_positive()).filter_map(|block| block.expires_at).min();
-        [deadline, young, self.renew_at(), ends].into_iter().flatten().min()
+        // At once.
+        let refill = (self.refill && self.lease.is_some()).then(Timestamp::default);
+        [deadline, young, self.renew_at(), ends, refill].into_iter().flatten().min()
     }
 
     /// Does what is due at `here.at`; answers a request for more time where the lease is worth keeping.
@@ -32,11 +34,14 @@ impl Wallet {
             self.over(id, here, log);
             return None;
         }
+        if self.refill {
+            return Some(self.growth(here.at));
+        }
         if self.renew_at().is_none_or(|renew| renew > here.at) {
             return None;
         }
         if self.used {
-            return Some(self.renewal());
+            return Some(self.renewal(here.at));
         }
         // Nobody used it: it goes back, emergency credits too, and the lease ends here.
         self.keep_share(Credits::ZERO, here, log);
