@@ -12,7 +12,8 @@ use crate::engine::wallet::Link;
 use crate::grpc::entitlement_api::Refused;
 use crate::grpc::lease_client::{DecideError, Leased, LinkError, NamedRun};
 use crate::lease::{Ask, Grant};
-use crate::types::{AccountId, Timestamp};
+use crate::runtime::{Boottime, LedgerClock};
+use crate::types::{AccountId, Credits, Timestamp};
 
 /// How often one call asks for more because others took what came. Each time the ledger gave something, so that it ends;
 /// after so many it takes the answer as it stands.
@@ -63,6 +64,19 @@ pub enum Away {
     /// It was known to be out of reach, and was not asked; or it answers and leases nothing yet.
     Known,
     Refused(Refused),
+}
+
+/// When an ask was sent: in ledger time, and on the clock that runs through suspend.
+#[derive(Clone, Copy)]
+struct Moment {
+    at: Timestamp,
+    boottime: Boottime,
+}
+
+impl Moment {
+    fn of(clock: &LedgerClock) -> Self {
+        Self { at: clock.now(), boottime: clock.clock().boottime() }
+    }
 }
 
 impl From<Refused> for Away {
@@ -225,17 +239,55 @@ impl<U: Upstream> Core<U> {
         self.shards.outbox.flushed().await;
         let who = self.link.sender().ok_or(Away::Unreachable)?;
         self.number(account, &mut ask)?;
-        let (asked_at, asked) = (self.shards.clock.now(), self.shards.clock.clock().boottime());
-        match self.upstream.lease(who, account, &ask, wait).await {
+        let asked = Moment::of(&self.shards.clock);
+        let leased = self.upstream.lease(who, account, &ask, wait).await;
+        self.leased(account, ask.burn, asked, leased).await
+    }
+
+    /// Asks for leases of several accounts in one call; the answers are in the order of the asks.
+    pub async fn exchange_all(
+        &self,
+        asks: Vec<(AccountId, Ask)>,
+        wait: Duration,
+    ) -> Vec<(AccountId, Result<Option<(Box<Grant>, Timestamp)>, Away>)> {
+        self.shards.outbox.flushed().await;
+        let Some(who) = self.link.sender() else {
+            return asks.into_iter().map(|(account, _)| (account, Err(Away::Unreachable))).collect();
+        };
+        let mut numbered = Vec::with_capacity(asks.len());
+        let mut done = Vec::with_capacity(asks.len());
+        for (account, mut ask) in asks {
+            match self.number(&account, &mut ask) {
+                Ok(()) => numbered.push((account, ask)),
+                Err(why) => done.push((account, Err(why))),
+            }
+        }
+        let asked = Moment::of(&self.shards.clock);
+        let answers = self.upstream.lease_all(who, &numbered, wait).await;
+        for ((account, ask), leased) in numbered.into_iter().zip(answers) {
+            let came = self.leased(&account, ask.burn, asked, leased).await;
+            done.push((account, came));
+        }
+        done
+    }
+
+    async fn leased(
+        &self,
+        account: &AccountId,
+        burn: Credits,
+        asked: Moment,
+        leased: Result<Leased, LinkError>,
+    ) -> Result<Option<(Box<Grant>, Timestamp)>, Away> {
+        match leased {
             Ok(Leased::Granted(grant)) => {
-                self.learn(asked, grant.at);
+                self.learn(asked.boottime, grant.at);
                 self.known(grant.terms.version).await;
-                Ok(Some((grant, asked_at)))
+                Ok(Some((grant, asked.at)))
             }
             Ok(Leased::Unknown) => Ok(None),
             Err(why) => {
                 tracing::debug!(%account, %why, "no lease");
-                let _known = self.shards.visit(account, |desk| desk.slot.burn += ask.burn);
+                let _known = self.shards.visit(account, |desk| desk.slot.burn += burn);
                 let learning = matches!(why, LinkError::Learning(_));
                 Err(if learning { Away::Known } else { Away::Unreachable })
             }
@@ -278,7 +330,15 @@ impl<U: Upstream> Core<U> {
         }
         self.shards.outbox.flushed().await;
         match self.upstream.decide(who, account, ask, named, wait).await {
-            Ok(reply) => Ok(reply),
+            Ok(reply) => {
+                if changes_account(ask) {
+                    let _known = self.shards.visit(account, |desk| {
+                        desk.slot.standing = None;
+                        desk.slot.changed();
+                    });
+                }
+                Ok(reply)
+            }
             Err(DecideError::Learning(_)) => Err(Away::Known),
             Err(why @ DecideError::Fault(_)) => Err(Away::Refused(Refused::Passed(Box::new(why)))),
             Err(why) => {
@@ -327,6 +387,15 @@ pub fn take_in(desk: &mut Desk<'_, '_>, grant: &Grant, asked_at: Timestamp) {
         return;
     }
     desk.slot.barrier = wallet.leased(grant, asked_at, desk.here, desk.tape);
+}
+
+/// Whether what the ledger told of the account before its answer may be out of date.
+fn changes_account(ask: &RunAsk) -> bool {
+    match ask {
+        RunAsk::Authorize(call) => !call.validate_only,
+        RunAsk::Progress(..) | RunAsk::Commit(..) | RunAsk::Record(_) | RunAsk::Release(..) => true,
+        RunAsk::State(..) | RunAsk::Balance(_) => false,
+    }
 }
 
 /// Whether the ledger may need credits or room for its decision.

@@ -55,6 +55,10 @@ struct State {
     lose_answers: usize,
     /// Answers to asks for leases that get lost on their way.
     lose_grants: usize,
+    /// How many accounts each call for several leases named.
+    together: Vec<usize>,
+    /// The account whose asks fail.
+    faulty: Option<AccountId>,
     /// Reports wait.
     hold_reports: bool,
     /// Of each report that was taken: the recall that it claims as answered, and whether credits of the first account
@@ -107,6 +111,14 @@ impl FakeLedger {
 
     pub fn lose_answers(&self, reports: usize) {
         self.0.lock().lose_answers = reports;
+    }
+
+    pub fn together(&self) -> Vec<usize> {
+        self.0.lock().together.clone()
+    }
+
+    pub fn faulty(&self, account: &str) {
+        self.0.lock().faulty = AccountId::parse(account).ok();
     }
 
     pub fn hold_reports(&self, hold: bool) {
@@ -196,6 +208,9 @@ impl Upstream for FakeLedger {
         self.current(who)?;
         tokio::task::yield_now().await;
         let state = &mut *self.0.lock();
+        if state.faulty.as_ref() == Some(account) {
+            return Err(LinkError::Refused("the account is broken".to_owned()));
+        }
         let Some(account) = state.accounts.get_mut(account) else { return Ok(Leased::Unknown) };
         let mut work = Work::begin(account, &state.playbooks, now());
         let leasing = work.lease(who.sidecar, who.epoch, ask, true);
@@ -212,6 +227,20 @@ impl Upstream for FakeLedger {
             Leasing::Overtaken => Err(LinkError::Unreachable("overtaken".to_owned())),
             Leasing::Recall(_) => panic!("nothing more comes from others"),
         }
+    }
+
+    async fn lease_all(
+        &self,
+        who: Sender,
+        asks: &[(AccountId, Ask)],
+        wait: Duration,
+    ) -> Vec<Result<Leased, LinkError>> {
+        self.0.lock().together.push(asks.len());
+        let mut answers = Vec::new();
+        for (account, ask) in asks {
+            answers.push(self.lease(who, account, ask, wait).await);
+        }
+        answers
     }
 
     async fn decide(

@@ -15,7 +15,8 @@
 //! | `link` | staying in touch with the ledger |
 //! | `past` | a ledger that was restored from a backup |
 //! | `reports`, `recalls` | what the ledger is told; which of its recalls that answers |
-//! | `timers` | what time does: lapses, promotions, renewals |
+//! | `timers` | what time does: lapses, promotions |
+//! | `renewals` | leases renewed ahead of need, several in one call |
 //! | `settle` | the same under a test's clock, in debug builds |
 //! | `trim` | keeping the journal short |
 //! | `recover`, `salvage` | opening the journal; what a damaged one still held |
@@ -34,6 +35,7 @@ mod past;
 pub mod process;
 mod recalls;
 mod recover;
+mod renewals;
 mod reports;
 mod runs;
 mod salvage;

@@ -321,6 +321,39 @@ async fn who_watches_an_account_is_told_of_each_change_and_of_nothing_else() {
     rig.crash().await;
 }
 
+#[tokio::test]
+async fn leases_that_come_due_together_are_renewed_in_one_call_and_each_alone_may_fail() {
+    let names = ["a", "b", "c"];
+    let (ledger, disk) = (FakeLedger::new(&names.map(|name| (name, "hard"))), MemoryDisk::new());
+    let rig = start(&ledger, &disk);
+    rig.online().await;
+    for name in names {
+        rig.authorize(hold(name, 10, "")).await.unwrap();
+    }
+    let account = |name: &str| crate::types::AccountId::parse(name).unwrap();
+    let lease = |name: &str| {
+        let look = |desk: &mut super::slot::Desk<'_, '_>| {
+            let wallet = &desk.slot.wallet;
+            (
+                wallet.lease.as_ref().unwrap().number,
+                wallet.renew_at() > Some(desk.here.at.plus_micros(20_000_000)),
+            )
+        };
+        rig.core.shards.visit(&account(name), look).unwrap().unwrap()
+    };
+    let before = names.map(lease);
+    ledger.faulty("b");
+    let room = tokio::sync::Semaphore::new(1);
+    rig.core.renew_all(names.map(account).to_vec(), &room).await;
+    assert_eq!(ledger.together(), [3]);
+    assert_eq!(names.map(lease).map(|(number, _)| number), [before[0].0 + 1, before[1].0, before[2].0 + 1]);
+    // The one that failed is tried again, alone.
+    ledger.faulty("none");
+    rig.core.renew_all(vec![account("b")], &room).await;
+    assert_eq!((ledger.together().len(), lease("b").0), (1, before[1].0 + 1));
+    rig.crash().await;
+}
+
 /// More records wait than one report takes: the recall is answered by the one that holds what it gave back, and not by
 /// those before it.
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! How the account evolves by a sidecar's record.
 
 use super::apply_lease::add;
-use super::entry::Absorbed;
+use super::entry::{Absorbed, Effects};
 use super::state::{Account, Seal};
 use crate::credit::{Change, Place, RunEvent};
 use crate::lease::WalletEvent;
@@ -43,24 +43,7 @@ impl Account {
             }),
             _ => {}
         }
-        match &effects.booked {
-            Some((id, draws)) => {
-                self.booked.insert((*sidecar, *id), draws.clone());
-            }
-            None => {
-                if let WalletEvent::Run(run) = event {
-                    self.booked.remove(&(*sidecar, run.id));
-                }
-            }
-        }
-        for id in &effects.superseded {
-            self.booked.remove(&(*sidecar, *id));
-        }
-        if let WalletEvent::Promoted(runs) = event {
-            for run in runs {
-                self.booked.remove(&(*sidecar, run.id));
-            }
-        }
+        self.rebook(*sidecar, event, effects);
         for step in &effects.moves {
             self.shift(*step);
         }
@@ -71,16 +54,9 @@ impl Account {
             add(&mut lease.out, &effects.lease);
             add(&mut lease.rooms, &effects.room);
         }
-        match event {
-            // Last, so that it sees what the lease still holds.
-            WalletEvent::Left(_) if current => {
-                if let Some(lease) = self.leases.get(sidecar).map(|lease| lease.id) {
-                    self.lease_over(*sidecar, lease);
-                }
-                self.settles_no_more(*sidecar, &[]);
-            }
-            WalletEvent::Resumed(open) if current => self.settles_no_more(*sidecar, open),
-            _ => {}
+        if current {
+            // After the lease has changed: it sees what that still holds.
+            self.end_of_start(*sidecar, event);
         }
         if let Some((id, ended)) = &effects.ended {
             self.book.close(*id);
@@ -94,6 +70,42 @@ impl Account {
                 _ => false,
             };
             self.owe(effects.debt, observed);
+        }
+    }
+
+    /// What was booked for runs that are open at their sidecar alone.
+    fn rebook(&mut self, sidecar: SidecarId, event: &WalletEvent, effects: &Effects) {
+        match &effects.booked {
+            Some((id, draws)) => {
+                self.booked.insert((sidecar, *id), draws.clone());
+            }
+            None => {
+                if let WalletEvent::Run(run) = event {
+                    self.booked.remove(&(sidecar, run.id));
+                }
+            }
+        }
+        for id in &effects.superseded {
+            self.booked.remove(&(sidecar, *id));
+        }
+        if let WalletEvent::Promoted(runs) = event {
+            for run in runs {
+                self.booked.remove(&(sidecar, run.id));
+            }
+        }
+    }
+
+    /// A clean stop, or the start after an unclean one.
+    fn end_of_start(&mut self, sidecar: SidecarId, event: &WalletEvent) {
+        match event {
+            WalletEvent::Left(_) => {
+                if let Some(lease) = self.leases.get(&sidecar).map(|lease| lease.id) {
+                    self.lease_over(sidecar, lease);
+                }
+                self.settles_no_more(sidecar, &[]);
+            }
+            WalletEvent::Resumed(open) => self.settles_no_more(sidecar, open),
+            _ => {}
         }
     }
 
