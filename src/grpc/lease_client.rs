@@ -15,7 +15,7 @@ pub use super::lease_server::LEASES_MAX;
 use super::lease_wire::{self, decoded, encoded, instant, wire_duration, wire_sender};
 pub use super::ledger_api::{Attached, Hello, Leased, NamedRun, Reported, Sender, Told};
 pub use super::link_error::{DecideError, LinkError};
-use super::link_error::{decide_error, error_of, link_error};
+use super::link_error::{decide_error, error_of, link_error, said};
 use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::lease_service_client::LeaseServiceClient;
 use crate::engine::account::{RunAsk, RunReply};

@@ -83,7 +83,7 @@ pub(super) fn decide_error(status: Status) -> DecideError {
 }
 
 /// A status in one line, with its innermost cause: the outer ones say only that there was an error.
-fn said(status: &Status) -> String {
+pub(super) fn said(status: &Status) -> String {
     let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(status);
     let mut innermost = None;
     while let Some(error) = cause {

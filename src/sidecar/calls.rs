@@ -1,7 +1,6 @@
 //! One call's way: decided on the lease in hand; else the ledger is asked, one question per account at a time; else the
 //! offline mode answers.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::core::Core;
@@ -10,10 +9,9 @@ use super::upstream::Upstream;
 use crate::engine::account::{RunAsk, RunReply};
 use crate::engine::wallet::Link;
 use crate::grpc::entitlement_api::Refused;
-use crate::grpc::lease_client::{DecideError, Leased, LinkError, NamedRun};
+use crate::grpc::lease_client::{DecideError, NamedRun};
 use crate::lease::{Ask, Grant};
-use crate::runtime::{Boottime, LedgerClock};
-use crate::types::{AccountId, Credits, Timestamp};
+use crate::types::{AccountId, Timestamp};
 
 /// How often one call asks for more because others took what came. Each time the ledger gave something, so that it ends;
 /// after so many it takes the answer as it stands.
@@ -64,19 +62,6 @@ pub enum Away {
     /// It was known to be out of reach, and was not asked; or it answers and leases nothing yet.
     Known,
     Refused(Refused),
-}
-
-/// When an ask was sent: in ledger time, and on the clock that runs through suspend.
-#[derive(Clone, Copy)]
-struct Moment {
-    at: Timestamp,
-    boottime: Boottime,
-}
-
-impl Moment {
-    fn of(clock: &LedgerClock) -> Self {
-        Self { at: clock.now(), boottime: clock.clock().boottime() }
-    }
 }
 
 impl From<Refused> for Away {
@@ -226,91 +211,6 @@ impl<U: Upstream> Core<U> {
             Stepped::Done(decided) => Ok(Asked::Here(decided)),
             Stepped::Lease(_) | Stepped::Decide(_) => Err(Away::Unreachable),
         }
-    }
-
-    /// Asks for a lease. `None`: nobody has subscribed the account.
-    pub async fn exchange(
-        &self,
-        account: &AccountId,
-        mut ask: Ask,
-        wait: Duration,
-    ) -> Result<Option<(Box<Grant>, Timestamp)>, Away> {
-        // What was given back or charged so far is known to the ledger before it is asked.
-        self.shards.outbox.flushed().await;
-        let who = self.link.sender().ok_or(Away::Unreachable)?;
-        self.number(account, &mut ask)?;
-        let asked = Moment::of(&self.shards.clock);
-        let leased = self.upstream.lease(who, account, &ask, wait).await;
-        self.leased(account, ask.burn, asked, leased).await
-    }
-
-    /// Asks for leases of several accounts in one call; the answers are in the order of the asks.
-    pub async fn exchange_all(
-        &self,
-        asks: Vec<(AccountId, Ask)>,
-        wait: Duration,
-    ) -> Vec<(AccountId, Result<Option<(Box<Grant>, Timestamp)>, Away>)> {
-        self.shards.outbox.flushed().await;
-        let Some(who) = self.link.sender() else {
-            return asks.into_iter().map(|(account, _)| (account, Err(Away::Unreachable))).collect();
-        };
-        let mut numbered = Vec::with_capacity(asks.len());
-        let mut done = Vec::with_capacity(asks.len());
-        for (account, mut ask) in asks {
-            match self.number(&account, &mut ask) {
-                Ok(()) => numbered.push((account, ask)),
-                Err(why) => done.push((account, Err(why))),
-            }
-        }
-        let asked = Moment::of(&self.shards.clock);
-        let answers = self.upstream.lease_all(who, &numbered, wait).await;
-        for ((account, ask), leased) in numbered.into_iter().zip(answers) {
-            let came = self.leased(&account, ask.burn, asked, leased).await;
-            done.push((account, came));
-        }
-        done
-    }
-
-    async fn leased(
-        &self,
-        account: &AccountId,
-        burn: Credits,
-        asked: Moment,
-        leased: Result<Leased, LinkError>,
-    ) -> Result<Option<(Box<Grant>, Timestamp)>, Away> {
-        match leased {
-            Ok(Leased::Granted(grant)) => {
-                self.learn(asked.boottime, grant.at);
-                self.known(grant.terms.version).await;
-                Ok(Some((grant, asked.at)))
-            }
-            Ok(Leased::Unknown) => Ok(None),
-            Err(why) => {
-                tracing::debug!(%account, %why, "no lease");
-                let _known = self.shards.visit(account, |desk| desk.slot.burn += burn);
-                let learning = matches!(why, LinkError::Learning(_));
-                Err(if learning { Away::Known } else { Away::Unreachable })
-            }
-        }
-    }
-
-    /// Makes an ask ready to be sent.
-    fn number(&self, account: &AccountId, ask: &mut Ask) -> Result<(), Away> {
-        let numbered = self.shards.visit(account, |desk| {
-            if desk.slot.left {
-                return false;
-            }
-            ask.totals = desk.slot.wallet.totals();
-            ask.number = self.asks.fetch_add(1, Ordering::Relaxed);
-            desk.slot.asked = ask.number;
-            true
-        });
-        // One that is not in memory has nothing to tell: its asks begin anew, and rise.
-        let numbered = numbered.transpose()?.unwrap_or_else(|| {
-            ask.number = self.asks.fetch_add(1, Ordering::Relaxed);
-            true
-        });
-        if numbered { Ok(()) } else { Err(Away::Known) }
     }
 
     /// The ledger decides the whole call.

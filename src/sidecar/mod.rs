@@ -9,6 +9,7 @@
 //! | `admit` | what a call must pass before its wallet is asked |
 //! | `views` | questions that change nothing |
 //! | `calls` | one call's way: the lease in hand, the ledger, the offline mode |
+//! | `exchange` | leases asked for, of one account or of several |
 //! | `handles`, `ids` | handles opened and sealed; ids that nobody else draws |
 //! | `shard`, `slot` | the accounts in memory; one of them |
 //! | `tape`, `entry`, `outbox` | where events go: the journal, what it holds, what the ledger is still to be told |
@@ -27,6 +28,7 @@ mod calls;
 mod core;
 mod door;
 pub mod entry;
+mod exchange;
 mod handles;
 mod ids;
 mod link;

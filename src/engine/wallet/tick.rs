@@ -59,13 +59,13 @@ impl Wallet {
     /// number of the newest ask about the account, 0 where none was sent: grants on their way go back, too.
     pub fn leave(&mut self, asked: u64, here: Here<'_>, log: &mut dyn Log) {
         let open: Vec<_> = self.book.runs.keys().copied().collect();
+        for id in &open {
+            self.promote(*id, here, log);
+        }
+        self.give_back(here, log);
         if asked == 0 && self.lease.is_none() && open.is_empty() {
             return;
         }
-        for id in open {
-            self.promote(id, here, log);
-        }
-        self.give_back(here, log);
         let keeps: Vec<_> = self
             .emergency()
             .filter(|block| block.available.is_positive())
