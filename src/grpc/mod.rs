@@ -22,7 +22,7 @@
 //! | `ledger_status` | which status answers where the ledger does not do it |
 //! | `admission` | how many calls are in work at once |
 //! | `lease_server`, `lease_wire` | `LeaseService` and its conversions |
-//! | `lease_client` | the ledger, as a sidecar reaches it |
+//! | `lease_client`, `link_error` | the ledger, as a sidecar reaches it; why it did not answer |
 //! | `account_server`, `account_wire` | `AccountService` and its conversions |
 //! | `playbook_server` | `PlaybookService` |
 //! | `client` | one connection to a sidecar or a ledger, for the command line |
@@ -51,6 +51,7 @@ mod lease_wire;
 pub mod ledger_api;
 pub mod ledger_server;
 mod ledger_status;
+mod link_error;
 pub mod listen;
 mod playbook_server;
 pub mod proto;

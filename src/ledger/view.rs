@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use crate::credit::{CapKey, period};
+use crate::credit::{CapKey, Counter, period};
 use crate::engine::account::Account;
 use crate::engine::answer::Next;
 use crate::grpc::ledger_api::{AccountView, Alert, BalanceView, CapView, InvoiceLine};
@@ -71,8 +71,9 @@ fn out_of_reach(account: &Account, at: Timestamp) -> Option<(Credits, Timestamp)
 /// The counters of windows that go on, with what runs used of them over all sidecars.
 fn caps(account: &Account, at: Timestamp) -> Vec<CapView> {
     let Some(contract) = &account.contract else { return Vec::new() };
-    let counters =
-        account.book.counters.iter().filter(|(_, counter)| counter.ends_at.is_none_or(|end| end > at));
+    let goes_on =
+        |(key, counter): &(&CapKey, &Counter)| key.window <= at && counter.ends_at.is_none_or(|end| end > at);
+    let counters = account.book.counters.iter().filter(goes_on);
     counters
         .filter_map(|(key, counter)| {
             let cap = cap::named(&contract.plan, key.cap.as_str())?;

@@ -14,6 +14,7 @@ use super::entry::{self, Attachment, Elsewhere, EntryError, Found, Kept, Snapsho
 use super::ids::Ids;
 use super::outbox::{Outbox, Pending};
 use super::past::Past;
+use super::recalls::Recalls;
 use super::salvage::Salvage;
 use super::shard::Shards;
 use super::slot::Slot;
@@ -114,8 +115,7 @@ pub fn open<U: Upstream>(
         recounting: Mutex::default(),
         facts_from: Mutex::new(facts_from.unwrap_or(u64::MAX)),
         published: tokio::sync::Notify::new(),
-        recalled: Mutex::default(),
-        report_from: Mutex::default(),
+        recalls: Recalls::default(),
         pulse: Pulse::default(),
     };
     let salvage = opened.set_aside.and_then(Salvage::of);

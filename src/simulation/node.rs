@@ -79,6 +79,8 @@ pub struct Slot {
     pub turn: Option<u64>,
     pub waiting: VecDeque<u64>,
     pub elsewhere: BTreeMap<ReservationId, Timestamp>,
+    /// The number of the newest ask about the account, 0 where none was sent.
+    pub asked: u64,
 }
 
 impl Slot {
@@ -91,6 +93,7 @@ impl Slot {
             turn: None,
             waiting: VecDeque::new(),
             elsewhere: BTreeMap::new(),
+            asked: 0,
         }
     }
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod acting;
 #[cfg(test)]
+mod asks;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod cli_dev;

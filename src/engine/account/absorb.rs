@@ -41,6 +41,10 @@ impl Work<'_> {
                 (WalletEvent::Sealed(sealed), effects)
             }
             WalletEvent::Promoted(runs) => self.absorb_promoted(sidecar, runs),
+            WalletEvent::Left(left) => {
+                let effects = self.absorb_returned(sidecar, &self.left_behind(sidecar, epoch, &left));
+                (WalletEvent::Left(left), effects)
+            }
             other => (other, Effects::default()),
         };
         let passed = match &event {

@@ -70,7 +70,7 @@ impl Account {
             What::Absorbed(absorbed) => self.absorb(absorbed, at),
             What::Run(event) => self.run(event),
             What::Started { sidecar, epoch } => {
-                self.sidecars.entry(*sidecar).or_default().epoch = *epoch;
+                self.sidecars.entry(*sidecar).or_default().starts(*epoch);
             }
             What::Unsealed { sidecar, slices, rooms } => self.unseal(*sidecar, slices, rooms, at),
             What::Unexplained(unexplained) => self.unexplained(unexplained),

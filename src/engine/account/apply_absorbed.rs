@@ -1,12 +1,12 @@
 //! How the account evolves by a sidecar's record.
 
 use super::apply_lease::add;
-use super::entry::Absorbed;
+use super::entry::{Absorbed, Effects};
 use super::state::{Account, Seal};
 use crate::credit::{Change, Place, RunEvent};
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;
-use crate::types::{Length, Timestamp};
+use crate::types::{Length, ReservationId, SidecarId, Timestamp};
 
 /// A seal ends after so long: nothing is stranded by it for longer.
 const SEAL: Length = Length::hours(1);
@@ -16,7 +16,12 @@ impl Account {
         let Absorbed { sidecar, epoch, number, event, effects } = absorbed;
         let seen = self.sidecars.entry(*sidecar).or_default();
         seen.number = *number;
-        seen.epoch = seen.epoch.max(*epoch);
+        seen.starts(*epoch);
+        // What an earlier start says of its end does not concern what a later one has since.
+        let current = seen.epoch == *epoch;
+        if let (WalletEvent::Left(left), true) = (event, current) {
+            seen.asked = seen.asked.max(left.asked);
+        }
         if let WalletEvent::Run(run) = event {
             let charged = self.charged.entry(*sidecar).or_default();
             charged.book(charges(run).chain(effects.charged.iter().copied()));
@@ -38,24 +43,7 @@ impl Account {
             }),
             _ => {}
         }
-        match &effects.booked {
-            Some((id, draws)) => {
-                self.booked.insert((*sidecar, *id), draws.clone());
-            }
-            None => {
-                if let WalletEvent::Run(run) = event {
-                    self.booked.remove(&(*sidecar, run.id));
-                }
-            }
-        }
-        for id in &effects.superseded {
-            self.booked.remove(&(*sidecar, *id));
-        }
-        if let WalletEvent::Promoted(runs) = event {
-            for run in runs {
-                self.booked.remove(&(*sidecar, run.id));
-            }
-        }
+        self.rebook(*sidecar, event, effects);
         for step in &effects.moves {
             self.shift(*step);
         }
@@ -65,6 +53,10 @@ impl Account {
         if let Some(lease) = self.leases.get_mut(sidecar) {
             add(&mut lease.out, &effects.lease);
             add(&mut lease.rooms, &effects.room);
+        }
+        if current {
+            // After the lease has changed: it sees what that still holds.
+            self.end_of_start(*sidecar, event);
         }
         if let Some((id, ended)) = &effects.ended {
             self.book.close(*id);
@@ -79,6 +71,53 @@ impl Account {
             };
             self.owe(effects.debt, observed);
         }
+    }
+
+    /// What was booked for runs that are open at their sidecar alone.
+    fn rebook(&mut self, sidecar: SidecarId, event: &WalletEvent, effects: &Effects) {
+        match &effects.booked {
+            Some((id, draws)) => {
+                self.booked.insert((sidecar, *id), draws.clone());
+            }
+            None => {
+                if let WalletEvent::Run(run) = event {
+                    self.booked.remove(&(sidecar, run.id));
+                }
+            }
+        }
+        for id in &effects.superseded {
+            self.booked.remove(&(sidecar, *id));
+        }
+        if let WalletEvent::Promoted(runs) = event {
+            for run in runs {
+                self.booked.remove(&(sidecar, run.id));
+            }
+        }
+    }
+
+    /// A clean stop, or the start after an unclean one.
+    fn end_of_start(&mut self, sidecar: SidecarId, event: &WalletEvent) {
+        match event {
+            WalletEvent::Left(_) => {
+                if let Some(lease) = self.leases.get(&sidecar).map(|lease| lease.id) {
+                    self.lease_over(sidecar, lease);
+                }
+                self.settles_no_more(sidecar, &[]);
+            }
+            WalletEvent::Resumed(open) => self.settles_no_more(sidecar, open),
+            _ => {}
+        }
+    }
+
+    /// No word of a sidecar is to come about runs other than these: what was settled in its silence is final.
+    fn settles_no_more(&mut self, sidecar: SidecarId, but: &[ReservationId]) {
+        let booked = &mut self.booked;
+        self.book.finals.for_each_mut(|id, ended| {
+            if ended.provisional == Some(sidecar) && !but.contains(id) {
+                ended.provisional = None;
+                booked.remove(&(sidecar, *id));
+            }
+        });
     }
 
     /// What a record of a run changes in a run that the account already holds: a promoted one.

@@ -9,6 +9,7 @@
 //! | `work` | one command at work: entries are emitted and applied one by one |
 //! | `administer` | what administrators do: subscribe, suspend, grant, void, lower the overage |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
+//! | `grant` | what a grant says, once and again, and grants that never arrived |
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
 //! | `absorb_run` | a record of a run |
@@ -35,6 +36,7 @@ pub mod balance;
 mod decide;
 mod emergency;
 pub mod entry;
+mod grant;
 mod lacking;
 mod lease;
 mod recount;

@@ -77,8 +77,6 @@ pub struct Lease {
     pub last: (Slices, Rooms),
     /// Running totals, as last heard: soft state, not part of the journal.
     pub totals: LeaseTotals,
-    /// The newest ask that was heard: soft state, too.
-    pub asked: (Epoch, u64),
 }
 
 /// What an unclean stop may have lost sight of.
@@ -95,6 +93,18 @@ pub struct Seal {
 pub struct Seen {
     pub epoch: Epoch,
     pub number: u64,
+    /// The newest of its epoch's asks that was granted: an older one, or this one again, changes nothing any more.
+    pub asked: u64,
+}
+
+impl Seen {
+    /// A later start counts its asks anew.
+    pub(super) fn starts(&mut self, epoch: Epoch) {
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            self.asked = 0;
+        }
+    }
 }
 
 impl Account {

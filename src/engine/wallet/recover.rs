@@ -11,6 +11,10 @@ impl Wallet {
     /// Answers the record of the seal, which must be on disk before anything else of the lease is used: else a second
     /// crash would lose it together with new reservations, and one seal would stand for what two marks had covered.
     pub fn restarted(&mut self, clean: bool, usable: bool, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+        if !clean && self.terms.is_some() {
+            let open = self.book.runs.keys().copied().collect();
+            self.emit(WalletEvent::Resumed(open), false, here, log);
+        }
         let seal = if clean { None } else { self.seal(here) };
         let sealed = seal.map(|seal| self.emit(WalletEvent::Sealed(seal), true, here, log));
         if let Some(lease) = self.lease.as_ref().map(|lease| lease.lease)

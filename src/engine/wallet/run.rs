@@ -59,7 +59,7 @@ impl Wallet {
         log: &mut dyn Log,
     ) -> Result<Step<AuthorizeAnswer>, Fault> {
         if link == Link::Unreachable {
-            self.cut_off.get_or_insert(here.at);
+            self.out_of_touch(here, log);
         }
         if self.contract.is_none() {
             return Ok(self.unknown_account(link, here));
@@ -89,7 +89,7 @@ impl Wallet {
                 }
                 Ok(self.decide(call.id, here))
             }
-            Verdict::Short(short) => Ok(Step::Lease(Box::new(self.ask(&short, force)))),
+            Verdict::Short(short) => Ok(Step::Lease(Box::new(self.ask(&short, force, here.at)))),
             Verdict::Answer(mut answer, event) => {
                 if answer.decision == Decision::Denied {
                     answer.out_of_reach = self.out_of_reach.filter(|(_, until)| *until > here.at);
@@ -237,7 +237,7 @@ impl Wallet {
             }
             Outcome::Short(credits) => {
                 let short = Short { credits, ..Short::default() };
-                Ok(Step::Lease(Box::new(self.ask(&short, true))))
+                Ok(Step::Lease(Box::new(self.ask(&short, true, here.at))))
             }
             Outcome::Elsewhere if link == Link::Untried => Ok(Step::Decide),
             // Nobody here knows what the run holds: it must finish within that.
@@ -311,7 +311,7 @@ impl Wallet {
             Outcome::Done(answer, None) => Step::Done { answer, wait: Some(log.last()) },
             Outcome::Short(credits) => {
                 let short = Short { credits, basic: true, ..Short::default() };
-                Step::Lease(Box::new(self.ask(&short, true)))
+                Step::Lease(Box::new(self.ask(&short, true, here.at)))
             }
             Outcome::Elsewhere => Step::Decide,
         }

@@ -57,6 +57,8 @@ pub struct Wallet {
     /// The last grant that brought credits, and what runs took since.
     pub(super) granted: Credits,
     pub(super) taken: Credits,
+    /// An allowance has ended, and the next is to be fetched.
+    pub(super) refill: bool,
     /// Whether the lease served anything since it was last renewed.
     pub(super) used: bool,
     /// Since when the ledger has not answered; `None` while it does.
@@ -96,6 +98,7 @@ impl Wallet {
             burn: Credits::ZERO,
             granted: Credits::ZERO,
             taken: Credits::ZERO,
+            refill: false,
             used: false,
             cut_off: None,
             scarce_until: Timestamp::default(),
@@ -149,6 +152,9 @@ impl Wallet {
                     self.lease = None;
                 }
             }
+            WalletEvent::Left(_) => self.lease = None,
+            WalletEvent::Resumed(_) => {}
+            WalletEvent::CutOff(since) => self.cut_off = since,
             WalletEvent::Snapshot(snapshot) => self.restore(*snapshot, playbooks),
         }
     }
@@ -277,6 +283,7 @@ impl Wallet {
             largest: self.largest,
             handed: self.handed.iter().map(|(id, until)| (*id, *until)).collect(),
             charged: self.charged.clone(),
+            cut_off: self.cut_off,
         }
     }
 
@@ -304,6 +311,7 @@ impl Wallet {
         self.largest = snapshot.largest;
         self.handed = snapshot.handed.into_iter().collect();
         self.charged = snapshot.charged;
+        self.cut_off = snapshot.cut_off;
     }
 
     /// Idle credits and room: what nobody holds. Emergency credits are never idle: they wait for the ledger to be away.
