@@ -50,9 +50,10 @@ pub enum WalletEvent {
     /// A clean stop: the lease is over, and nothing of the account is used here any more but what is named.
     #[n(80)]
     Left(#[n(0)] Left),
-    /// After an unclean stop, these runs are open here; no other run of before will be heard of from here.
+    /// After an unclean stop, these runs are open here; no other run authorised before this instant will be heard of from
+    /// here.
     #[n(81)]
-    Resumed(#[n(0)] Vec<ReservationId>),
+    Resumed(#[n(0)] Vec<ReservationId>, #[n(1)] Timestamp),
     /// Since when the ledger has not answered; `None` once it does again. So that a restart does not grant another
     /// `offline.for`.
     #[n(82)]
@@ -179,7 +180,7 @@ impl WalletEvent {
             | Self::Sealed(_)
             | Self::LeaseOver(_)
             | Self::Left(_)
-            | Self::Resumed(_) => true,
+            | Self::Resumed(..) => true,
             Self::Terms(_) | Self::Leased(_) | Self::HandedOver(_) | Self::Snapshot(_) | Self::CutOff(_) => {
                 false
             }

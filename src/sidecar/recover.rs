@@ -256,9 +256,7 @@ fn restart(shards: &Shards, slot: Slot, clean: bool) {
     }
     let learned = shards.clock.is_learned();
     let restarted = shards.visit(&account, |desk| {
-        let lease = desk.slot.wallet.lease.as_ref();
-        let usable = learned && lease.is_some_and(|lease| lease.until > desk.here.at);
-        let sealed = desk.slot.wallet.restarted(clean, usable, desk.here, desk.tape);
+        let sealed = desk.slot.wallet.restarted(clean, learned, desk.here, desk.tape);
         desk.slot.barrier = sealed.unwrap_or_default();
     });
     if let Some(Err(why)) = restarted {

@@ -209,9 +209,8 @@ impl Node {
         let here = Here { playbooks, at: process.time.now(boottime) };
         let is_learned = process.time.offset().is_some();
         for slot in process.wallets.values_mut() {
-            let usable = is_learned && slot.wallet.lease.as_ref().is_some_and(|lease| lease.until > here.at);
             let clean = clean || Planted::MarkUnsealed.is_here();
-            slot.barrier = slot.wallet.restarted(clean, usable, here, &mut self.disk).unwrap_or_default();
+            slot.barrier = slot.wallet.restarted(clean, is_learned, here, &mut self.disk).unwrap_or_default();
         }
         self.process = Some(process);
     }

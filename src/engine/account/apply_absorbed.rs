@@ -102,18 +102,20 @@ impl Account {
                 if let Some(lease) = self.leases.get(&sidecar).map(|lease| lease.id) {
                     self.lease_over(sidecar, lease);
                 }
-                self.settles_no_more(sidecar, &[]);
+                self.settles_no_more(sidecar, &[], Timestamp::from_micros(i64::MAX));
             }
-            WalletEvent::Resumed(open) => self.settles_no_more(sidecar, open),
+            WalletEvent::Resumed(open, since) => self.settles_no_more(sidecar, open, *since),
             _ => {}
         }
     }
 
-    /// No word of a sidecar is to come about runs other than these: what was settled in its silence is final.
-    fn settles_no_more(&mut self, sidecar: SidecarId, but: &[ReservationId]) {
+    /// No word of a sidecar is to come about runs authorised before `since` other than these: what was settled in its silence
+    /// is final.
+    fn settles_no_more(&mut self, sidecar: SidecarId, but: &[ReservationId], since: Timestamp) {
         let booked = &mut self.booked;
         self.book.finals.for_each_mut(|id, ended| {
-            if ended.provisional == Some(sidecar) && !but.contains(id) {
+            let before = ended.authorized_at < since;
+            if ended.provisional == Some(sidecar) && before && !but.contains(id) {
                 ended.provisional = None;
                 booked.remove(&(sidecar, *id));
             }

@@ -153,7 +153,7 @@ impl Wallet {
                 }
             }
             WalletEvent::Left(_) => self.lease = None,
-            WalletEvent::Resumed(_) => {}
+            WalletEvent::Resumed(..) => {}
             WalletEvent::CutOff(since) => self.cut_off = since,
             WalletEvent::Snapshot(snapshot) => self.restore(*snapshot, playbooks),
         }
