@@ -368,8 +368,6 @@ impl Seen {
         !self.direct && !answered && at < self.until.plus_micros(SLACK)
     }
 
-    pub fn most_shown(&self, at: Timestamp) -> Credits { self.most(at) }
-    pub fn open_shown(&self, at: Timestamp) -> bool { self.is_open(at) }
     /// The most that it may hold or have spent.
     fn most(&self, at: Timestamp) -> Credits {
         // Settled elsewhere in its settler's silence, it is held there until that one hears of it.

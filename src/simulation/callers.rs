@@ -296,26 +296,6 @@ impl World {
         }
     }
 
-    pub fn dbg_account(&mut self, account: &AccountId) {
-        if std::env::var("DBG").is_err() { return; }
-        let at = self.ledger.time.now(self.now);
-        let Some(slot) = self.ledger.slots.get(account) else { return };
-        let a = &slot.account;
-        eprintln!("BLOCKS"); for p in &a.book.pools { eprintln!("{p:?}"); }
-        eprintln!("RUNS"); for (i, r) in a.book.runs.iter() { eprintln!("{i}: {r:?}"); }
-        eprintln!("OWNERS {:?}", a.owners);
-        for (s, l) in &a.leases { eprintln!("LEASE {s}: {l:?}"); }
-        eprintln!("SEALS/ELSEWHERE {:?}", a.elsewhere());
-        for (k, c) in &a.book.counters { eprintln!("COUNTER {k:?} {c:?}"); }
-        eprintln!("AUDITOR");
-        for (id, f) in a.book.finals.iter() { let m = self.auditor.runs.get(id).map(|r| r.most_shown(at)).unwrap_or_default(); if f.charged() > m { eprintln!("MORE {id} charged {} most {m} {:?}", f.charged(), self.auditor.runs.get(id)); } }
-        for ((s, id), b) in a.booked.iter() { eprintln!("BOOKED {s} {id} {} most {:?}", b.total(), self.auditor.runs.get(id).map(|r| r.most_shown(at))); }
-        for n in &self.nodes { if let Some(w) = n.process.as_ref().and_then(|p| p.wallets.get(account)).map(|v| &v.wallet) { for (id, r) in w.book.runs.iter() { let h: Credits = r.held.iter().map(|d| d.amount).sum(); eprintln!("ATNODE {} {id} holds {h} most {:?}", n.id, self.auditor.runs.get(id).map(|r| (r.most_shown(at), r.clone()))); } } }
-        for (id, r) in a.book.runs.iter() { let h: Credits = r.held.iter().map(|d| d.amount).sum(); eprintln!("ATLEDGER {id} holds {h} most {:?}", self.auditor.runs.get(id).map(|r| r.most_shown(at))); }
-        for (id, run) in self.auditor.runs.iter().filter(|(_, r)| r.account == *account) { let m = run.most_shown(at); if !m.is_zero() { eprintln!("{} {id} most {m}: {run:?} final {:?}", if run.open_shown(at) {"OPEN"} else {""}, a.book.finals.get(id).map(|f| f.charged())); } }
-        for n in &self.nodes { eprintln!("NODE {} {:?}", n.id, n.process.as_ref().map(|p| p.wallets.get(account).map(|v| &v.wallet))); }
-    }
-
     /// Credits that nobody can give back, and whether there is room of caps, too: at seals, and at sidecars that are not
     /// there any more.
     fn gone(&self, account: &AccountId) -> (Credits, bool) {
@@ -336,7 +316,6 @@ impl World {
         let at = self.ledger.time.now(self.now);
         let gone = self.gone(&call.account);
         if let Some(problem) = self.auditor.answered(id, (self.now, at), self.calm_since, gone, &reply) {
-            self.dbg_account(&call.account);
             self.fail(problem);
         }
         if matches!(reply, Reply::Authorize(..)) {

@@ -125,15 +125,6 @@ impl LedgerSlot {
 }
 
 impl Ledger {
-    pub fn dbg_run(&self) {
-        let Ok(about) = std::env::var("DBG_RUN") else { return };
-        for stored in &self.journal {
-            if let Stored::Entry(_, entry) = stored {
-                let said = format!("{entry:?}");
-                if said.contains(&about) { eprintln!("ENTRY {said}"); }
-            }
-        }
-    }
     pub fn new(time: WallTime) -> Self {
         Self {
             is_up: true,
@@ -235,7 +226,6 @@ impl World {
         let answer = command(&mut work);
         let (entries, refresh) = work.finish();
         let sound = slot.account.verify().and_then(|()| slot.charges_are_paid());
-        if sound.is_err() && std::env::var("DBG").is_ok() { for entry in &entries { eprintln!("STEP {entry:?}"); } }
         for entry in entries {
             self.trace.link(&entry.link);
             self.ledger.journal.push(Stored::Entry(account.clone(), Box::new(entry)));

@@ -9,7 +9,6 @@ use super::call::Call;
 use super::callers::Callers;
 use super::clock::{Boottime, WallTime};
 use super::dice::Dice;
-use super::disk::Stored;
 use super::ledger::Ledger;
 use super::message::{Address, Sender};
 use super::network::Network;
@@ -109,8 +108,6 @@ impl World {
     }
 
     pub fn fail(&mut self, problem: String) {
-        self.ledger.dbg_run();
-        if let Ok(account) = std::env::var("DBG_DISK") { for node in &self.nodes { let mut n = 0; while n < node.disk.records.len() as u64 { n += 1; if let Some((start, Stored::Record(r))) = node.disk.record(n) { if r.account.as_str() == account { eprintln!("DISK {} {n} {start} {:?}", node.id, r.event); } } } } }
         self.problem.get_or_insert(problem);
     }
 

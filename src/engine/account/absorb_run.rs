@@ -152,12 +152,7 @@ impl Work<'_> {
         effects.debt -= debt;
     }
 
-    fn absorb_flows(
-        &self,
-        sidecar: SidecarId,
-        mut run: RunEvent,
-        kept: &Booked,
-    ) -> (WalletEvent, Effects) {
+    fn absorb_flows(&self, sidecar: SidecarId, mut run: RunEvent, kept: &Booked) -> (WalletEvent, Effects) {
         let mut effects = Effects { debt: run.debt, ..Effects::default() };
         let named: Vec<(BlockId, Credits)> = charges(&run).collect();
         let (mut booked, lowered) = self.split_booked(sidecar, run.id);

@@ -105,7 +105,8 @@ impl Work<'_> {
             run.flows.iter().filter(|flow| is(flow)).map(|flow| flow.amount).sum()
         };
         let charged = run.debt + sum(|flow| flow.to == Place::Spent) - sum(|flow| flow.from == Place::Spent);
-        let (spent, missing) = hold::first(&before.spent, (ended.charged() - charged - heard_since).or_zero());
+        let (spent, missing) =
+            hold::first(&before.spent, (ended.charged() - charged - heard_since).or_zero());
         Booked { spent, debt: missing.min(before.debt) }
     }
 

@@ -184,7 +184,8 @@ impl Account {
         if taken_over.is_positive() && ended.is_some_and(|ended| ended.provisional.is_none()) {
             // Where its settler's word may still come, that counts from there. Whatever else is booked under this id is a
             // second hold's, which its own sidecar ends.
-            let part = self.booked.iter().find(|((_, run), booked)| *run == id && booked.total() == taken_over);
+            let part =
+                self.booked.iter().find(|((_, run), booked)| *run == id && booked.total() == taken_over);
             let part = part.map(|(key, _)| *key);
             part.and_then(|key| self.booked.remove(&key));
         }

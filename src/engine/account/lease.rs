@@ -216,8 +216,7 @@ impl Work<'_> {
         let others = self.account.leases.iter().filter(|(id, _)| **id != asking);
         let leased = others.map(|(_, lease)| {
             let is_over = lease.ends_at <= self.at;
-            let credits =
-                if is_over { self.account.usable(&lease.out) } else { self.account.idle(lease) };
+            let credits = if is_over { self.account.usable(&lease.out) } else { self.account.idle(lease) };
             (credits, lease.ends_at.plus_micros(reclaim))
         });
         let sealed = self.account.seals.iter().map(|seal| (self.account.usable(&seal.slices), seal.until));

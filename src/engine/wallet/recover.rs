@@ -10,7 +10,13 @@ impl Wallet {
     ///
     /// Answers the record of the seal, which must be on disk before anything else of the lease is used: else a second
     /// crash would lose it together with new reservations, and one seal would stand for what two marks had covered.
-    pub fn restarted(&mut self, clean: bool, learned: bool, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+    pub fn restarted(
+        &mut self,
+        clean: bool,
+        learned: bool,
+        here: Here<'_>,
+        log: &mut dyn Log,
+    ) -> Option<u64> {
         if !clean && learned && self.terms.is_some() {
             let open = self.book.runs.keys().copied().collect();
             self.emit(WalletEvent::Resumed(open, here.at), false, here, log);

@@ -345,7 +345,12 @@ fn given_back(event: &RunEvent) -> Returned {
     let free = |to: Place| to == Place::Free;
     let leased = |flow: &&CapFlow| free(flow.to) && !matches!(flow.key.scope, ScopeKey::Root(_));
     Returned {
-        slices: event.flows.iter().filter(|flow| free(flow.to)).map(|flow| (flow.block, flow.amount)).collect(),
+        slices: event
+            .flows
+            .iter()
+            .filter(|flow| free(flow.to))
+            .map(|flow| (flow.block, flow.amount))
+            .collect(),
         rooms: event.caps.iter().filter(leased).map(|flow| (flow.key.clone(), flow.amount)).collect(),
     }
 }
