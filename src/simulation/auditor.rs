@@ -44,6 +44,8 @@ pub struct Seen {
     /// It was allowed as a child, and whether it may be a root: an id may be asked for again, without a parent.
     pub is_child: bool,
     may_be_root: bool,
+    /// Children were asked for, which take from its hold.
+    has_children: bool,
     /// The most that anything asked about it could hold or charge.
     most: Credits,
     /// What it was allowed to hold.
@@ -83,6 +85,8 @@ struct Asked {
     sidecar: SidecarId,
     account: AccountId,
     wish: Wish,
+    /// When the ledger first heard of it.
+    came: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +95,8 @@ pub struct Auditor {
     pub runs: BTreeMap<ReservationId, Seen>,
     asked: BTreeMap<u64, Asked>,
     pub lost_disks: BTreeSet<SidecarId>,
+    /// When the ledger was first asked for what a run needs.
+    arrivals: BTreeMap<ReservationId, i64>,
 }
 
 /// Credits that so much of an action costs.
@@ -128,6 +134,7 @@ impl Auditor {
             users: BTreeSet::new(),
             is_child: call.parent.is_some(),
             may_be_root: false,
+            has_children: false,
             most: Credits::ZERO,
             held: None,
             degraded: false,
@@ -155,7 +162,7 @@ impl Auditor {
         account: &AccountId,
         wish: &Wish,
     ) {
-        let asked = Asked { now, at, sidecar, account: account.clone(), wish: wish.clone() };
+        let asked = Asked { now, at, sidecar, account: account.clone(), wish: wish.clone(), came: None };
         self.asked.insert(id, asked);
         let (most, authorized) = match wish {
             Wish::Authorize(call) => (price(&call.action, call.quantities.as_ref()), Some(call)),
@@ -169,6 +176,9 @@ impl Auditor {
             }
             Wish::Release(..) | Wish::Renew => (Credits::ZERO, None),
         };
+        if let Some(parent) = authorized.and_then(|call| call.parent) {
+            self.runs.entry(parent).and_modify(|run| run.has_children = true);
+        }
         if let Some(call) = authorized {
             let user = call.subject.user.clone();
             let run = self.seen(account, call);
@@ -185,6 +195,14 @@ impl Auditor {
         if authorized.is_none() {
             run.late |= run.touched || at.plus_micros(SLACK) >= run.until;
             run.touched = true;
+        }
+    }
+
+    /// The ledger heard a call's question.
+    pub fn arrived(&mut self, call: u64, run: ReservationId, now: i64) {
+        self.arrivals.entry(run).or_insert(now);
+        if let Some(asked) = self.asked.get_mut(&call) {
+            asked.came.get_or_insert(now);
         }
     }
 
@@ -247,6 +265,17 @@ impl Auditor {
                 self.overspent(&account, at)
             }
             Reply::Run(answer) => {
+                // What an unclean stop lost sight of is sealed for this: nobody else has it meanwhile.
+                let plain = !run.late && run.holding == 1 && run.at.len() == 1;
+                let plain = plain && !run.is_child && !run.has_children;
+                let own = run.at.contains(&asked.sidecar) && matches!(asked.wish, Wish::Commit(..));
+                let fits = run.held.is_some_and(|held| answer.charged <= held) && !run.degraded;
+                if plain && own && fits && !answer.provisional && answer.debt.is_positive() {
+                    return Some(format!(
+                        "account {}: a run was charged {}, which it held, and {} of it are owed",
+                        asked.account, answer.charged, answer.debt
+                    ));
+                }
                 match (answer.state, answer.provisional) {
                     (State::Settled, false) => run.settled.push((answer.charged, asked.sidecar)),
                     (State::Accepted, _) if matches!(asked.wish, Wish::Commit(..) | Wish::Record(_)) => {
@@ -310,7 +339,11 @@ impl Auditor {
             return None;
         }
         let wanted = price(&call.action, call.quantities.as_ref());
-        let runs = || self.runs.iter().filter(|(id, run)| **id != call.id && run.account == asked.account);
+        // What a recall brings goes to whoever asked first: one that came later to the ledger may not have it.
+        let came = asked.came.as_ref();
+        let later = |id: &ReservationId| came.is_some() && self.arrivals.get(id) > came;
+        let others = || self.runs.iter().filter(|(id, run)| **id != call.id && run.account == asked.account);
+        let runs = || others().filter(|(id, _)| !later(id));
         let fits = match (reason, cap.map(Name::as_str)) {
             (Reason::CreditsExhausted | Reason::BasicOnly, _) => {
                 let used: Credits = runs().map(|(_, run)| run.most(asked.at)).sum();

@@ -17,6 +17,9 @@ use crate::types::{AccountId, Credits, Length, Name, Quantity, RequestId, Reserv
 /// Time between two questions, in microseconds.
 const GAP: (i64, i64) = (5_000, 300_000);
 
+/// Now and then somebody else asks at the same moment, before the first has its answer.
+const RUSH: (i64, i64) = (0, 4_000);
+
 /// Runs that callers still remember.
 const RUNS_MAX: usize = 40;
 
@@ -115,7 +118,8 @@ impl World {
             return;
         }
         self.steps += 1;
-        let at = self.now + self.dice.between(GAP.0, GAP.1);
+        let (least, most) = if self.dice.one_in(4) { RUSH } else { GAP };
+        let at = self.now + self.dice.between(least, most);
         self.agenda.plan(at, Event::Caller);
         let Some(account) = self.account() else { return };
         let kind = self.dice.below(100);

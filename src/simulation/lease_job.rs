@@ -4,7 +4,7 @@
 use super::agenda::Event;
 use super::ledger::Outgoing;
 use super::message::{Address, Answers, Refusal, Sender, Told};
-use super::world::World;
+use super::world::{Rpc, World};
 use crate::engine::Fault;
 use crate::engine::account::{Leasing, RunAsk};
 use crate::lease::Ask;
@@ -89,6 +89,11 @@ impl World {
         wait: i64,
         needs: bool,
     ) {
+        if let Some(Rpc::Call { call }) = self.rpcs.get(&back.1).filter(|_| needs)
+            && let Some(run) = self.calls.get(call).and_then(|call| call.wish.id())
+        {
+            self.auditor.arrived(*call, run, self.now);
+        }
         let id = self.numbers.next();
         let patience = self.patience(&account).min(wait * RECALL_PART.0 / RECALL_PART.1);
         let Some(slot) = self.ledger.slots.get_mut(&account) else { return };

@@ -9,7 +9,7 @@ use crate::credit::hold::Draw;
 use crate::credit::{Column, Move};
 use crate::lease::event::{PassedCall, Returned};
 use crate::lease::{Passed, WalletEvent};
-use crate::types::{BlockId, Credits, Epoch, Planted, SidecarId};
+use crate::types::{BlockId, Credits, Epoch, SidecarId};
 
 /// One record of a sidecar's journal.
 #[derive(Clone, Debug)]
@@ -26,10 +26,6 @@ impl Work<'_> {
             return;
         }
         let Report { epoch, number, event } = report;
-        let current = self.account.sidecars.get(&sidecar).map(|seen| seen.epoch);
-        if Planted::OlderEpochDropped.is_here() && current.is_some_and(|current| epoch < current) {
-            return;
-        }
         let (event, effects) = match event {
             WalletEvent::Run(run) => self.absorb_run(sidecar, run),
             WalletEvent::Returned(returned) => {

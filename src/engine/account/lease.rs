@@ -8,7 +8,7 @@ use super::work::Work;
 use crate::credit::cap::Need;
 use crate::credit::draw::{self, Drawn, Limits};
 use crate::credit::settle::PATH;
-use crate::credit::{CapFlow, CapKey};
+use crate::credit::{CapFlow, CapKey, Place};
 use crate::lease::exchange::AHEAD_MAX;
 use crate::lease::{Ask, Grant, LeaseTotals, sizing};
 use crate::playbook::draw_order::Species;
@@ -281,7 +281,7 @@ impl Work<'_> {
             }
         }
         let mut rooms: Vec<(CapKey, Credits)> = Vec::new();
-        for flow in counted {
+        for flow in counted.iter().filter(|flow| flow.to == Place::Spent) {
             let sealed: Credits = seals().filter_map(|seal| seal.rooms.get(&flow.key).copied()).sum();
             let part = sealed.min(flow.amount);
             if part.is_positive() {
