@@ -48,7 +48,8 @@ settings! {
         /// refuses it any other.
         accounts: Accounts = "*", value::accounts;
 
-        /// What happens, while the ledger cannot be reached, to runs of accounts that this sidecar has never seen.
+        /// What happens, while the ledger cannot be reached, to runs of accounts that this sidecar has never seen: `deny`.
+        /// Neither their plan nor the key of their handles is known, so that nothing else could be priced or charged.
         unknown_accounts: OfflineMode = "deny", value::offline_mode;
 
         /// The most that records may take on disk while they wait for the ledger. A full outbox refuses new work with

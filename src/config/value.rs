@@ -234,7 +234,11 @@ pub fn accounts(text: &str) -> Result<Accounts, String> {
 pub fn offline_mode(text: &str) -> Result<OfflineMode, String> {
     match text {
         "deny" => Ok(OfflineMode::Deny),
-        "basic" | "emergency" | "allow" => Err("is not supported yet; `deny` is".to_owned()),
+        "basic" | "emergency" | "allow" => {
+            Err("would let runs through that nobody could price or charge: of an account never seen, neither the plan nor \
+                 the key of its handles is known here; `deny` is what there is"
+                .to_owned())
+        }
         _ => Err("is not an offline mode; `deny` is".to_owned()),
     }
 }

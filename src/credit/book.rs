@@ -119,7 +119,7 @@ impl Book {
 
     /// Evolves by what happened to a run. `keep` says until when an ended run is remembered.
     pub fn apply(&mut self, event: RunEvent, keep: Timestamp) {
-        let RunEvent { id, at, mut change, flows, caps, debt, debt_pool } = event;
+        let RunEvent { id, at, mut change, flows, caps, debt, debt_pool, handing: _ } = event;
         let mut open = None;
         // The run is at hand while it changes: the maps are searched once.
         let mut run = match &mut change {

@@ -28,6 +28,9 @@ pub struct RunEvent {
     /// The pool that owes it: the last of the run's path.
     #[n(6)]
     pub debt_pool: PoolId,
+    /// The run was on its way to the account itself: what it gives back goes there, not to its sidecar's lease.
+    #[cbor(n(7), default)]
+    pub handing: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -125,6 +128,7 @@ impl RunEvent {
             caps: Vec::new(),
             debt: Credits::ZERO,
             debt_pool: PoolId::Account,
+            handing: false,
         }
     }
 }

@@ -183,6 +183,7 @@ pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<R
     let limits = frame.limits(terms.basic, &path, &ended.run.subject);
     let mut settlement = correct(frame, ended, target, limits);
     settlement.caps = late_caps(frame, ended, target.saturating_sub(ended.charged()));
+    settlement.caps.extend(room_back(frame, ended, ended.charged().saturating_sub(target)));
     let corrected = recorded(frame, call, ended, &settlement, used);
     Ok(finish(call.id, frame.at, corrected, settlement, debtor(&path)))
 }
@@ -241,6 +242,14 @@ pub fn late_caps(frame: &Frame<'_>, ended: &Final, more: Credits) -> Vec<CapFlow
         .filter(|need| need.amount.is_positive())
         .map(|need| CapFlow { key: need.key, amount: need.amount, from: Place::Free, to: Place::Spent })
         .collect()
+}
+
+/// Room that a charge lowered by so much gives back.
+fn room_back(frame: &Frame<'_>, ended: &Final, lowered: Credits) -> impl Iterator<Item = CapFlow> {
+    late_caps(frame, ended, lowered).into_iter().filter_map(|flow| {
+        let counted = frame.book.counters.get(&flow.key)?.spent;
+        Some(CapFlow { amount: flow.amount.min(counted), from: Place::Spent, to: Place::Free, ..flow })
+    })
 }
 
 pub fn pinned<'a>(

@@ -20,6 +20,26 @@ pub struct Connection {
 enum Io {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Other(Other),
+}
+
+/// A connection over something else than a socket: a network that is simulated.
+pub struct Other(Pin<Box<dyn Transport>>);
+
+pub trait Transport: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Transport for T {}
+
+impl Other {
+    pub fn new(io: impl Transport + 'static) -> Self {
+        Self(Box::pin(io))
+    }
+}
+
+impl std::fmt::Debug for Other {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Other")
+    }
 }
 
 impl Connection {
@@ -33,6 +53,10 @@ impl Connection {
     /// `None` where too many are open.
     pub(super) fn unix(io: UnixStream, room: &Arc<Semaphore>) -> Option<Self> {
         Self::counted(Io::Unix(io), room)
+    }
+
+    pub(super) fn other(io: Other, room: &Arc<Semaphore>) -> Option<Self> {
+        Self::counted(Io::Other(io), room)
     }
 
     fn counted(io: Io, room: &Arc<Semaphore>) -> Option<Self> {
@@ -55,6 +79,7 @@ impl AsyncRead for Connection {
         match &mut self.io {
             Io::Tcp(io) => Pin::new(io).poll_read(context, buffer),
             Io::Unix(io) => Pin::new(io).poll_read(context, buffer),
+            Io::Other(io) => io.0.as_mut().poll_read(context, buffer),
         }
     }
 }
@@ -70,6 +95,7 @@ impl AsyncWrite for Connection {
         match &mut self.io {
             Io::Tcp(io) => Pin::new(io).poll_write(context, bytes),
             Io::Unix(io) => Pin::new(io).poll_write(context, bytes),
+            Io::Other(io) => io.0.as_mut().poll_write(context, bytes),
         }
     }
 
@@ -77,6 +103,7 @@ impl AsyncWrite for Connection {
         match &mut self.io {
             Io::Tcp(io) => Pin::new(io).poll_flush(context),
             Io::Unix(io) => Pin::new(io).poll_flush(context),
+            Io::Other(io) => io.0.as_mut().poll_flush(context),
         }
     }
 
@@ -84,6 +111,7 @@ impl AsyncWrite for Connection {
         match &mut self.io {
             Io::Tcp(io) => Pin::new(io).poll_shutdown(context),
             Io::Unix(io) => Pin::new(io).poll_shutdown(context),
+            Io::Other(io) => io.0.as_mut().poll_shutdown(context),
         }
     }
 }

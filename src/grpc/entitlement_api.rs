@@ -237,6 +237,9 @@ pub trait Entitlements: Send + Sync + 'static {
         patience: Option<Duration>,
     ) -> impl Future<Output = Result<BalanceView, Refused>> + Send;
 
+    /// Hears of each change of the account at this sidecar; `None` where it is not in memory.
+    fn changes(&self, account: &AccountId) -> Option<tokio::sync::watch::Receiver<()>>;
+
     /// The account's plan, and the playbook that it is of.
     fn plan(
         &self,

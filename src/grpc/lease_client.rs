@@ -7,15 +7,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use prost::bytes::Bytes;
-use thiserror::Error;
 use tokio_stream::Stream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
-use tonic_types::StatusExt;
 
+pub use super::lease_server::LEASES_MAX;
 use super::lease_wire::{self, decoded, encoded, instant, wire_duration, wire_sender};
 pub use super::ledger_api::{Attached, Hello, Leased, NamedRun, Reported, Sender, Told};
-use super::ledger_status::LEARNING;
+pub use super::link_error::{DecideError, LinkError};
+use super::link_error::{decide_error, error_of, link_error, said};
 use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::lease_service_client::LeaseServiceClient;
 use crate::engine::account::{RunAsk, RunReply};
@@ -39,38 +39,6 @@ const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// What a question may have: a report is the largest.
 const QUESTION_BYTES_MAX: usize = 16 << 20;
 
-/// Why the ledger did not answer.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum LinkError {
-    /// It can't be reached, did not answer in time, or takes nothing at the moment: a retry may help.
-    #[error("the ledger does not answer: {0}")]
-    Unreachable(String),
-    /// It answers, but was restored from a backup and leases nothing new yet.
-    #[error("the ledger is learning: {0}")]
-    Learning(String),
-    /// A later start of this sidecar has attached.
-    #[error("a newer process of this sidecar is at work")]
-    Fenced,
-    /// The same call again gets the same answer.
-    #[error("the ledger refuses: {0}")]
-    Refused(String),
-}
-
-/// Why the ledger did not decide.
-#[derive(Debug, Error)]
-pub enum DecideError {
-    #[error("the ledger does not answer: {0}")]
-    Unreachable(String),
-    /// It was restored from a backup and decides nothing yet that takes credits.
-    #[error("the ledger is learning: {0}")]
-    Learning(String),
-    #[error("a newer process of this sidecar is at work")]
-    Fenced,
-    /// The answer to the caller, as it is.
-    #[error("{}", .0.message())]
-    Fault(Status),
-}
-
 /// A handle to the ledger: cheap to clone, connected when first used and again after each loss.
 #[derive(Clone, Debug)]
 pub struct LeaseClient {
@@ -88,6 +56,9 @@ pub struct Report {
     pub recounts: Vec<(AccountId, Recount)>,
     /// The highest record that was seen acknowledged in the epoch's generation; 0 = none.
     pub acknowledged: u64,
+    /// The newest recall that was carried out before the records were chosen, with all before it: what each of them gave
+    /// back is among the records, or was reported before. 0 = none.
+    pub recalls_answered: u64,
 }
 
 /// What came over watches so far.
@@ -95,30 +66,38 @@ pub struct Report {
 struct Heard {
     /// The newest playbook version.
     playbook: AtomicU32,
-    /// The newest recall that was handed out.
+    /// The newest recall that was handed out: whoever handles changes one by one has carried out all before it.
     recall: AtomicU64,
 }
 
 impl LeaseClient {
     /// `endpoint`: `http://host:port` or `unix:///path`. Must be called within a tokio runtime; nothing is connected yet.
     pub fn new(endpoint: &str) -> Result<Self, LinkError> {
+        Ok(Self::over(Self::endpoint(endpoint)?.connect_lazy()))
+    }
+
+    /// Over a channel of the caller's making.
+    pub fn over(channel: Channel) -> Self {
+        let client = LeaseServiceClient::new(channel)
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
+            .max_encoding_message_size(QUESTION_BYTES_MAX);
+        Self { client, heard: Arc::default() }
+    }
+
+    /// How a ledger is connected to, wherever it is.
+    pub fn endpoint(endpoint: &str) -> Result<Endpoint, LinkError> {
         let wrong = |error: tonic::transport::Error| {
             LinkError::Refused(format!(
                 "`{endpoint}` is not an endpoint such as `http://127.0.0.1:7400`: {error}"
             ))
         };
-        let channel = Endpoint::from_shared(endpoint.to_owned())
+        Ok(Endpoint::from_shared(endpoint.to_owned())
             .map_err(wrong)?
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_WITHIN)
             .http2_keep_alive_interval(KEEPALIVE_EVERY)
             .keep_alive_timeout(KEEPALIVE_WITHIN)
-            .keep_alive_while_idle(true)
-            .connect_lazy();
-        let client = LeaseServiceClient::new(channel)
-            .max_decoding_message_size(ANSWER_BYTES_MAX)
-            .max_encoding_message_size(QUESTION_BYTES_MAX);
-        Ok(Self { client, heard: Arc::default() })
+            .keep_alive_while_idle(true))
     }
 
     /// A sidecar that has nothing to remember of the ledger. `start`: the number of this start in its journal.
@@ -162,18 +141,39 @@ impl LeaseClient {
         ask: &Ask,
         wait: Duration,
     ) -> Result<Leased, LinkError> {
-        let request = wire::LeaseRequest {
-            sender: wire_sender(who),
-            account: account.to_string(),
-            ask: encoded(ask),
-            wait: wire_duration(wait),
-        };
+        let request = lease_request(who, account, ask, wait);
         let mut client = self.client.clone();
         let answer = within(wait, client.lease(request)).await.map_err(|status| link_error(&status))?;
-        let Some(grant) = answer.grant else { return Ok(Leased::Unknown) };
-        let grant = decoded(&grant)
-            .map_err(|what| LinkError::Unreachable(format!("its grant can't be read: {what}")))?;
-        Ok(Leased::Granted(Box::new(grant)))
+        leased(answer.grant, answer.fault)
+    }
+
+    /// The same for several accounts in one call, each answered on its own; the answers are in the order of the asks. At
+    /// most `LEASES_MAX`.
+    pub async fn lease_all(
+        &self,
+        who: Sender,
+        asks: &[(AccountId, Ask)],
+        wait: Duration,
+    ) -> Vec<Result<Leased, LinkError>> {
+        let Some(((account, ask), more)) = asks.split_first() else { return Vec::new() };
+        let mut request = lease_request(who, account, ask, wait);
+        let one = |(account, ask): &(AccountId, Ask)| wire::AccountAsk {
+            account: account.to_string(),
+            ask: encoded(ask),
+        };
+        request.more = more.iter().map(one).collect();
+        let mut client = self.client.clone();
+        let answer = match within(wait, client.lease(request)).await {
+            Ok(answer) => answer,
+            Err(status) => return asks.iter().map(|_| Err(link_error(&status))).collect(),
+        };
+        let mut answers = vec![leased(answer.grant, answer.fault)];
+        answers.extend(answer.more.into_iter().map(|lease| leased(lease.grant, lease.fault)));
+        // A ledger of an earlier build answers the first alone; the others are asked about one by one.
+        for (account, ask) in asks.iter().skip(answers.len()) {
+            answers.push(self.lease(who, account, ask, wait).await);
+        }
+        answers
     }
 
     pub async fn decide(
@@ -208,14 +208,15 @@ impl LeaseClient {
             .map_err(|what| DecideError::Unreachable(format!("its reply can't be read: {what}")))
     }
 
-    /// Reports records and totals alone.
+    /// Reports records and totals alone, for a caller that has carried out every recall that it was handed.
     pub async fn report(
         &self,
         who: Sender,
         records: Vec<Reported>,
         totals: Vec<(AccountId, LeaseTotals)>,
     ) -> Result<u64, LinkError> {
-        self.tell(who, Report { records, totals, ..Report::default() }).await
+        let recalls_answered = self.heard.recall.load(Ordering::Acquire);
+        self.tell(who, Report { records, totals, recalls_answered, ..Report::default() }).await
     }
 
     /// Answers the highest record that is durable at the ledger. An empty report is one, too: totals alone.
@@ -239,7 +240,7 @@ impl LeaseClient {
             totals: report.totals.into_iter().map(total).collect(),
             recounts: report.recounts.into_iter().map(recount).collect(),
             acknowledged: report.acknowledged,
-            recalls_seen: self.heard.recall.load(Ordering::Acquire),
+            recalls_seen: report.recalls_answered,
         };
         let mut client = self.client.clone();
         let answer = within(REPORT_WITHIN, client.report(request)).await;
@@ -283,14 +284,14 @@ impl Watching {
             }
             Some(Change::Unknown(change)) => Told::Unknown(account(&change.account)?),
             Some(Change::Recall(recall)) => {
-                let told = Told::Recall(account(&recall.account)?);
+                let told = Told::Recall(account(&recall.account)?, recall.number);
                 self.heard.recall.fetch_max(recall.number, Ordering::AcqRel);
                 told
             }
             Some(Change::Promote(promote)) => {
                 let runs = promote.reservations.iter().map(|id| lease_wire::reservation(id));
                 let runs = runs.collect::<Result<_, _>>().map_err(|status| unreadable(said(&status)))?;
-                let told = Told::Promote(account(&promote.account)?, runs);
+                let told = Told::Promote(account(&promote.account)?, runs, promote.number);
                 self.heard.recall.fetch_max(promote.number, Ordering::AcqRel);
                 told
             }
@@ -319,6 +320,27 @@ impl Stream for Watching {
     }
 }
 
+fn lease_request(who: Sender, account: &AccountId, ask: &Ask, wait: Duration) -> wire::LeaseRequest {
+    wire::LeaseRequest {
+        sender: wire_sender(who),
+        account: account.to_string(),
+        ask: encoded(ask),
+        wait: wire_duration(wait),
+        more: Vec::new(),
+    }
+}
+
+/// What came of an ask.
+fn leased(grant: Option<Bytes>, fault: Option<wire::LeaseFault>) -> Result<Leased, LinkError> {
+    if let Some(fault) = fault {
+        return Err(error_of(&fault.reason, Code::from(fault.code), fault.message));
+    }
+    let Some(grant) = grant else { return Ok(Leased::Unknown) };
+    let grant =
+        decoded(&grant).map_err(|what| LinkError::Unreachable(format!("its grant can't be read: {what}")))?;
+    Ok(Leased::Granted(Box::new(grant)))
+}
+
 /// Here and not by a deadline in the request: it counts the time that connecting takes, too.
 async fn within<T>(
     wait: Duration,
@@ -327,88 +349,5 @@ async fn within<T>(
     match tokio::time::timeout(wait, call).await {
         Ok(answer) => answer.map(tonic::Response::into_inner),
         Err(_) => Err(Status::deadline_exceeded("no answer in time")),
-    }
-}
-
-/// The reason that the ledger gave; empty where the status is not of its making.
-fn reason(status: &Status) -> String {
-    let details = status.get_error_details();
-    details
-        .error_info()
-        .filter(|info| info.domain == "bursar")
-        .map(|info| info.reason.clone())
-        .unwrap_or_default()
-}
-
-fn link_error(status: &Status) -> LinkError {
-    match (reason(status).as_str(), status.code()) {
-        ("EPOCH_NOT_CURRENT", _) => LinkError::Fenced,
-        (LEARNING, _) => LinkError::Learning(said(status)),
-        ("", _) | (_, Code::Unavailable) => LinkError::Unreachable(said(status)),
-        (reason, _) => LinkError::Refused(format!("{reason}: {}", status.message())),
-    }
-}
-
-fn decide_error(status: Status) -> DecideError {
-    match (reason(&status).as_str(), status.code()) {
-        ("EPOCH_NOT_CURRENT", _) => DecideError::Fenced,
-        (LEARNING, _) => DecideError::Learning(said(&status)),
-        ("" | "NOT_ATTACHED", _) | (_, Code::Unavailable) => DecideError::Unreachable(said(&status)),
-        // Without the headers of the connection that it came over.
-        _ => DecideError::Fault(Status::with_details(
-            status.code(),
-            status.message(),
-            Bytes::copy_from_slice(status.details()),
-        )),
-    }
-}
-
-/// A status in one line, with its innermost cause: the outer ones say only that there was an error.
-fn said(status: &Status) -> String {
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(status);
-    let mut innermost = None;
-    while let Some(error) = cause {
-        innermost = Some(error.to_string());
-        cause = error.source();
-    }
-    match innermost {
-        Some(cause) => format!("{}: {cause}", status.message()),
-        None => format!("{}: {}", status.code(), status.message()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::Fault;
-    use crate::grpc::ledger_api::LedgerError;
-    use crate::grpc::{ledger_status, status};
-
-    #[test]
-    fn a_status_that_the_ledger_did_not_make_is_silence() {
-        for status in
-            [Status::unknown("transport error"), Status::deadline_exceeded("late"), Status::unimplemented("")]
-        {
-            assert!(matches!(link_error(&status), LinkError::Unreachable(_)), "{status:?}");
-            assert!(matches!(decide_error(status), DecideError::Unreachable(_)));
-        }
-    }
-
-    #[test]
-    fn errors_of_the_ledger_keep_their_meaning() {
-        let of = |error: LedgerError| link_error(&ledger_status::of(&error));
-        assert_eq!(of(LedgerError::Fenced), LinkError::Fenced);
-        assert!(matches!(of(LedgerError::Overloaded), LinkError::Unreachable(_)));
-        assert!(matches!(of(LedgerError::NotAttached), LinkError::Refused(_)));
-        let fault = status::of_fault(&Fault::InvalidTtl);
-        match decide_error(fault) {
-            DecideError::Fault(status) => {
-                assert_eq!(
-                    (status.code(), reason(&status)),
-                    (Code::InvalidArgument, "INVALID_TTL".to_owned())
-                );
-            }
-            other => panic!("{other:?}"),
-        }
     }
 }

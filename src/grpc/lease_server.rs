@@ -2,20 +2,26 @@
 
 use std::pin::Pin;
 
+use prost::bytes::Bytes;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::admission::Admission;
 use super::lease_wire::{self, decoded, encoded};
-use super::ledger_api::LedgerApi;
+use super::ledger_api::{Leased, LedgerApi};
 use super::ledger_status::{self, invalid};
 use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::lease_service_server::LeaseService;
+use crate::lease::Ask;
 use crate::runtime::Shutdown;
+use crate::types::AccountId;
 
 /// Records of one report at most: what is applied before the answer, and what a lost answer repeats.
 pub const RECORDS_MAX: usize = 10_000;
+
+/// Accounts of one call for leases at most: each may wait for a recall, and the slowest holds the answer up.
+pub const LEASES_MAX: usize = 64;
 
 /// Totals of one report at most: one per account that the sidecar holds a lease of.
 const TOTALS_MAX: usize = 10_000;
@@ -52,15 +58,37 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
         let _admitted = self.admission.enter()?;
         let request = request.into_inner();
         let who = lease_wire::sender(request.sender.as_ref())?;
-        let account = lease_wire::account(&request.account)?;
-        let ask = decoded(&request.ask).map_err(bad_ask)?;
         let wait = lease_wire::wait(request.wait.as_ref());
-        let leased = self.ledger.lease(who, &account, &ask, wait).await.map_err(|e| ledger_status::of(&e))?;
-        let grant = match leased {
-            super::ledger_api::Leased::Granted(grant) => Some(encoded(&*grant)),
-            super::ledger_api::Leased::Unknown => None,
-        };
-        Ok(Response::new(wire::LeaseResponse { grant }))
+        let first = one_ask(&request.account, &request.ask)?;
+        if request.more.is_empty() {
+            let leased = self.ledger.lease(who, &first.0, &first.1, wait).await;
+            let grant = granted(leased.map_err(|e| ledger_status::of(&e))?);
+            return Ok(Response::new(wire::LeaseResponse { grant, ..Default::default() }));
+        }
+        if request.more.len() >= LEASES_MAX {
+            let what = format!("a call asks for leases of at most {LEASES_MAX} accounts; send several");
+            return Err(invalid("INVALID_ASK", "more", what));
+        }
+        let mut asking = tokio::task::JoinSet::new();
+        let more = request.more.iter().map(|more| one_ask(&more.account, &more.ask));
+        for (place, ask) in std::iter::once(Ok(first)).chain(more).enumerate() {
+            let ledger = self.ledger.clone();
+            asking.spawn(async move {
+                let leased = match ask {
+                    Ok((account, ask)) => {
+                        ledger.lease(who, &account, &ask, wait).await.map_err(|e| ledger_status::of(&e))
+                    }
+                    Err(status) => Err(status),
+                };
+                (place, lease_wire::account_lease(leased.map(granted)))
+            });
+        }
+        let mut answers = asking.join_all().await;
+        answers.sort_by_key(|(place, _)| *place);
+        let mut answers = answers.into_iter().map(|(_, lease)| lease);
+        let first = answers.next().unwrap_or_default();
+        let (grant, fault) = (first.grant, first.fault);
+        Ok(Response::new(wire::LeaseResponse { grant, fault, more: answers.collect() }))
     }
 
     async fn decide(
@@ -131,6 +159,17 @@ where
         }
     });
     ReceiverStream::new(receiver)
+}
+
+fn one_ask(account: &str, ask: &[u8]) -> Result<(AccountId, Ask), Status> {
+    Ok((lease_wire::account(account)?, decoded(ask).map_err(bad_ask)?))
+}
+
+fn granted(leased: Leased) -> Option<Bytes> {
+    match leased {
+        Leased::Granted(grant) => Some(encoded(&*grant)),
+        Leased::Unknown => None,
+    }
 }
 
 fn bad_ask(what: String) -> Status {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prost::bytes::Bytes;
 use tonic::Status;
+use tonic_types::StatusExt;
 
 use super::ledger_api::{Attached, Batch, Change, Hello, NamedRun, Reported, Sender};
 use super::ledger_status::invalid;
@@ -61,6 +62,19 @@ pub(super) fn sender(sender: Option<&wire::Sender>) -> Result<Sender, Status> {
     let sender = sender.ok_or_else(missing)?;
     let said = sender.epoch.as_ref().ok_or_else(missing)?;
     Ok(Sender { sidecar: sidecar(&sender.sidecar)?, epoch: epoch(said) })
+}
+
+/// An answer about one of several accounts.
+pub(super) fn account_lease(leased: Result<Option<Bytes>, Status>) -> wire::AccountLease {
+    match leased {
+        Ok(grant) => wire::AccountLease { grant, fault: None },
+        Err(status) => {
+            let details = status.get_error_details();
+            let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
+            let (code, message) = (status.code().into(), status.message().to_owned());
+            wire::AccountLease { grant: None, fault: Some(wire::LeaseFault { code, reason, message }) }
+        }
+    }
 }
 
 /// Runs that one call may name: a parent and an earlier try.

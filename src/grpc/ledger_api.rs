@@ -80,10 +80,10 @@ pub enum Told {
     Terms(AccountId, Box<AccountTerms>),
     Unknown(AccountId),
     /// Idle slices are wanted elsewhere. It is answered by a report: of what was idle or, where nothing was, of the
-    /// account's totals alone.
-    Recall(AccountId),
-    /// Another sidecar was called about these runs: the ledger is to settle them. Answered like a recall.
-    Promote(AccountId, Vec<ReservationId>),
+    /// account's totals alone. The number is the recall's.
+    Recall(AccountId, u64),
+    /// Another sidecar was called about these runs: the ledger is to settle them. Answered like a recall, by its number.
+    Promote(AccountId, Vec<ReservationId>, u64),
 }
 
 /// A run that a call names, and who settles it as far as its handle says.

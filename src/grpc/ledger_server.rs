@@ -134,6 +134,22 @@ pub async fn serve_on<L: LedgerApi>(
     }
 }
 
+/// Serves connections that are accepted elsewhere, over any transport, until the signal to stop.
+pub async fn serve_incoming<L, I, IO>(
+    ledger: L,
+    incoming: I,
+    bounds: Bounds,
+    shutdown: Shutdown,
+) -> Result<(), ServeError>
+where
+    L: LedgerApi,
+    I: Stream<Item = std::io::Result<IO>>,
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let routes = routes(ledger, bounds, &shutdown).await?;
+    incoming_served(routes, incoming, &shutdown).await
+}
+
 async fn incoming_served<I, IO, E>(routes: Routes, incoming: I, shutdown: &Shutdown) -> Result<(), ServeError>
 where
     I: Stream<Item = Result<IO, E>>,

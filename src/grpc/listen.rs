@@ -17,6 +17,7 @@ use tonic::service::RoutesBuilder;
 use tonic::transport::Server;
 
 use super::connection::Connection;
+pub use super::connection::Other;
 use super::health::Health;
 use super::proto::DESCRIPTORS;
 use super::route::{First, Router};
@@ -62,6 +63,7 @@ pub struct Addresses {
 pub struct Listeners {
     unix: Option<std_unix::UnixListener>,
     tcp: Option<std::net::TcpListener>,
+    other: Option<mpsc::Receiver<Other>>,
     listening: Listening,
 }
 
@@ -133,7 +135,12 @@ impl Listeners {
             }
             None => None,
         };
-        Ok(Self { unix, tcp, listening })
+        Ok(Self { unix, tcp, other: None, listening })
+    }
+
+    /// Connections that are accepted elsewhere, over any transport.
+    pub fn of(accepted: mpsc::Receiver<Other>) -> Self {
+        Self { unix: None, tcp: None, other: Some(accepted), listening: Listening::default() }
     }
 
     pub fn listening(&self) -> &Listening {
@@ -145,6 +152,8 @@ impl Listeners {
         Ok(Self {
             unix: self.unix.as_ref().map(std_unix::UnixListener::try_clone).transpose()?,
             tcp: self.tcp.as_ref().map(std::net::TcpListener::try_clone).transpose()?,
+            // Whoever accepts those gives them to one thread.
+            other: None,
             listening: self.listening.clone(),
         })
     }
@@ -160,7 +169,10 @@ impl Listeners {
         }
         if let Some(listener) = self.tcp {
             let listener = TcpListener::from_std(listener).map_err(failed)?;
-            tokio::spawn(accept_tcp(listener, accepted.clone(), room, shutdown.clone()));
+            tokio::spawn(accept_tcp(listener, accepted.clone(), Arc::clone(&room), shutdown.clone()));
+        }
+        if let Some(others) = self.other {
+            tokio::spawn(accept_others(others, accepted.clone(), room, shutdown.clone()));
         }
         drop(accepted);
         http2()
@@ -214,6 +226,24 @@ async fn accept_tcp(
         };
         let connection = io.map(|(io, _)| Connection::tcp(io, &room));
         if !hand_over(connection, &accepted).await {
+            return;
+        }
+    }
+}
+
+async fn accept_others(
+    mut others: mpsc::Receiver<Other>,
+    accepted: mpsc::Sender<io::Result<Connection>>,
+    room: Arc<Semaphore>,
+    shutdown: Shutdown,
+) {
+    loop {
+        let io = tokio::select! {
+            () = shutdown.requested() => return,
+            io = others.recv() => io,
+        };
+        let Some(io) = io else { return };
+        if !hand_over(Ok(Connection::other(io, &room)), &accepted).await {
             return;
         }
     }

@@ -23,7 +23,7 @@
 //! | `ledger_status` | which status answers where the ledger does not do it |
 //! | `admission` | how many calls are in work at once |
 //! | `lease_server`, `lease_wire` | `LeaseService` and its conversions |
-//! | `lease_client` | the ledger, as a sidecar reaches it |
+//! | `lease_client`, `link_error` | the ledger, as a sidecar reaches it; why it did not answer |
 //! | `watch_alerts` | alerts as a stream |
 //! | `account_server`, `account_wire`, `contract_wire` | `AccountService` and its conversions |
 //! | `playbook_server` | `PlaybookService` |
@@ -57,6 +57,7 @@ pub mod ledger_api;
 pub mod ledger_server;
 mod ledger_status;
 pub mod ledger_view;
+mod link_error;
 pub mod listen;
 mod playbook_server;
 pub mod proto;

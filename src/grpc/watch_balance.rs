@@ -1,11 +1,11 @@
-//! A balance as a stream. Each watcher looks for itself, at its own reader's pace: there is no queue to fill, and a slow reader
-//! holds up nobody.
+//! A balance as a stream. Each watcher is told that the account has changed and then looks for itself, at its own reader's
+//! pace: there is no queue to fill, and a slow reader holds up nobody.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -16,11 +16,16 @@ use super::status::of_refused;
 use crate::credit::{Decision, PoolId};
 use crate::types::AccountId;
 
-/// How often a watched balance is looked at: a visit to memory, besides what `GetBalance` asks of the ledger.
+/// A balance that changes all the time is looked at so often: a visit to memory, besides what `GetBalance` asks of the
+/// ledger.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Whether the refused run would fit is tried so often where the balance has not changed: the ledger may have recalled
-/// something meanwhile, or another period has begun.
+/// One of which nothing is heard is looked at so often: other sidecars and the ledger change it, too. Whether the refused
+/// run would fit is tried then, though nothing has changed here: the ledger may have recalled something, or another period
+/// has begun.
+const LOOK_ANYWAY: Duration = Duration::from_secs(1);
+
+/// And so is it at every so many looks at a balance that changes all the time.
 const TRY_EVERY: u32 = 10;
 
 /// How long a look waits for the ledger.
@@ -74,28 +79,62 @@ impl<E: Entitlements> Watcher<E> {
         if sender.send(Ok(first)).await.is_err() {
             return;
         }
-        let mut looks = 0_u32;
+        let (mut looks, mut changes) = (0_u32, None);
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+            let quiet = tokio::select! {
+                quiet = self.due(&mut changes) => quiet,
                 () = sender.closed() => return,
-            }
+            };
             // Room first, then the look: what is sent is the newest.
             let Ok(room) = sender.reserve().await else { return };
             looks = looks.wrapping_add(1);
-            let balance = match self.look().await {
+            let mut balance = match self.look().await {
                 Ok(balance) => balance,
                 // The sidecar starts its journal anew, or stops: the caller watches again.
                 Err(why) => return room.send(Err(of_refused(&why))),
             };
             let changed = told.balance.as_ref().map(figures) != Some(figures(&balance));
-            let may_resume = match changed || looks.is_multiple_of(TRY_EVERY) {
+            let may_resume = match changed || quiet || looks.is_multiple_of(TRY_EVERY) {
                 true => self.may_resume().await,
                 false => told.may_resume,
             };
+            if may_resume != told.may_resume
+                && let (false, Ok(newer)) = (changed, self.look().await)
+            {
+                // What lets the run go on came after the look.
+                balance = newer;
+            }
             if changed || may_resume != told.may_resume {
                 told = v1::WatchBalanceResponse { balance: Some(balance), may_resume };
                 room.send(Ok(told.clone()));
+            }
+        }
+    }
+
+    /// Waits until it is time for a look. Whether nothing was heard of the account.
+    async fn due(&self, changes: &mut Option<watch::Receiver<()>>) -> bool {
+        let anyway = tokio::time::sleep(LOOK_ANYWAY);
+        // What happens from here on is heard; the look that follows sees what happened before.
+        let fresh = changes.is_none();
+        if fresh {
+            *changes = self.api.changes(&self.account);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(heard) = changes else {
+            anyway.await;
+            return true;
+        };
+        if fresh {
+            return true;
+        }
+        tokio::select! {
+            () = anyway => true,
+            changed = heard.changed() => {
+                // Where it can't be heard any more, the account has left memory, or the journal is read anew.
+                if changed.is_err() {
+                    *changes = None;
+                }
+                changed.is_err()
             }
         }
     }

@@ -47,6 +47,28 @@ pub enum WalletEvent {
     /// The whole slice, so that older records need not be read.
     #[n(9)]
     Snapshot(#[n(0)] Box<Snapshot>),
+    /// A clean stop: the lease is over, and nothing of the account is used here any more but what is named.
+    #[n(80)]
+    Left(#[n(0)] Left),
+    /// After an unclean stop, these runs are open here; no other run authorised before this instant will be heard of from
+    /// here.
+    #[n(81)]
+    Resumed(#[n(0)] Vec<ReservationId>, #[n(1)] Timestamp),
+    /// Since when the ledger has not answered; `None` once it does again. So that a restart does not grant another
+    /// `offline.for`.
+    #[n(82)]
+    CutOff(#[n(0)] Option<Timestamp>),
+}
+
+/// What a sidecar leaves at a clean stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Left {
+    /// The newest ask of this start: what it or an earlier one brought and has not arrived will not be taken in.
+    #[n(0)]
+    pub asked: u64,
+    /// What stays here, for the next start: emergency credits.
+    #[n(1)]
+    pub keeps: Vec<(BlockId, Credits)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -131,6 +153,12 @@ pub struct Snapshot {
     /// What the records so far charged; journals of earlier builds do not say it.
     #[cbor(n(10), default)]
     pub charged: super::recount::Charged,
+    /// Since when the ledger has not answered.
+    #[n(11)]
+    pub cut_off: Option<Timestamp>,
+    /// The last grant that arrived; where it is missing, that of the lease.
+    #[n(12)]
+    pub seen: Option<(LeaseId, u32)>,
 }
 
 impl WalletEvent {
@@ -150,8 +178,12 @@ impl WalletEvent {
             | Self::Promoted(_)
             | Self::PassedOn(_)
             | Self::Sealed(_)
-            | Self::LeaseOver(_) => true,
-            Self::Terms(_) | Self::Leased(_) | Self::HandedOver(_) | Self::Snapshot(_) => false,
+            | Self::LeaseOver(_)
+            | Self::Left(_)
+            | Self::Resumed(..) => true,
+            Self::Terms(_) | Self::Leased(_) | Self::HandedOver(_) | Self::Snapshot(_) | Self::CutOff(_) => {
+                false
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ pub mod sizing;
 pub mod terms;
 
 pub use acting::{Accounts, Acting};
-pub use event::{Passed, Returned, SidecarRecord, WalletEvent};
+pub use event::{Left, Passed, Returned, SidecarRecord, WalletEvent};
 pub use exchange::{Ask, Grant, LeaseTotals, Room};
 pub use mark::Mark;
 pub use recount::Recount;

@@ -103,7 +103,7 @@ impl<S: LedgerStore> Ledger<S> {
         let (answer, ticket) = loop {
             let asks = Arc::clone(&ask);
             let deciding = move |work: &mut Work<'_>| {
-                let recalls = !recalled && work.lacks(&asks, who.sidecar);
+                let recalls = !recalled && work.lacks(&asks);
                 (!recalls).then(|| work.decide(&asks, who.sidecar))
             };
             let worked = self.work(&slot, deciding).await?;

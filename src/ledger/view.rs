@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::credit::invoice::{Line, LineKind};
 use crate::credit::path::has_pool;
 use crate::credit::price::PeriodOverage;
-use crate::credit::{CapKey, PoolId, period};
+use crate::credit::{CapKey, Counter, PoolId, period};
 use crate::engine::account::{Account, AdminRefusal};
 use crate::engine::answer::Next;
 use crate::engine::contract::Contract;
@@ -79,8 +79,9 @@ fn out_of_reach(account: &Account, at: Timestamp) -> Option<(Credits, Timestamp)
 /// The counters of windows that go on, with what runs used of them over all sidecars.
 fn caps(account: &Account, at: Timestamp) -> Vec<CapView> {
     let Some(contract) = &account.contract else { return Vec::new() };
-    let counters =
-        account.book.counters.iter().filter(|(_, counter)| counter.ends_at.is_none_or(|end| end > at));
+    let goes_on =
+        |(key, counter): &(&CapKey, &Counter)| key.window <= at && counter.ends_at.is_none_or(|end| end > at);
+    let counters = account.book.counters.iter().filter(goes_on);
     counters
         .filter_map(|(key, counter)| {
             let cap = cap::named(&contract.plan, key.cap.as_str())?;

@@ -31,6 +31,7 @@ pub struct Clock(Source);
 enum Source {
     System,
     Manual(Arc<Hands>),
+    Simulated(Arc<Hands>),
 }
 
 #[derive(Debug)]
@@ -57,6 +58,13 @@ impl Clock {
         (Self(Source::Manual(hands.clone())), ManualClock(hands))
     }
 
+    /// A clock that its hand moves beside timers that run by themselves, in a time of their own: for networks that are
+    /// simulated. The hand keeps both together, or lets a machine's clock go wrong.
+    pub fn simulated(boottime: Boottime, wall: Timestamp) -> (Self, ManualClock) {
+        let (_, ManualClock(hands)) = Self::manual(boottime, wall);
+        (Self(Source::Simulated(Arc::clone(&hands))), ManualClock(hands))
+    }
+
     /// Whether a hand moves it: whoever moves it also says when to look at what is due.
     pub fn is_manual(&self) -> bool {
         matches!(self.0, Source::Manual(_))
@@ -66,7 +74,9 @@ impl Clock {
     pub fn boottime(&self) -> Boottime {
         match &self.0 {
             Source::System => Boottime(micros(clock_gettime(ClockId::Boottime))),
-            Source::Manual(hands) => Boottime(hands.boottime.load(Ordering::Acquire)),
+            Source::Manual(hands) | Source::Simulated(hands) => {
+                Boottime(hands.boottime.load(Ordering::Acquire))
+            }
         }
     }
 
@@ -75,7 +85,9 @@ impl Clock {
     pub fn wall(&self) -> Timestamp {
         match &self.0 {
             Source::System => Timestamp::from_micros(micros(clock_gettime(ClockId::Realtime))),
-            Source::Manual(hands) => Timestamp::from_micros(hands.wall.load(Ordering::Acquire)),
+            Source::Manual(hands) | Source::Simulated(hands) => {
+                Timestamp::from_micros(hands.wall.load(Ordering::Acquire))
+            }
         }
     }
 }

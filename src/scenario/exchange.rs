@@ -86,8 +86,10 @@ impl World {
             return Link::Unreachable;
         }
         self.report(name);
-        let Some(node) = self.nodes.get(name) else { return Link::Unreachable };
+        let Some(node) = self.nodes.get_mut(name) else { return Link::Unreachable };
+        node.asks += 1;
         let (id, epoch, asked_at) = (node.id, node.epoch, self.at);
+        let ask = &Ask { number: node.asks, ..ask.clone() };
         if !self.accounts.contains_key(account) {
             self.with_wallet(name, account, |wallet, _, _| wallet.closed());
             return Link::Asked;
@@ -208,7 +210,7 @@ impl World {
             if let Some(ask) = ask
                 && self.ask(name, &account, &ask) == Link::Unreachable
             {
-                self.with_wallet(name, &account, |wallet, here, _| wallet.renewal_failed(here.at));
+                self.with_wallet(name, &account, |wallet, here, disk| wallet.renewal_failed(here, disk));
             }
         }
     }

@@ -16,6 +16,8 @@ pub struct Node {
     pub disk: Disk,
     /// Up to which record the ledger has acknowledged.
     pub acknowledged: u64,
+    /// The number of its newest ask.
+    pub asks: u64,
     /// Reservations in the order of their answers, and the record of each whose answer waited for nobody.
     pub answered: Vec<(ReservationId, Option<u64>)>,
 }
@@ -58,6 +60,7 @@ impl Node {
             wallets: BTreeMap::new(),
             disk: Disk::default(),
             acknowledged: 0,
+            asks: 0,
             answered: Vec::new(),
         }
     }
@@ -101,6 +104,7 @@ impl Node {
     pub fn restart(&mut self, here: Here<'_>) {
         self.alive = true;
         self.epoch.start += 1;
+        self.asks = 0;
         let records = std::mem::take(&mut self.disk.records);
         for (number, record) in (1..).zip(&records) {
             let wallet = self

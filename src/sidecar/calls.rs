@@ -1,7 +1,6 @@
 //! One call's way: decided on the lease in hand; else the ledger is asked, one question per account at a time; else the
 //! offline mode answers.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::core::Core;
@@ -10,7 +9,7 @@ use super::upstream::Upstream;
 use crate::engine::account::{RunAsk, RunReply};
 use crate::engine::wallet::Link;
 use crate::grpc::entitlement_api::Refused;
-use crate::grpc::lease_client::{DecideError, Leased, LinkError, NamedRun};
+use crate::grpc::lease_client::{DecideError, NamedRun};
 use crate::lease::{Ask, Grant};
 use crate::types::{AccountId, Timestamp};
 
@@ -214,37 +213,6 @@ impl<U: Upstream> Core<U> {
         }
     }
 
-    /// Asks for a lease. `None`: nobody has subscribed the account.
-    pub async fn exchange(
-        &self,
-        account: &AccountId,
-        mut ask: Ask,
-        wait: Duration,
-    ) -> Result<Option<(Box<Grant>, Timestamp)>, Away> {
-        // What was given back or charged so far is known to the ledger before it is asked.
-        self.shards.outbox.flushed().await;
-        if let Some(Ok(totals)) = self.shards.visit(account, |desk| desk.slot.wallet.totals()) {
-            ask.totals = totals;
-        }
-        let who = self.link.sender().ok_or(Away::Unreachable)?;
-        ask.number = self.asks.fetch_add(1, Ordering::Relaxed);
-        let (asked_at, asked) = (self.shards.clock.now(), self.shards.clock.clock().boottime());
-        match self.upstream.lease(who, account, &ask, wait).await {
-            Ok(Leased::Granted(grant)) => {
-                self.learn(asked, grant.at);
-                self.known(grant.terms.version).await;
-                Ok(Some((grant, asked_at)))
-            }
-            Ok(Leased::Unknown) => Ok(None),
-            Err(why) => {
-                tracing::debug!(%account, %why, "no lease");
-                let _known = self.shards.visit(account, |desk| desk.slot.burn += ask.burn);
-                let learning = matches!(why, LinkError::Learning(_));
-                Err(if learning { Away::Known } else { Away::Unreachable })
-            }
-        }
-    }
-
     /// The ledger decides the whole call.
     pub async fn pass(
         &self,
@@ -262,7 +230,15 @@ impl<U: Upstream> Core<U> {
         }
         self.shards.outbox.flushed().await;
         match self.upstream.decide(who, account, ask, named, wait).await {
-            Ok(reply) => Ok(reply),
+            Ok(reply) => {
+                if changes_account(ask) {
+                    let _known = self.shards.visit(account, |desk| {
+                        desk.slot.standing = None;
+                        desk.slot.changed();
+                    });
+                }
+                Ok(reply)
+            }
             Err(DecideError::Learning(_)) => Err(Away::Known),
             Err(why @ DecideError::Fault(_)) => Err(Away::Refused(Refused::Passed(Box::new(why)))),
             Err(why) => {
@@ -301,13 +277,25 @@ fn stepped<L>(turn: Turn<L>, desk: &mut Desk<'_, '_>) -> Result<Stepped<L>, Refu
 pub fn take_in(desk: &mut Desk<'_, '_>, grant: &Grant, asked_at: Timestamp) {
     let wallet = &mut desk.slot.wallet;
     desk.slot.heard_at = desk.here.at;
+    if desk.slot.left {
+        return;
+    }
     if wallet.lease.is_none() && grant.slices.is_empty() && grant.rooms.is_empty() {
         // Nothing was leased: terms and figures came alone.
         wallet.changed(&grant.terms, desk.here, desk.tape);
-        wallet.hear(grant, desk.here);
+        wallet.hear(grant, desk.here, desk.tape);
         return;
     }
     desk.slot.barrier = wallet.leased(grant, asked_at, desk.here, desk.tape);
+}
+
+/// Whether what the ledger told of the account before its answer may be out of date.
+fn changes_account(ask: &RunAsk) -> bool {
+    match ask {
+        RunAsk::Authorize(call) => !call.validate_only,
+        RunAsk::Progress(..) | RunAsk::Commit(..) | RunAsk::Record(_) | RunAsk::Release(..) => true,
+        RunAsk::State(..) | RunAsk::Balance(_) => false,
+    }
 }
 
 /// Whether the ledger may need credits or room for its decision.

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::entry::{Elsewhere, Entry};
 use super::ids::Ids;
 use super::past::Past;
+use super::recalls::Recalls;
 use super::shard::Shards;
 use super::upstream::Upstream;
 use crate::engine::contract::Playbooks;
@@ -44,10 +45,8 @@ pub struct Core<U> {
     pub facts_from: Mutex<u64>,
     /// Rung when a playbook was published.
     pub published: Notify,
-    /// Accounts that the ledger asked something of: their totals are told with the next report.
-    pub recalled: Mutex<Vec<AccountId>>,
-    /// The record that must be in the next report: what a recall gave back.
-    pub report_from: Mutex<u64>,
+    /// What the ledger asked of accounts, until it is told.
+    pub recalls: Recalls,
     pub pulse: Pulse,
 }
 

@@ -111,6 +111,11 @@ impl<U: Upstream> Entitlements for Door<U> {
         self.core()?.balance(&account, pool, patience).await
     }
 
+    fn changes(&self, account: &AccountId) -> Option<tokio::sync::watch::Receiver<()>> {
+        let core = self.core.load_full()?;
+        core.shards.visit(account, |desk| desk.slot.watch())?.ok()
+    }
+
     async fn plan(
         &self,
         account: AccountId,

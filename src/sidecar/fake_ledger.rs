@@ -53,6 +53,17 @@ struct State {
     attach_takes: Duration,
     /// Answers to reports that get lost on their way.
     lose_answers: usize,
+    /// Answers to asks for leases that get lost on their way.
+    lose_grants: usize,
+    /// How many accounts each call for several leases named.
+    together: Vec<usize>,
+    /// The account whose asks fail.
+    faulty: Option<AccountId>,
+    /// Reports wait.
+    hold_reports: bool,
+    /// Of each report that was taken: the recall that it claims as answered, and whether credits of the first account
+    /// are leased after it.
+    claims: Vec<(u64, bool)>,
     pub records: u64,
 }
 
@@ -103,8 +114,32 @@ impl FakeLedger {
         self.0.lock().lose_answers = reports;
     }
 
+    pub fn together(&self) -> Vec<usize> {
+        self.0.lock().together.clone()
+    }
+
+    pub fn faulty(&self, account: &str) {
+        self.0.lock().faulty = AccountId::parse(account).ok();
+    }
+
+    pub fn hold_reports(&self, hold: bool) {
+        self.0.lock().hold_reports = hold;
+    }
+
+    pub fn claims(&self) -> Vec<(u64, bool)> {
+        self.0.lock().claims.clone()
+    }
+
+    pub fn lose_grants(&self, grants: usize) {
+        self.0.lock().lose_grants = grants;
+    }
+
     pub fn recall(&self, account: &str) {
-        let told = Told::Recall(AccountId::parse(account).unwrap());
+        self.recall_as(account, 0);
+    }
+
+    pub fn recall_as(&self, account: &str, number: u64) {
+        let told = Told::Recall(AccountId::parse(account).unwrap(), number);
         self.0.lock().watchers.retain(|watcher| watcher.send(Ok(told.clone())).is_ok());
     }
 
@@ -174,11 +209,18 @@ impl Upstream for FakeLedger {
         self.current(who)?;
         tokio::task::yield_now().await;
         let state = &mut *self.0.lock();
+        if state.faulty.as_ref() == Some(account) {
+            return Err(LinkError::Refused("the account is broken".to_owned()));
+        }
         let Some(account) = state.accounts.get_mut(account) else { return Ok(Leased::Unknown) };
         let mut work = Work::begin(account, &state.playbooks, now());
         let leasing = work.lease(who.sidecar, who.epoch, ask, true);
         work.finish();
         account.verify().unwrap();
+        if state.lose_grants > 0 && matches!(&leasing, Leasing::Granted(grant) if !grant.slices.is_empty()) {
+            state.lose_grants -= 1;
+            return Err(LinkError::Unreachable("the answer was lost".to_owned()));
+        }
         match leasing {
             Leasing::Granted(grant) => Ok(Leased::Granted(grant)),
             Leasing::Unknown => Ok(Leased::Unknown),
@@ -186,6 +228,20 @@ impl Upstream for FakeLedger {
             Leasing::Overtaken => Err(LinkError::Unreachable("overtaken".to_owned())),
             Leasing::Recall(_) => panic!("nothing more comes from others"),
         }
+    }
+
+    async fn lease_all(
+        &self,
+        who: Sender,
+        asks: &[(AccountId, Ask)],
+        wait: Duration,
+    ) -> Vec<Result<Leased, LinkError>> {
+        self.0.lock().together.push(asks.len());
+        let mut answers = Vec::new();
+        for (account, ask) in asks {
+            answers.push(self.lease(who, account, ask, wait).await);
+        }
+        answers
     }
 
     async fn decide(
@@ -209,6 +265,9 @@ impl Upstream for FakeLedger {
     }
 
     async fn report(&self, who: Sender, report: ledger::Report) -> Result<u64, LinkError> {
+        while self.0.lock().hold_reports {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         self.current(who)?;
         let state = &mut *self.0.lock();
         let acknowledged = state.acknowledged.entry(who.sidecar).or_default();
@@ -231,6 +290,10 @@ impl Upstream for FakeLedger {
             *acknowledged = reported.number;
             state.records += 1;
         }
+        let leased = state.accounts.values().next().is_some_and(|account| {
+            account.leases.values().flat_map(|lease| lease.out.values()).any(|out| out.is_positive())
+        });
+        state.claims.push((report.recalls_answered, leased));
         if state.lose_answers > 0 {
             state.lose_answers -= 1;
             return Err(LinkError::Unreachable("the answer was lost".to_owned()));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_stream::StreamExt;
 
 use super::core::{Core, Standing};
+use super::recalls::CarriedOut;
 use super::upstream::Upstream;
 use crate::grpc::lease_client::{Attached, LinkError, Sender, Told};
 use crate::runtime::{Backoff, Shutdown};
@@ -148,34 +149,33 @@ impl<U: Upstream> Core<U> {
                 let _known = self.shards.visit(&account, |desk| {
                     desk.slot.wallet.changed(&terms, desk.here, desk.tape);
                 });
-                self.answer_recall(account);
+                self.carried_out(account, 0);
             }
             Told::Unknown(account) => {
                 let _known = self.shards.visit(&account, |desk| desk.slot.wallet.closed());
             }
-            Told::Promote(account, runs) => {
+            Told::Promote(account, runs, number) => {
                 let _known = self.shards.visit(&account, |desk| {
                     for run in runs {
                         desk.slot.wallet.promote(run, desk.here, desk.tape);
                     }
                 });
-                self.answer_recall(account);
+                self.carried_out(account, number);
             }
-            Told::Recall(account) => {
+            Told::Recall(account, number) => {
                 let _known = self.shards.visit(&account, |desk| {
                     desk.slot.wallet.give_back(desk.here, desk.tape);
                 });
-                self.answer_recall(account);
+                self.carried_out(account, number);
             }
         }
     }
 
-    /// The next report tells what was given back or, where nothing was, the account's totals.
-    fn answer_recall(&self, account: AccountId) {
-        if let Some(last) = self.shards.outbox.last() {
-            *self.report_from.lock() = last;
-        }
-        self.recalled.lock().push(account);
+    /// A report is to tell what was given back or, where nothing was, the account's totals. After it was done: a report
+    /// that is being made meanwhile does not claim it.
+    fn carried_out(&self, account: AccountId, number: u64) {
+        let record = self.shards.outbox.last().unwrap_or_default();
+        self.recalls.add(CarriedOut { account, number, record });
         self.shards.outbox.ring();
     }
 }

@@ -9,13 +9,15 @@
 //! | `admit` | what a call must pass before its wallet is asked |
 //! | `views` | questions that change nothing |
 //! | `calls` | one call's way: the lease in hand, the ledger, the offline mode |
+//! | `exchange` | leases asked for, of one account or of several |
 //! | `handles`, `ids` | handles opened and sealed; ids that nobody else draws |
 //! | `shard`, `slot` | the accounts in memory; one of them |
 //! | `tape`, `entry`, `outbox` | where events go: the journal, what it holds, what the ledger is still to be told |
 //! | `link` | staying in touch with the ledger |
 //! | `past` | a ledger that was restored from a backup |
-//! | `reports` | what the ledger is told |
-//! | `timers` | what time does: lapses, promotions, renewals |
+//! | `reports`, `recalls` | what the ledger is told; which of its recalls that answers |
+//! | `timers` | what time does: lapses, promotions |
+//! | `renewals` | leases renewed ahead of need, several in one call |
 //! | `settle` | the same under a test's clock, in debug builds |
 //! | `trim` | keeping the journal short |
 //! | `recover`, `salvage` | opening the journal; what a damaged one still held |
@@ -26,13 +28,16 @@ mod calls;
 mod core;
 mod door;
 pub mod entry;
+mod exchange;
 mod handles;
 mod ids;
 mod link;
 mod outbox;
 mod past;
 pub mod process;
+mod recalls;
 mod recover;
+mod renewals;
 mod reports;
 mod runs;
 mod salvage;

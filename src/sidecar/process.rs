@@ -51,6 +51,14 @@ pub async fn run(
     run_with(config, upstream, Engine::Sled, ready, shutdown).await
 }
 
+/// What a sidecar stands on.
+#[derive(Debug)]
+pub struct Ground {
+    pub engine: Engine,
+    pub clock: Clock,
+    pub listeners: Listeners,
+}
+
 /// The same over any ledger and any store.
 pub async fn run_with<U: Upstream>(
     config: &SidecarConfig,
@@ -65,16 +73,43 @@ pub async fn run_with<U: Upstream>(
     let clock = test.as_ref().map_or_else(Clock::system, TestClock::clock);
     #[cfg(not(debug_assertions))]
     let clock = Clock::system();
-    let opening = opening(config, engine, clock.clone());
     let socket = config.socket.as_ref().map(|path| (path.clone(), config.socket_mode));
     let listeners = Listeners::bind(&Addresses { socket, tcp: config.listen })?;
+    let ground = Ground { engine, clock, listeners };
+    let opened = move |core: &Arc<Core<U>>| {
+        #[cfg(debug_assertions)]
+        if let Some(test) = test {
+            let core = Arc::clone(core);
+            tokio::spawn(async move { test.obey(&core).await });
+        }
+        #[cfg(not(debug_assertions))]
+        let _ = core;
+    };
+    run_upon(config, upstream, ground, opened, ready, shutdown).await
+}
+
+/// The same with a clock and connections of the caller's making.
+pub async fn run_on<U: Upstream>(
+    config: &SidecarConfig,
+    upstream: U,
+    ground: Ground,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    run_upon(config, upstream, ground, |_| {}, |_| {}, shutdown).await
+}
+
+async fn run_upon<U: Upstream>(
+    config: &SidecarConfig,
+    upstream: U,
+    Ground { engine, clock, listeners }: Ground,
+    is_open: impl FnOnce(&Arc<Core<U>>),
+    ready: impl FnOnce(Listening),
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let opening = opening(config, engine, clock.clone());
     let listening = listeners.listening().clone();
     let opened = open(&opening, &upstream, None).await?;
-    #[cfg(debug_assertions)]
-    if let Some(test) = test {
-        let core = Arc::clone(&opened.core);
-        tokio::spawn(async move { test.obey(&core).await });
-    }
+    is_open(&opened.core);
     let exporter = exporter(config, &opened)?;
     let tracer = exporter.as_ref().map(Exporter::tracer);
     let decisions = Arc::new(Decisions::new(tracer, config.trace_ratio));
@@ -313,8 +348,8 @@ async fn reopened<U: Upstream>(
 async fn farewell<U: Upstream>(core: Arc<Core<U>>, tasks: Tasks, within: Duration) -> anyhow::Result<()> {
     for account in core.shards.accounts() {
         let _known = core.shards.visit(&account, |desk| {
-            desk.slot.wallet.promote_all(desk.here, desk.tape);
-            desk.slot.wallet.give_back(desk.here, desk.tape);
+            desk.slot.left = true;
+            desk.slot.wallet.leave(desk.slot.asked, desk.here, desk.tape);
         });
     }
     if tokio::time::timeout(within, told(&core)).await.is_err() {

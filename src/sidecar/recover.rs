@@ -14,6 +14,7 @@ use super::entry::{self, Attachment, Elsewhere, EntryError, Found, Kept, Snapsho
 use super::ids::Ids;
 use super::outbox::{Outbox, Pending};
 use super::past::Past;
+use super::recalls::Recalls;
 use super::salvage::Salvage;
 use super::shard::Shards;
 use super::slot::Slot;
@@ -114,8 +115,7 @@ pub fn open<U: Upstream>(
         recounting: Mutex::default(),
         facts_from: Mutex::new(facts_from.unwrap_or(u64::MAX)),
         published: tokio::sync::Notify::new(),
-        recalled: Mutex::default(),
-        report_from: Mutex::default(),
+        recalls: Recalls::default(),
         pulse: Pulse::default(),
     };
     let salvage = opened.set_aside.and_then(Salvage::of);
@@ -256,9 +256,7 @@ fn restart(shards: &Shards, slot: Slot, clean: bool) {
     }
     let learned = shards.clock.is_learned();
     let restarted = shards.visit(&account, |desk| {
-        let lease = desk.slot.wallet.lease.as_ref();
-        let usable = learned && lease.is_some_and(|lease| lease.until > desk.here.at);
-        let sealed = desk.slot.wallet.restarted(clean, usable, desk.here, desk.tape);
+        let sealed = desk.slot.wallet.restarted(clean, learned, desk.here, desk.tape);
         desk.slot.barrier = sealed.unwrap_or_default();
     });
     if let Some(Err(why)) = restarted {

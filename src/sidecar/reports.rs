@@ -62,8 +62,7 @@ impl<U: Upstream> Core<U> {
     async fn report(&self, who: Sender) -> Result<bool, LinkError> {
         let outbox = &self.shards.outbox;
         if let Some(first) = outbox.first() {
-            // What a recall gave back is in the very next report, or the ledger believes that nothing was idle.
-            let needed = first.max(std::mem::take(&mut *self.report_from.lock()));
+            let needed = first.max(self.recalls.needed());
             if self.durable(needed).await.is_err() {
                 // The journal has failed; what was read again from it is reported by its next opening.
                 std::future::pending::<()>().await;
@@ -72,34 +71,55 @@ impl<U: Upstream> Core<U> {
         let batch = outbox.batch(self.shards.journal.durable(), who.epoch.generation);
         let through = batch.records.last().map_or_else(|| outbox.acknowledged(), |record| record.number);
         let mut accounts = batch.accounts;
-        let recalled = std::mem::take(&mut *self.recalled.lock());
-        accounts.extend(recalled.iter().cloned());
+        let (recalled, recalls_answered) = self.recalls.answered_by(through);
+        accounts.extend(recalled.iter().map(|recall| recall.account.clone()));
         accounts.extend(self.shards.take_dirty(TOTALS_MAX));
         let recounts = if batch.records.is_empty() { self.recounts() } else { Vec::new() };
         if batch.records.is_empty() && accounts.is_empty() && recounts.is_empty() {
             return Ok(false);
         }
-        let totals: Vec<(AccountId, LeaseTotals)> = accounts
+        let totals = accounts
             .into_iter()
             .filter_map(|account| {
-                // Totals that run ahead of their records would show a run twice or not at all: they come with those. A
-                // recall is answered in any case.
-                let told = self.shards.visit(&account, |desk| {
-                    let whole = desk.slot.told <= through || recalled.contains(&account);
-                    whole.then(|| desk.slot.wallet.totals())
-                });
-                Some((account, told?.ok()??))
+                let answers = recalled.iter().any(|recall| recall.account == account);
+                Some((account.clone(), self.totals_of(&account, through, answers)?))
             })
             .collect();
         let more = !batch.records.is_empty() || !recounts.is_empty();
         let acknowledged = outbox.acknowledged();
-        let report = Report { records: batch.records, totals, recounts: recounts.clone(), acknowledged };
-        let acknowledged = self.upstream.report(who, report).await?;
+        let report = Report {
+            records: batch.records,
+            totals,
+            recounts: recounts.clone(),
+            acknowledged,
+            recalls_answered,
+        };
+        let acknowledged = match self.upstream.report(who, report).await {
+            Ok(acknowledged) => acknowledged,
+            Err(why) => {
+                self.recalls.again(recalled);
+                return Err(why);
+            }
+        };
+        self.recalls.arrived(recalls_answered);
         self.pulse.reports.fetch_add(1, Ordering::Relaxed);
         self.acknowledge(acknowledged);
         if !recounts.is_empty() {
             self.counted(who.epoch.generation, &recounts);
         }
         Ok(more)
+    }
+
+    /// Totals that run ahead of their records would show a run twice or not at all: they come with those. A recall is
+    /// answered in any case; of an account that is not in memory, nothing is held.
+    fn totals_of(&self, account: &AccountId, through: u64, answers: bool) -> Option<LeaseTotals> {
+        let told = self.shards.visit(account, |desk| {
+            let whole = desk.slot.told <= through || answers;
+            whole.then(|| desk.slot.wallet.totals())
+        });
+        match told {
+            Some(told) => told.ok()?,
+            None => answers.then(LeaseTotals::default),
+        }
     }
 }

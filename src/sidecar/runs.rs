@@ -21,14 +21,11 @@ use crate::grpc::entitlement_api::{
 };
 use crate::grpc::lease_client::NamedRun;
 use crate::playbook::Mode;
-use crate::types::{AccountId, Credits, ReservationId, SidecarId, Timestamp};
+use crate::types::{AccountId, Credits, ReservationId, Timestamp};
 
 /// The operations whose request ids make a reservation's id.
 pub const AUTHORIZE: &str = "authorize";
 pub const RECORD: &str = "record";
-
-/// Stands for the ledger itself where a run's settler is named.
-const LEDGER: SidecarId = SidecarId([0; 16]);
 
 /// How long a record or event that the ledger booked is remembered here, in microseconds: an hour, as long as records are kept.
 const RECORD_MICROS: i64 = 3_600_000_000;
@@ -157,11 +154,8 @@ impl<U: Upstream> Core<U> {
                 if handing && link == Link::Untried {
                     return Ok(Turn::Decide(Box::new(ask(handle))));
                 }
-                // A second hold under one id, or a run that the ledger may have settled: the other's word may come first.
-                let other = match handing {
-                    true => Some(LEDGER),
-                    false => (handle.settler != self.id).then_some(handle.settler),
-                };
+                // A second hold under one id: the other's word may come first.
+                let other = (handle.settler != self.id).then_some(handle.settler);
                 let own = Commit { provisional: other, ..call.clone() };
                 let step = desk.slot.wallet.commit(&own, &given.text, link, desk.here, desk.tape)?;
                 Ok(self.local(desk, id, step, || ask(handle)))

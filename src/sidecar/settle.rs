@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::core::{Core, Standing};
 use super::upstream::Upstream;
+use crate::grpc::lease_client::LEASES_MAX;
 use crate::runtime::test_clock::{Settled, Settles};
 
 /// What has not come to rest after so long never will.
@@ -58,8 +59,8 @@ impl<U: Upstream> Core<U> {
             if renewals.is_empty() {
                 return;
             }
-            for account in renewals {
-                self.renew(&account, &room).await;
+            for part in renewals.chunks(LEASES_MAX) {
+                self.renew_all(part.to_vec(), &room).await;
             }
         }
     }

@@ -147,6 +147,7 @@ impl Shards {
         if let Some((first, last)) = written {
             slot.needed_from = slot.needed_from.or(Some(first));
             slot.last = last;
+            slot.changed();
             if !std::mem::replace(&mut slot.dirty, true) {
                 shard.dirty.push(account.clone());
             }

@@ -39,6 +39,12 @@ pub struct Slot {
     pub renewing: bool,
     /// Use that an ask was to tell and that no answer came to.
     pub burn: Credits,
+    /// The newest ask of this start about the account; 0 = none.
+    pub asked: u64,
+    /// The process is stopping and has said what it leaves: a grant that comes now is not taken in.
+    pub left: bool,
+    /// Rung when something is journaled of the account, for those who watch its balance; `None` while nobody does.
+    pub watched: Option<tokio::sync::watch::Sender<()>>,
     /// The ledger has not heard the running totals since they changed.
     pub dirty: bool,
     /// When the ledger last said what it has left.
@@ -74,10 +80,26 @@ impl Slot {
             scheduled: NEVER,
             renewing: false,
             burn: Credits::ZERO,
+            asked: 0,
+            left: false,
+            watched: None,
             dirty: false,
             heard_at: Timestamp::default(),
             standing: None,
             elsewhere: BTreeMap::new(),
+        }
+    }
+
+    /// Hears of each change from here on.
+    pub fn watch(&mut self) -> tokio::sync::watch::Receiver<()> {
+        self.watched.get_or_insert_with(|| tokio::sync::watch::channel(()).0).subscribe()
+    }
+
+    /// Something was journaled.
+    pub fn changed(&mut self) {
+        // With the last watcher gone, changes cost nothing again.
+        if self.watched.as_ref().is_some_and(|watched| watched.send(()).is_err()) {
+            self.watched = None;
         }
     }
 

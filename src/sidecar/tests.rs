@@ -298,6 +298,90 @@ async fn a_recall_brings_idle_credits_back() {
 }
 
 #[tokio::test]
+async fn who_watches_an_account_is_told_of_each_change_and_of_nothing_else() {
+    let (ledger, disk) = (FakeLedger::new(&[("acme", "hard"), ("other", "hard")]), MemoryDisk::new());
+    let rig = start(&ledger, &disk);
+    rig.online().await;
+    let (acme, other) = ("acme", "other");
+    let account = |name: &str| crate::types::AccountId::parse(name).unwrap();
+    assert!(rig.door.changes(&account(acme)).is_none(), "it is not in memory");
+    let run = rig.authorize(hold(acme, 10, "")).await.unwrap();
+    rig.reported().await;
+    let mut changes = rig.door.changes(&account(acme)).unwrap();
+    rig.authorize(hold(other, 10, "")).await.unwrap();
+    assert!(!changes.has_changed().unwrap());
+    rig.commit(&run.handle.unwrap(), "10").await.unwrap();
+    changes.changed().await.unwrap();
+    rig.reported().await;
+    // With nobody left to hear it, nothing is kept.
+    drop(changes);
+    rig.authorize(hold(acme, 1, "")).await.unwrap();
+    let watched = |desk: &mut super::slot::Desk<'_, '_>| desk.slot.watched.is_some();
+    assert!(!rig.core.shards.visit(&account(acme), watched).unwrap().unwrap());
+    rig.crash().await;
+}
+
+#[tokio::test]
+async fn leases_that_come_due_together_are_renewed_in_one_call_and_each_alone_may_fail() {
+    let names = ["a", "b", "c"];
+    let (ledger, disk) = (FakeLedger::new(&names.map(|name| (name, "hard"))), MemoryDisk::new());
+    let rig = start(&ledger, &disk);
+    rig.online().await;
+    for name in names {
+        rig.authorize(hold(name, 10, "")).await.unwrap();
+    }
+    let account = |name: &str| crate::types::AccountId::parse(name).unwrap();
+    let lease = |name: &str| {
+        let look = |desk: &mut super::slot::Desk<'_, '_>| {
+            let wallet = &desk.slot.wallet;
+            (
+                wallet.lease.as_ref().unwrap().number,
+                wallet.renew_at() > Some(desk.here.at.plus_micros(20_000_000)),
+            )
+        };
+        rig.core.shards.visit(&account(name), look).unwrap().unwrap()
+    };
+    let before = names.map(lease);
+    ledger.faulty("b");
+    let room = tokio::sync::Semaphore::new(1);
+    rig.core.renew_all(names.map(account).to_vec(), &room).await;
+    assert_eq!(ledger.together(), [3]);
+    assert_eq!(names.map(lease).map(|(number, _)| number), [before[0].0 + 1, before[1].0, before[2].0 + 1]);
+    // The one that failed is tried again, alone.
+    ledger.faulty("none");
+    rig.core.renew_all(vec![account("b")], &room).await;
+    assert_eq!((ledger.together().len(), lease("b").0), (1, before[1].0 + 1));
+    rig.crash().await;
+}
+
+/// More records wait than one report takes: the recall is answered by the one that holds what it gave back, and not by
+/// those before it.
+#[tokio::test]
+async fn a_recall_is_answered_by_the_report_that_gives_back() {
+    let (ledger, disk) = (FakeLedger::new(&[("acme", "hard")]), MemoryDisk::new());
+    let rig = start(&ledger, &disk);
+    rig.online().await;
+    for _ in 0..600 {
+        let run = rig.authorize(hold("acme", 1, "")).await.unwrap();
+        // Not before the first has its lease: that waits for what is to be reported before it.
+        ledger.hold_reports(true);
+        let release = v1::ReleaseRequest { reservation: run.handle.unwrap(), ..Default::default() };
+        rig.door.release(convert::release(release).unwrap(), None).await.unwrap();
+    }
+    ledger.recall_as("acme", 7);
+    while rig.core.recalls.needed() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    ledger.hold_reports(false);
+    rig.reported().await;
+    let claims = ledger.claims();
+    let answering = claims.iter().position(|(claimed, _)| *claimed == 7).expect("no report answers it");
+    assert_eq!(claims[answering], (7, false), "nothing is leased after the report that answers: {claims:?}");
+    assert!(answering > 0 && claims[answering - 1] == (0, true), "{claims:?}");
+    rig.crash().await;
+}
+
+#[tokio::test]
 async fn a_run_that_was_promoted_is_settled_by_the_ledger() {
     let (ledger, disk) = (FakeLedger::new(&[("acme", "hard")]), MemoryDisk::new());
     let rig = start(&ledger, &disk);
@@ -306,8 +390,7 @@ async fn a_run_that_was_promoted_is_settled_by_the_ledger() {
     let handle = answered.handle.unwrap();
     let account = crate::types::AccountId::parse("acme").unwrap();
     let promoted = |desk: &mut super::slot::Desk<'_, '_>| {
-        desk.slot.wallet.promote_all(desk.here, desk.tape);
-        desk.slot.wallet.give_back(desk.here, desk.tape);
+        desk.slot.wallet.leave(desk.slot.asked, desk.here, desk.tape);
     };
     rig.core.shards.visit(&account, promoted).unwrap().unwrap();
     rig.reported().await;

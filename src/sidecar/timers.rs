@@ -1,24 +1,20 @@
-//! What time does at a sidecar: runs lapse, are promoted, leases are renewed.
+//! What time does at a sidecar: runs lapse, are promoted, leases come due for renewal.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::calls::{Away, take_in};
 use super::core::Core;
 use super::upstream::Upstream;
+use crate::grpc::lease_client::LEASES_MAX;
 use crate::runtime::Shutdown;
-use crate::types::AccountId;
 
 /// How exactly time is kept where no call looks: a lapse may be noticed so much later.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Renewals under way at once: a ledger that comes back is not flooded.
 const RENEWALS_MAX: usize = 64;
-
-/// A renewal that takes longer is tried again.
-const RENEW_WITHIN: Duration = Duration::from_secs(5);
 
 impl<U: Upstream> Core<U> {
     /// Watches the clock until the shutdown.
@@ -29,12 +25,13 @@ impl<U: Upstream> Core<U> {
         let room = Arc::new(Semaphore::new(RENEWALS_MAX));
         while !shutdown.is_requested() {
             self.look();
-            for account in self.shards.renewals() {
+            for accounts in self.shards.renewals().chunks(LEASES_MAX) {
                 let (core, room, shutdown) = (Arc::clone(&self), Arc::clone(&room), shutdown.clone());
+                let accounts = accounts.to_vec();
                 tokio::spawn(async move {
                     tokio::select! {
                         () = shutdown.requested() => {}
-                        () = core.renew(&account, &room) => {}
+                        () = core.renew_all(accounts, &room) => {}
                     }
                 });
             }
@@ -58,48 +55,5 @@ impl<U: Upstream> Core<U> {
             // A visit does what is due.
             let _known = self.shards.visit(&account, |_| ());
         }
-    }
-
-    /// Asks for more time, once; where that fails, the wallet says when it is tried again.
-    pub(super) async fn renew(&self, account: &AccountId, room: &Semaphore) {
-        let renewed = async {
-            let _room = room.acquire().await;
-            self.renew_once(account).await
-        };
-        let renewed = matches!(tokio::time::timeout(RENEW_WITHIN, renewed).await, Ok(Ok(())));
-        let _known = self.shards.visit(account, |desk| {
-            desk.slot.renewing = false;
-            if !renewed {
-                desk.slot.wallet.renewal_failed(desk.here.at);
-            }
-        });
-    }
-
-    async fn renew_once(&self, account: &AccountId) -> Result<(), Away> {
-        if !self.link.is_online() {
-            return Err(Away::Unreachable);
-        }
-        let Some(turn) = self.shards.visit(account, |desk| desk.slot.turn()) else { return Ok(()) };
-        let turn = turn?;
-        let _held = turn.lock().await;
-        let ask = self.shards.visit(account, |desk| {
-            let wallet = &mut desk.slot.wallet;
-            wallet.lease.as_ref()?;
-            let more = wallet.wants_more(desk.here.at);
-            let mut ask = if more { wallet.growth() } else { wallet.renewal() };
-            ask.burn += std::mem::take(&mut desk.slot.burn);
-            Some(ask)
-        });
-        let Some(Ok(Some(ask))) = ask else { return Ok(()) };
-        match self.exchange(account, ask, RENEW_WITHIN).await? {
-            Some((grant, asked_at)) => {
-                let taken = self.shards.visit(account, |desk| take_in(desk, &grant, asked_at));
-                taken.transpose()?;
-            }
-            None => {
-                let _known = self.shards.visit(account, |desk| desk.slot.wallet.closed());
-            }
-        }
-        Ok(())
     }
 }

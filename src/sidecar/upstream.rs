@@ -25,6 +25,14 @@ pub trait Upstream: Clone + Send + Sync + 'static {
         wait: Duration,
     ) -> impl Future<Output = Result<Leased, LinkError>> + Send;
 
+    /// The same for several accounts, each answered on its own, in the order of the asks.
+    fn lease_all(
+        &self,
+        who: Sender,
+        asks: &[(AccountId, Ask)],
+        wait: Duration,
+    ) -> impl Future<Output = Vec<Result<Leased, LinkError>>> + Send;
+
     fn decide(
         &self,
         who: Sender,
@@ -55,6 +63,15 @@ impl Upstream for LeaseClient {
         wait: Duration,
     ) -> Result<Leased, LinkError> {
         Self::lease(self, who, account, ask, wait).await
+    }
+
+    async fn lease_all(
+        &self,
+        who: Sender,
+        asks: &[(AccountId, Ask)],
+        wait: Duration,
+    ) -> Vec<Result<Leased, LinkError>> {
+        Self::lease_all(self, who, asks, wait).await
     }
 
     async fn decide(

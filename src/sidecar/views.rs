@@ -353,6 +353,7 @@ fn own_balance(desk: &Desk<'_, '_>) -> Option<BalanceView> {
         .book
         .counters
         .iter()
+        .filter(|(key, _)| key.window <= at)
         .map(|(key, counter)| {
             let rest = wallet.rest.caps.get(key).copied().unwrap_or_default();
             (key.clone(), counter.clone(), counter.room() + rest)

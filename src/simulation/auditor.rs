@@ -41,7 +41,11 @@ pub struct Seen {
     user: Option<Name>,
     /// Whose it may be: an id may be asked for again, for another user.
     users: BTreeSet<Name>,
+    /// It was allowed as a child, and whether it may be a root: an id may be asked for again, without a parent.
     pub is_child: bool,
+    may_be_root: bool,
+    /// Children were asked for, which take from its hold.
+    has_children: bool,
     /// The most that anything asked about it could hold or charge.
     most: Credits,
     /// What it was allowed to hold.
@@ -81,6 +85,8 @@ struct Asked {
     sidecar: SidecarId,
     account: AccountId,
     wish: Wish,
+    /// When the ledger first heard of it.
+    came: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +95,8 @@ pub struct Auditor {
     pub runs: BTreeMap<ReservationId, Seen>,
     asked: BTreeMap<u64, Asked>,
     pub lost_disks: BTreeSet<SidecarId>,
+    /// When the ledger was first asked for what a run needs.
+    arrivals: BTreeMap<ReservationId, i64>,
 }
 
 /// Credits that so much of an action costs.
@@ -125,6 +133,8 @@ impl Auditor {
             user: None,
             users: BTreeSet::new(),
             is_child: call.parent.is_some(),
+            may_be_root: false,
+            has_children: false,
             most: Credits::ZERO,
             held: None,
             degraded: false,
@@ -152,7 +162,7 @@ impl Auditor {
         account: &AccountId,
         wish: &Wish,
     ) {
-        let asked = Asked { now, at, sidecar, account: account.clone(), wish: wish.clone() };
+        let asked = Asked { now, at, sidecar, account: account.clone(), wish: wish.clone(), came: None };
         self.asked.insert(id, asked);
         let (most, authorized) = match wish {
             Wish::Authorize(call) => (price(&call.action, call.quantities.as_ref()), Some(call)),
@@ -166,10 +176,14 @@ impl Auditor {
             }
             Wish::Release(..) | Wish::Renew => (Credits::ZERO, None),
         };
+        if let Some(parent) = authorized.and_then(|call| call.parent) {
+            self.runs.entry(parent).and_modify(|run| run.has_children = true);
+        }
         if let Some(call) = authorized {
             let user = call.subject.user.clone();
             let run = self.seen(account, call);
             run.users.extend(user);
+            run.may_be_root |= call.parent.is_none();
             run.until = run.until.max(at.plus_micros(LONGEST));
             run.direct |= matches!(wish, Wish::Record(_)) || call.action.as_str() == "ping";
             run.lapses |= call.action.as_str() == "lead";
@@ -181,6 +195,14 @@ impl Auditor {
         if authorized.is_none() {
             run.late |= run.touched || at.plus_micros(SLACK) >= run.until;
             run.touched = true;
+        }
+    }
+
+    /// The ledger heard a call's question.
+    pub fn arrived(&mut self, call: u64, run: ReservationId, now: i64) {
+        self.arrivals.entry(run).or_insert(now);
+        if let Some(asked) = self.asked.get_mut(&call) {
+            asked.came.get_or_insert(now);
         }
     }
 
@@ -199,6 +221,7 @@ impl Auditor {
         id: u64,
         (now, at): (i64, Timestamp),
         calm_since: Option<i64>,
+        gone: (Credits, bool),
         reply: &Reply,
     ) -> Option<String> {
         let asked = self.asked.remove(&id)?;
@@ -214,9 +237,9 @@ impl Auditor {
                         run.lost_questions += 1;
                         return None;
                     }
-                    let out = answer.out_of_reach.map_or(Credits::ZERO, |(credits, _)| credits);
+                    let out = answer.out_of_reach.map_or(Credits::ZERO, |(credits, _)| credits.min(gone.0));
                     return if calm {
-                        self.false_refusal(&asked, reason, answer.cap.as_ref(), out)
+                        self.false_refusal(&asked, reason, answer.cap.as_ref(), (out, gone.1))
                     } else {
                         None
                     };
@@ -224,6 +247,7 @@ impl Auditor {
                 run.at.insert(asked.sidecar);
                 if let (Wish::Authorize(call), None) = (&asked.wish, run.held) {
                     run.user.clone_from(&call.subject.user);
+                    run.is_child = call.parent.is_some();
                 }
                 if matches!(&asked.wish, Wish::Authorize(call) if call.action.as_str() == "ping") {
                     run.settled.push((answer.charged, asked.sidecar));
@@ -241,6 +265,17 @@ impl Auditor {
                 self.overspent(&account, at)
             }
             Reply::Run(answer) => {
+                // What an unclean stop lost sight of is sealed for this: nobody else has it meanwhile.
+                let plain = !run.late && run.holding == 1 && run.at.len() == 1;
+                let plain = plain && !run.is_child && !run.has_children;
+                let own = run.at.contains(&asked.sidecar) && matches!(asked.wish, Wish::Commit(..));
+                let fits = run.held.is_some_and(|held| answer.charged <= held) && !run.degraded;
+                if plain && own && fits && !answer.provisional && answer.debt.is_positive() {
+                    return Some(format!(
+                        "account {}: a run was charged {}, which it held, and {} of it are owed",
+                        asked.account, answer.charged, answer.debt
+                    ));
+                }
                 match (answer.state, answer.provisional) {
                     (State::Settled, false) => run.settled.push((answer.charged, asked.sidecar)),
                     (State::Accepted, _) if matches!(asked.wish, Wish::Commit(..) | Wish::Record(_)) => {
@@ -296,7 +331,7 @@ impl Auditor {
         asked: &Asked,
         reason: Reason,
         cap: Option<&Name>,
-        out: Credits,
+        (out, room_is_out): (Credits, bool),
     ) -> Option<String> {
         let Wish::Authorize(call) = &asked.wish else { return None };
         let money = self.money.get(&asked.account).filter(|money| !money.lapses)?;
@@ -304,21 +339,25 @@ impl Auditor {
             return None;
         }
         let wanted = price(&call.action, call.quantities.as_ref());
-        let runs = || self.runs.iter().filter(|(id, run)| **id != call.id && run.account == asked.account);
+        // What a recall brings goes to whoever asked first: one that came later to the ledger may not have it.
+        let came = asked.came.as_ref();
+        let later = |id: &ReservationId| came.is_some() && self.arrivals.get(id) > came;
+        let others = || self.runs.iter().filter(|(id, run)| **id != call.id && run.account == asked.account);
+        let runs = || others().filter(|(id, _)| !later(id));
         let fits = match (reason, cap.map(Name::as_str)) {
             (Reason::CreditsExhausted | Reason::BasicOnly, _) => {
                 let used: Credits = runs().map(|(_, run)| run.most(asked.at)).sum();
                 used + out + wanted <= money.credits + money.overage
             }
             (Reason::CapReached, Some("parallel")) => {
-                let open = runs().filter(|(_, run)| !run.is_child && run.may_be_open(asked.at)).count();
-                out.is_zero() && open < PARALLEL
+                let open = runs().filter(|(_, run)| run.may_be_root && run.may_be_open(asked.at)).count();
+                !room_is_out && open < PARALLEL
             }
             (Reason::CapReached, Some("user")) => {
                 let user = call.subject.user.as_ref();
                 let of_user = runs().filter(|(_, run)| user.is_some_and(|user| run.users.contains(user)));
                 let used: Credits = of_user.map(|(_, run)| run.most(asked.at)).sum();
-                out.is_zero() && used + wanted <= Credits::whole(USER)
+                !room_is_out && used + wanted <= Credits::whole(USER)
             }
             _ => false,
         };
@@ -364,7 +403,9 @@ impl Seen {
 
     /// The most that it may hold or have spent.
     fn most(&self, at: Timestamp) -> Credits {
-        let most = self.most.max(self.held.unwrap_or_default());
+        // Settled elsewhere in its settler's silence, it is held there until that one hears of it.
+        let twice = if self.provisional.is_empty() { Credits::ZERO } else { self.held.unwrap_or_default() };
+        let most = self.most.max(self.held.unwrap_or_default()) + twice;
         if let ([.., (charged, _)], 0, 0) = (&*self.settled, self.open_questions, self.lost_questions) {
             return if self.at.len() > 1 { most } else { *charged };
         }

@@ -194,9 +194,9 @@ impl World {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let (place, account) = (call.place, call.account.clone());
         if matches!(*call.wish, Wish::Renew) {
-            let ask = self.visit(place, &account, |slot, _, _| {
+            let ask = self.visit(place, &account, |slot, here, _| {
                 slot.wallet.lease.as_ref()?;
-                let mut ask = slot.wallet.renewal();
+                let mut ask = slot.wallet.renewal(here.at);
                 ask.burn += std::mem::take(&mut slot.burn);
                 Some(ask)
             });
@@ -279,10 +279,10 @@ impl World {
         let (place, account, wish) = (call.place, call.account.clone(), Rc::clone(&call.wish));
         if matches!(*wish, Wish::Renew) {
             self.calls.remove(&id);
-            self.visit(place, &account, |slot, here, _| {
+            self.visit(place, &account, |slot, here, disk| {
                 slot.renewing = false;
                 if wait == 0 {
-                    slot.wallet.renewal_failed(here.at);
+                    slot.wallet.renewal_failed(here, disk);
                 }
             });
             return;

@@ -12,10 +12,13 @@ use crate::engine::handle::{self, Handle};
 use crate::lease::terms::HandleKey;
 use crate::playbook::charge::{Quantities, RunResult};
 use crate::playbook::draw_order::Species;
-use crate::types::{AccountId, Credits, Length, Name, Quantity, RequestId, ReservationId};
+use crate::types::{AccountId, Credits, Length, Name, Quantity, RequestId, ReservationId, SidecarId};
 
 /// Time between two questions, in microseconds.
 const GAP: (i64, i64) = (5_000, 300_000);
+
+/// Now and then somebody else asks at the same moment, before the first has its answer.
+const RUSH: (i64, i64) = (0, 4_000);
 
 /// Runs that callers still remember.
 const RUNS_MAX: usize = 40;
@@ -119,7 +122,8 @@ impl World {
             return;
         }
         self.steps += 1;
-        let at = self.now + self.dice.between(GAP.0, GAP.1);
+        let (least, most) = if self.dice.one_in(4) { RUSH } else { GAP };
+        let at = self.now + self.dice.between(least, most);
         self.agenda.plan(at, Event::Caller);
         let Some(account) = self.account() else { return };
         let kind = self.dice.below(100);
@@ -300,11 +304,26 @@ impl World {
         }
     }
 
+    /// Credits that nobody can give back, and whether there is room of caps, too: at seals, and at sidecars that are not
+    /// there any more.
+    fn gone(&self, account: &AccountId) -> (Credits, bool) {
+        let Some(slot) = self.ledger.slots.get(account) else { return (Credits::ZERO, false) };
+        let is_here = |sidecar: &SidecarId| self.nodes.iter().any(|node| node.id == *sidecar);
+        let leases = || slot.account.leases.iter().filter(|(sidecar, _)| !is_here(sidecar));
+        let leased: Credits = leases().flat_map(|(_, lease)| lease.out.values()).copied().sum();
+        let seals = &slot.account.seals;
+        let sealed: Credits = seals.iter().flat_map(|seal| seal.slices.values()).copied().sum();
+        let room = leases().any(|(_, lease)| !lease.rooms.is_empty())
+            || seals.iter().any(|seal| !seal.rooms.is_empty());
+        (leased + sealed, room)
+    }
+
     /// A caller was answered.
     pub fn answered(&mut self, id: u64, call: &super::call::Call, reply: Reply) {
         self.trace.answer(self.now, || format!("answer {id} at {}: {reply:?}", call.place));
         let at = self.ledger.time.now(self.now);
-        if let Some(problem) = self.auditor.answered(id, (self.now, at), self.calm_since, &reply) {
+        let gone = self.gone(&call.account);
+        if let Some(problem) = self.auditor.answered(id, (self.now, at), self.calm_since, gone, &reply) {
             self.fail(problem);
         }
         if matches!(reply, Reply::Authorize(..)) {

@@ -53,8 +53,9 @@ impl World {
         let Some(who) = process.sender() else { return self.away(id) };
         let what = match first {
             First::Lease(mut ask) => {
-                ask.number = process.asks;
                 process.asks += 1;
+                ask.number = process.asks;
+                process.slot(&account).asked = ask.number;
                 let needed = ask.credits.is_positive() || !ask.caps.is_empty();
                 call.stage = Stage::Asking { asked_at: process.time.now(asked), asked, needed };
                 Asks::Lease(account, ask, wait)
@@ -196,7 +197,7 @@ fn take_in(slot: &mut Slot, grant: &Grant, asked_at: Timestamp, here: Here<'_>, 
     if wallet.lease.is_none() && grant.slices.is_empty() && grant.rooms.is_empty() {
         // Nothing was leased: terms and figures came alone.
         wallet.changed(&grant.terms, here, disk);
-        wallet.hear(grant, here);
+        wallet.hear(grant, here, disk);
         return;
     }
     slot.barrier = wallet.leased(grant, asked_at, here, disk);

@@ -4,10 +4,9 @@
 use super::agenda::Event;
 use super::ledger::Outgoing;
 use super::message::{Address, Answers, Refusal, Sender, Told};
-use super::world::World;
-use crate::credit::{Decision, Reason};
+use super::world::{Rpc, World};
 use crate::engine::Fault;
-use crate::engine::account::{Leasing, RunAsk, RunReply};
+use crate::engine::account::{Leasing, RunAsk};
 use crate::lease::Ask;
 use crate::types::{AccountId, Planted, SidecarId};
 
@@ -90,6 +89,11 @@ impl World {
         wait: i64,
         needs: bool,
     ) {
+        if let Some(Rpc::Call { call }) = self.rpcs.get(&back.1).filter(|_| needs)
+            && let Some(run) = self.calls.get(call).and_then(|call| call.wish.id())
+        {
+            self.auditor.arrived(*call, run, self.now);
+        }
         let id = self.numbers.next();
         let patience = self.patience(&account).min(wait * RECALL_PART.0 / RECALL_PART.1);
         let Some(slot) = self.ledger.slots.get_mut(&account) else { return };
@@ -215,22 +219,22 @@ impl World {
             }
             What::Decide(ask) => {
                 let ask = ask.clone();
-                let decided = self.at_ledger(&account, |work| work.decide(&ask, who.sidecar));
-                if lacks(&decided) && !recalled {
-                    if let Some(job) = self.ledger.jobs.get_mut(&id) {
-                        job.recalled = true;
-                    }
-                    let at = self.ledger.time.now(self.now);
-                    let holders =
-                        self.ledger.slots.get(&account).map(|slot| slot.holders(at)).unwrap_or_default();
-                    if self.recall(id, &holders) {
-                        return;
-                    }
-                    if Planted::RecallCountedEarly.is_here() {
-                        return self.work_job(id);
-                    }
+                let decided = self.at_ledger(&account, |work| {
+                    let recalls = !recalled && work.lacks(&ask);
+                    (!recalls).then(|| work.decide(&ask, who.sidecar))
+                });
+                if let Some(decided) = decided {
+                    return self.end_job(id, Answers::Decided(Box::new(decided)));
                 }
-                self.end_job(id, Answers::Decided(Box::new(decided)));
+                if let Some(job) = self.ledger.jobs.get_mut(&id) {
+                    job.recalled = true;
+                }
+                let at = self.ledger.time.now(self.now);
+                let holders =
+                    self.ledger.slots.get(&account).map(|slot| slot.holders(at)).unwrap_or_default();
+                if !self.recall(id, &holders) {
+                    self.work_job(id);
+                }
             }
         }
     }
@@ -250,15 +254,4 @@ impl World {
             self.work_job(next.unwrap_or_default());
         }
     }
-}
-
-/// Whether more credits or room might have changed the answer.
-fn lacks(answer: &Result<RunReply, Fault>) -> bool {
-    let (decision, reason) = match answer {
-        Ok(RunReply::Authorize(answer)) => (answer.decision, answer.reason),
-        Ok(RunReply::Progress(answer)) => (answer.decision, answer.reason),
-        Ok(RunReply::Run(_) | RunReply::Balance(_)) | Err(_) => return false,
-    };
-    let short = [Reason::CreditsExhausted, Reason::BasicOnly, Reason::CapReached];
-    decision == Decision::Denied && reason.is_some_and(|reason| short.contains(&reason))
 }

@@ -128,8 +128,12 @@ impl World {
 }
 
 /// Nobody puts the question again whether a run may begin: where it came a second time, when there is more than at the
-/// first, it would begin a run that was refused. Late and lost it may be.
+/// first, it would begin a run that was refused. A watch is a stream, and a stream begins once. Late and lost they may be.
 fn may_come_twice(message: &Message) -> bool {
     let Message::Question(question) = message else { return true };
-    !matches!(&question.what, Asks::Decide(_, ask, _) if matches!(**ask, RunAsk::Authorize(_)))
+    match &question.what {
+        Asks::Decide(_, ask, _) => !matches!(**ask, RunAsk::Authorize(_)),
+        Asks::Watch => false,
+        _ => true,
+    }
 }

@@ -79,6 +79,8 @@ pub struct Slot {
     pub turn: Option<u64>,
     pub waiting: VecDeque<u64>,
     pub elsewhere: BTreeMap<ReservationId, Timestamp>,
+    /// The number of the newest ask about the account, 0 where none was sent.
+    pub asked: u64,
 }
 
 impl Slot {
@@ -91,6 +93,7 @@ impl Slot {
             turn: None,
             waiting: VecDeque::new(),
             elsewhere: BTreeMap::new(),
+            asked: 0,
         }
     }
 
@@ -206,9 +209,8 @@ impl Node {
         let here = Here { playbooks, at: process.time.now(boottime) };
         let is_learned = process.time.offset().is_some();
         for slot in process.wallets.values_mut() {
-            let usable = is_learned && slot.wallet.lease.as_ref().is_some_and(|lease| lease.until > here.at);
             let clean = clean || Planted::MarkUnsealed.is_here();
-            slot.barrier = slot.wallet.restarted(clean, usable, here, &mut self.disk).unwrap_or_default();
+            slot.barrier = slot.wallet.restarted(clean, is_learned, here, &mut self.disk).unwrap_or_default();
         }
         self.process = Some(process);
     }

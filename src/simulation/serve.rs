@@ -8,7 +8,7 @@ use super::message::{Answers, Asks, Batch, Question, Refusal, Sender, Told};
 use super::world::World;
 use crate::engine::account::Report;
 use crate::lease::{LeaseTotals, WalletEvent};
-use crate::types::{AccountId, Epoch};
+use crate::types::{AccountId, Epoch, Planted};
 
 impl World {
     pub fn serve(&mut self, question: Question) {
@@ -76,7 +76,7 @@ impl World {
         let mut answering: BTreeSet<AccountId> = batch.totals.iter().map(|(id, _)| id.clone()).collect();
         let mut shares: BTreeMap<AccountId, (Vec<Report>, Option<LeaseTotals>)> = BTreeMap::new();
         for (number, start, record) in batch.records {
-            if number <= before.taken {
+            if number <= before.taken || Planted::OlderEpochDropped.is_here() && start < who.epoch.start {
                 continue;
             }
             if matches!(record.event, WalletEvent::Returned(_)) {

@@ -114,7 +114,9 @@ impl World {
         let Some(process) = self.nodes.get(place).and_then(|node| node.process.as_ref()) else { return };
         let accounts: Vec<_> = process.wallets.keys().cloned().collect();
         for account in accounts {
-            self.visit(place, &account, |slot, here, disk| slot.wallet.promote_all(here, disk));
+            self.visit(place, &account, |slot, here, disk| {
+                slot.wallet.leave(slot.asked, here, disk);
+            });
         }
         if let Some(node) = self.nodes.get_mut(place) {
             node.disk.durable = node.disk.last();

@@ -69,6 +69,14 @@ impl Wish {
         })
     }
 
+    /// Of what is asked about a run.
+    fn handle(&self) -> Option<&Handle> {
+        match self {
+            Self::Progress(_, handle) | Self::Commit(_, handle) | Self::Release(_, handle) => Some(handle),
+            Self::Authorize(_) | Self::Record(_) | Self::Renew => None,
+        }
+    }
+
     /// Whether the ledger may need credits or room for its decision.
     pub fn may_draw(&self) -> bool {
         !matches!(self, Self::Release(..) | Self::Renew)
@@ -106,6 +114,11 @@ pub fn look(
     if elsewhere && matches!(wish, Wish::Authorize(_) | Wish::Record(_)) {
         return if link == Link::Untried { decide(wish) } else { Err(Reply::NotReady) };
     }
+    // A run on its way to the account itself: the ledger may have settled it already.
+    let handing = wish.handle().is_some_and(|handle| slot.wallet.is_handing(handle.id));
+    if handing && link == Link::Untried {
+        return decide(wish);
+    }
     match wish {
         Wish::Authorize(call) => {
             let step = slot.wallet.authorize(call, false, link, here, disk).map_err(Reply::Fault)?;
@@ -141,6 +154,9 @@ fn look_at_end(
     match wish {
         Wish::Commit(call, handle) => {
             let text = sealed(slot, handle);
+            // A second hold under one id: the other's word may come first.
+            let other = (handle.settler != own).then_some(handle.settler);
+            let call = &Commit { provisional: other, ..call.clone() };
             let step = slot.wallet.commit(call, &text, link, here, disk).map_err(Reply::Fault)?;
             let local = matches!(step, Step::Decide) && Planted::UnknownHandleCharged.is_here();
             if local {

@@ -60,6 +60,11 @@ impl<V> ById<V> {
         self.0.iter().any(|(_, value)| holds(value))
     }
 
+    /// Changes every value, in no order: none may show.
+    pub fn for_each_mut(&mut self, mut change: impl FnMut(&ReservationId, &mut V)) {
+        self.0.iter_mut().for_each(|(id, value)| change(id, value));
+    }
+
     /// In the order of the ids; this sorts.
     pub fn iter(&self) -> impl Iterator<Item = (&ReservationId, &V)> {
         let mut all: Vec<_> = self.0.iter().map(|(id, value)| (id, value)).collect();

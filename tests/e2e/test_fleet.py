@@ -18,7 +18,7 @@ import wire
 from fleet import GRACE, LEASE_OVER_SECONDS, SMALL_CREDITS, Fleet
 from roaming import SCARCE, Run, one_line
 from wire import pb, pb_grpc
-from workload import insist
+from workload import insist, insist_on_decision
 
 RUNS = int(os.environ.get("BURSAR_RUNS", "1500"))
 SEED = os.environ.get("BURSAR_SEED") or f"{random.SystemRandom().getrandbits(32):08x}"
@@ -97,7 +97,7 @@ def share_to_the_last_credit(fleet: Fleet, name: str) -> None:
         stub = pb_grpc.EntitlementServiceStub(channels[place])
         while True:
             fields = {"account": book.name, "action": "ping", "quantity": "0.5", "request_id": f"{name}-{place}-{taken}"}
-            answer = insist(stub.Authorize, pb.AuthorizeRequest(**fields))
+            answer = insist_on_decision(stub.Authorize, pb.AuthorizeRequest(**fields))
             if answer.decision == pb.DECISION_DENIED:
                 assert answer.reason == pb.REASON_CREDITS_EXHAUSTED, one_line(answer)
                 return taken
@@ -164,7 +164,7 @@ def find_what_is_left(fleet: Fleet, stub) -> None:
 
         def ask(what: str, credits, account=book.name):
             fields = {"account": account, "action": "draft", "quantity": str(credits), "request_id": f"{what}-{account}"}
-            return insist(stub.Authorize, pb.AuthorizeRequest(**fields))
+            return insist_on_decision(stub.Authorize, pb.AuthorizeRequest(**fields))
 
         refused = ask("too-much", left + 1)
         shown = f"{book}, {left} left: {one_line(balance)}\n{one_line(refused)}"

@@ -1,7 +1,9 @@
 //! For whom a sidecar acts; and what a watcher of a balance sees.
 
 use bursar::engine::account::RunAsk;
-use bursar::grpc::lease_client::{DecideError, Hello, LeaseClient, LinkError, Reported, Sender};
+use bursar::grpc::lease_client::{
+    DecideError, Hello, LEASES_MAX, LeaseClient, Leased, LinkError, Reported, Sender,
+};
 use bursar::grpc::proto::v1;
 use bursar::lease::{Accounts, Acting, Ask, Returned, SidecarRecord, WalletEvent};
 use bursar::types::{AccountId, Credits, Name, ReservationId, SidecarId};
@@ -31,6 +33,21 @@ async fn an_account_outside_is_refused(place: Place) {
         matches!(&refused, Err(LinkError::Refused(why)) if why.starts_with("ACCOUNT_NOT_ALLOWED")),
         "{refused:?}"
     );
+    // Of several accounts in one call each is answered on its own, wherever the fault is.
+    let nobody = AccountId::parse("acme-nobody").unwrap();
+    for order in [[&own, &other, &nobody], [&other, &nobody, &own]] {
+        let asks = order.map(|account| (account.clone(), ask.clone()));
+        for (account, leased) in order.into_iter().zip(client.lease_all(who, &asks, WAIT).await) {
+            match leased {
+                Ok(Leased::Granted(grant)) => assert!(account == &own && !grant.slices.is_empty()),
+                Ok(Leased::Unknown) => assert_eq!(account, &nobody),
+                Err(why) => assert_eq!((account, Err(why)), (&other, refused.clone())),
+            }
+        }
+    }
+    let many = vec![(own.clone(), ask.clone()); LEASES_MAX + 1];
+    let too_many = client.lease_all(who, &many, WAIT).await;
+    assert!(too_many.iter().all(|leased| matches!(leased, Err(LinkError::Refused(_)))), "{too_many:?}");
     let state = RunAsk::State(ReservationId([1; 16]), None);
     match client.decide(who, &other, &state, WAIT).await {
         Err(DecideError::Fault(status)) => {

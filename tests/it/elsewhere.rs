@@ -122,6 +122,17 @@ async fn a_settler_out_of_reach_leaves_the_run_what_it_holds() {
     let settled = second.commit(&held.reservation).await;
     assert_eq!((settled.state(), &*settled.charged), (v1::State::Settled, "5"));
     assert!(settled.provisional);
+    // Whether or not it finds the run in its journal: once it has stopped cleanly, no word of it is to come.
+    Process::start(dirs[1].path(), &dirs[0].path().join("a.sock"), &[]).await.stop().await;
+    until("it stays provisional", async || {
+        let reservation = held.reservation.clone();
+        let get = v1::GetReservationRequest { reservation, ..Default::default() };
+        let seen = second.client.clone().get_reservation(get).await.unwrap().into_inner();
+        let run = seen.run.unwrap();
+        assert_eq!((&*run.charged, run.state()), ("5", v1::State::Settled));
+        (!run.provisional).then_some(())
+    })
+    .await;
     second.stop().await;
     for server in servers {
         server.stop().await;

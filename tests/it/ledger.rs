@@ -470,7 +470,7 @@ async fn idle_slices_are_recalled_before_the_ledger_says_no(place: &Place) {
     });
     loop {
         match told.next().await.unwrap().unwrap() {
-            Told::Recall(account) => {
+            Told::Recall(account, _) => {
                 assert_eq!(account.as_str(), "acme");
                 let here = Here { playbooks: &first.playbooks, at: first.now };
                 first.wallet.give_back(here, &mut first.journal);
@@ -489,7 +489,7 @@ async fn idle_slices_are_recalled_before_the_ledger_says_no(place: &Place) {
     // Nothing idle anywhere: told by totals alone, the recall ends at once and the answer is no.
     let asked = tokio::time::Instant::now();
     let wants = tokio::spawn(async move { second.authorize("1").await });
-    while !matches!(told.next().await.unwrap().unwrap(), Told::Recall(_)) {}
+    while !matches!(told.next().await.unwrap().unwrap(), Told::Recall(..)) {}
     first.report().await;
     assert_eq!(wants.await.unwrap(), None);
     assert!(asked.elapsed() < Duration::from_millis(900), "{:?}", asked.elapsed());
@@ -623,7 +623,7 @@ async fn time_does_its_work_without_anybody_asking(place: &Place) {
         let mut accounts = server.accounts().await;
         async move { accounts.grant(request).await }
     });
-    while !matches!(told.next().await.unwrap().unwrap(), Told::Recall(_)) {}
+    while !matches!(told.next().await.unwrap().unwrap(), Told::Recall(..)) {}
     let totals = vec![(sidecar.wallet.account.clone(), LeaseTotals::default())];
     sidecar.client.report(sidecar.who, Vec::new(), totals).await.unwrap();
     granted.await.unwrap().unwrap();

@@ -93,7 +93,7 @@ async fn a_recall_and_its_answer_cross_processes() {
     let asked = tokio::time::Instant::now();
     loop {
         match told.next().await.unwrap().unwrap() {
-            Told::Recall(account) => {
+            Told::Recall(account, _) => {
                 assert_eq!(account.as_str(), "acme");
                 let here = Here { playbooks: &first.playbooks, at: first.now };
                 first.wallet.give_back(here, &mut first.journal);

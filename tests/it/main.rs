@@ -5,6 +5,8 @@ mod acting;
 #[cfg(test)]
 mod arithmetic;
 #[cfg(test)]
+mod asks;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod cli_dev;

@@ -147,7 +147,7 @@ async fn a_lease_that_was_never_given_shows_that_the_ledger_was_restored() {
     assert_eq!(attached.generation, 1, "nothing shows it yet");
     let here = Here { playbooks: &sidecar.playbooks, at: sidecar.now };
     sidecar.wallet.give_back(here, &mut sidecar.journal);
-    let ask = sidecar.wallet.renewal();
+    let ask = sidecar.wallet.renewal(sidecar.now);
     let refused = sidecar.client.lease(sidecar.who, &sidecar.wallet.account, &ask, WAIT).await;
     assert!(matches!(refused, Err(LinkError::Refused(_))), "{refused:?}");
     let attached = sidecar.client.introduce(&hello(&sidecar, 0)).await.unwrap();

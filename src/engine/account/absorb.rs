@@ -9,7 +9,7 @@ use crate::credit::hold::Draw;
 use crate::credit::{Change, Column, Move, PoolId, RunEvent};
 use crate::lease::event::{PassedCall, Returned};
 use crate::lease::{Passed, WalletEvent};
-use crate::types::{BlockId, Credits, Epoch, Planted, SidecarId};
+use crate::types::{BlockId, Credits, Epoch, SidecarId};
 
 /// One record of a sidecar's journal.
 #[derive(Clone, Debug)]
@@ -27,10 +27,6 @@ impl Work<'_> {
         }
         self.note_unreserved();
         let Report { epoch, number, event } = report;
-        let current = self.account.sidecars.get(&sidecar).map(|seen| seen.epoch);
-        if Planted::OlderEpochDropped.is_here() && current.is_some_and(|current| epoch < current) {
-            return;
-        }
         if let WalletEvent::Run(RunEvent { change: Change::Ended(ended), .. }) = &event {
             self.first_seen(&ended.run.subject);
         }
@@ -45,6 +41,10 @@ impl Work<'_> {
                 (WalletEvent::Sealed(sealed), effects)
             }
             WalletEvent::Promoted(runs) => self.absorb_promoted(sidecar, runs),
+            WalletEvent::Left(left) => {
+                let effects = self.absorb_returned(sidecar, &self.left_behind(sidecar, epoch, &left));
+                (WalletEvent::Left(left), effects)
+            }
             other => (other, Effects::default()),
         };
         let passed = match &event {

@@ -16,6 +16,8 @@ pub(super) enum Holder {
     Run(ReservationId),
     Spent,
     Lapsed,
+    /// Nobody: the account ended a run that its sidecar was handing over, and freed what it held.
+    Nobody,
 }
 
 /// What the lease and the promoted runs still hold while the flows of one record are read.
@@ -34,6 +36,7 @@ impl Purse {
         let whole = Draw { block: flow.block, species: flow.species, amount: flow.amount };
         match holder {
             Holder::Lapsed => vec![whole],
+            Holder::Nobody => Vec::new(),
             Holder::Spent => from(&mut self.spent, whole),
             Holder::Lease => {
                 let parts = take_along(&mut self.lease, line, flow.amount).into_iter();
@@ -48,7 +51,7 @@ impl Purse {
             Holder::Lease => *self.lease.entry(draw.block).or_default() += draw.amount,
             Holder::Run(id) => hold::add(self.runs.entry(id).or_default(), draw),
             Holder::Spent => hold::add(&mut self.spent, draw),
-            Holder::Lapsed => {}
+            Holder::Lapsed | Holder::Nobody => {}
         }
     }
 }
@@ -73,5 +76,6 @@ pub(super) fn column(holder: Holder) -> Column {
         Holder::Lease | Holder::Run(_) => Column::Held,
         Holder::Spent => Column::Spent,
         Holder::Lapsed => Column::Lapsed,
+        Holder::Nobody => Column::Available,
     }
 }

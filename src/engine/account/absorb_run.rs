@@ -17,7 +17,8 @@ use crate::types::{BlockId, Credits, ReservationId, SidecarId};
 
 impl Work<'_> {
     pub(super) fn absorb_run(&self, sidecar: SidecarId, run: RunEvent) -> (WalletEvent, Effects) {
-        let (event, mut effects) = self.absorb_flows(sidecar, run);
+        let kept = self.progress_kept(sidecar, &run);
+        let (event, mut effects) = self.absorb_flows(sidecar, run, &kept);
         let WalletEvent::Run(run) = &event else { return (event, effects) };
         if self.account.owners.get(&run.id) == Some(&sidecar) {
             return (event, effects);
@@ -30,7 +31,7 @@ impl Work<'_> {
                 self.settlers_word(sidecar, run.id, before, &mut effects);
             }
             (Change::Ended(ended), None, Some(before)) => {
-                self.meets_final(run, before, ended, &mut effects);
+                self.meets_final(run, (before, &kept), ended, &mut effects);
             }
             (Change::Progressed { .. }, None, Some(before)) if before.provisional == Some(sidecar) => {
                 self.late_progress(sidecar, run.id, before, &mut effects);
@@ -40,22 +41,33 @@ impl Work<'_> {
         (event, effects)
     }
 
-    /// Two sidecars held one request: the first commit is the run's, and the other hold goes back.
+    /// Two sidecars held one request: the first commit is the run's, and what the other held and was charged goes back.
     fn meets_open(&self, open: &Reservation, ended: &Final, effects: &mut Effects) {
         if ended.state != State::Settled {
-            effects.ended = None;
+            // The hold that is still open says what the run costs.
+            if let Some((_, charged)) = effects.ended.take() {
+                self.give_back_charge(&charged.spent, charged.debt, effects);
+                self.uncount(&charged, charged.charged(), effects);
+            }
             return;
         }
         for draw in &open.held {
             effects.moves.push(moved(draw, Column::Held, Column::Available));
         }
+        self.give_back_charge(&open.spent, open.debt, effects);
         for hold in &open.caps {
-            effects.counters.push((hold.key.clone(), -hold.held, Credits::ZERO));
+            effects.counters.push((hold.key.clone(), -hold.held, -hold.spent));
         }
     }
 
     /// The run was settled, here or by another: that stands, unless it only lapsed or was released.
-    fn meets_final(&self, run: &RunEvent, before: &Final, ended: &Final, effects: &mut Effects) {
+    fn meets_final(
+        &self,
+        run: &RunEvent,
+        (before, kept): (&Final, &Booked),
+        ended: &Final,
+        effects: &mut Effects,
+    ) {
         let known = effects.ended.take();
         let late = matches!(before.state, State::Lapsed | State::Released) && ended.state == State::Settled;
         // An event's commit only records its result.
@@ -71,7 +83,12 @@ impl Work<'_> {
                 effects.ended = Some((run.id, Box::new(recorded)));
             }
         } else if late {
-            self.give_back_charge(&before.spent, before.debt, effects);
+            let (mut more, owed) = (before.spent.clone(), before.debt - kept.debt);
+            for draw in &kept.spent {
+                hold::remove(&mut more, draw);
+            }
+            self.give_back_charge(&more, owed, effects);
+            self.uncount(before, hold::total(&more) + owed, effects);
             effects.ended = known;
         } else if recorded {
             let known = Final { result: ended.result, asked: ended.asked.clone(), ..before.clone() };
@@ -96,16 +113,18 @@ impl Work<'_> {
         effects.debt -= debt;
     }
 
-    fn absorb_flows(&self, sidecar: SidecarId, mut run: RunEvent) -> (WalletEvent, Effects) {
+    fn absorb_flows(&self, sidecar: SidecarId, mut run: RunEvent, kept: &Booked) -> (WalletEvent, Effects) {
         let mut effects = Effects { debt: run.debt, ..Effects::default() };
         let named: Vec<(BlockId, Credits)> = charges(&run).collect();
         let path = self.path_of(&run);
         effects.debt_pool = Some(debtor(&path));
-        let (booked, lowered) = self.split_booked(sidecar, run.id);
+        let (mut booked, lowered) = self.split_booked(sidecar, run.id);
+        booked.debt += kept.debt;
+        kept.spent.iter().for_each(|draw| hold::add(&mut booked.spent, *draw));
         let known = !booked.spent.is_empty() || !lowered.is_empty();
         let runs = self.promoted_holds(sidecar, &run);
         let mut purse = Purse { lease: self.out(sidecar), runs, spent: booked.spent, lowered };
-        let leased = self.account.leases.contains_key(&sidecar);
+        let has_lease = self.account.leases.contains_key(&sidecar);
         let mut late = Credits::ZERO;
         let mut flows = Vec::with_capacity(run.flows.len());
         for flow in &run.flows {
@@ -113,6 +132,7 @@ impl Work<'_> {
             if from == to {
                 continue;
             }
+            let leased = has_lease && !(run.handing && flow.to == Place::Free);
             let rest = if from == Holder::Spent {
                 let given = self.give_again(flow, &mut purse, to, leased, &mut effects);
                 Flow { amount: flow.amount - given, ..*flow }
@@ -127,6 +147,11 @@ impl Work<'_> {
             let parts = purse.take(from, &rest, &line);
             if to == Holder::Spent {
                 late += flow.amount - hold::total(&parts);
+            }
+            if from == Holder::Spent {
+                // What no block could pay when it was reported is owed no more.
+                let unpaid = rest.amount - hold::total(&parts);
+                effects.debt -= unpaid.min((booked.debt + effects.debt).or_zero());
             }
             for part in parts {
                 self.move_part(part, (from, to), leased, &mut purse, &mut effects);
@@ -287,7 +312,11 @@ impl Work<'_> {
 
     fn holder(&self, sidecar: SidecarId, run: &RunEvent, place: Place) -> Holder {
         let own = |id| self.account.owners.get(id) == Some(&sidecar);
-        let known = |id| if own(id) { Holder::Run(*id) } else { Holder::Lease };
+        let known = |id| match own(id) {
+            true => Holder::Run(*id),
+            false if run.handing => Holder::Nobody,
+            false => Holder::Lease,
+        };
         match place {
             Place::Free => Holder::Lease,
             Place::Held => known(&run.id),
@@ -303,6 +332,9 @@ impl Work<'_> {
         for flow in &run.caps {
             let (from, to) = (self.holder(sidecar, run, flow.from), self.holder(sidecar, run, flow.to));
             let leased = !matches!(flow.key.scope, ScopeKey::Root(_));
+            if from == Holder::Nobody && to != Holder::Spent {
+                continue;
+            }
             let mut held = Credits::ZERO;
             let mut spent = Credits::ZERO;
             match from {
@@ -317,7 +349,10 @@ impl Work<'_> {
             }
             match to {
                 Holder::Lease
-                    if leased && from != Holder::Lease && self.account.leases.contains_key(&sidecar) =>
+                    if leased
+                        && from != Holder::Lease
+                        && !run.handing
+                        && self.account.leases.contains_key(&sidecar) =>
                 {
                     effects.room.push((flow.key.clone(), flow.amount));
                     *left.entry(flow.key.clone()).or_default() += flow.amount;

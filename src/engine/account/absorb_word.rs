@@ -4,7 +4,7 @@
 use super::entry::{Booked, Effects};
 use super::work::Work;
 use crate::credit::hold::{self, Draw};
-use crate::credit::{Column, Final, State};
+use crate::credit::{Change, Column, Final, Flow, Place, RunEvent, State};
 use crate::types::{Credits, ReservationId, SidecarId};
 
 impl Work<'_> {
@@ -93,8 +93,28 @@ impl Work<'_> {
         effects.ended = Some((id, Box::new(known)));
     }
 
-    /// What a sidecar reported as charged for a run that was settled in its settler's silence or not at all: what of it is still part of that charge, and what was
-    /// given back since.
+    /// What its sidecar's progress had charged of a run that lapsed or was released at the account meanwhile: a commit that
+    /// the sidecar acknowledged before it heard of that raises or lowers this.
+    pub(super) fn progress_kept(&self, sidecar: SidecarId, run: &RunEvent) -> Booked {
+        let Change::Ended(ended) = &run.change else { return Booked::default() };
+        let Some(before) = self.account.book.finals.get(&run.id) else { return Booked::default() };
+        let late = matches!(before.state, State::Lapsed | State::Released) && ended.state == State::Settled;
+        // What a refund gave back is part of no charge any more.
+        if !late || before.provisional.is_some() || before.refunded.is_some() {
+            return Booked::default();
+        }
+        let heard_since = self.booked(sidecar, run.id).total();
+        let sum = |is: fn(&Flow) -> bool| -> Credits {
+            run.flows.iter().filter(|flow| is(flow)).map(|flow| flow.amount).sum()
+        };
+        let charged = run.debt + sum(|flow| flow.to == Place::Spent) - sum(|flow| flow.from == Place::Spent);
+        let (spent, missing) =
+            hold::first(&before.spent, (ended.charged() - charged - heard_since).or_zero());
+        Booked { spent, debt: missing.min(before.debt) }
+    }
+
+    /// What a sidecar reported as charged for a run that was settled in its silence, or not at all: what of it is still part
+    /// of that charge, and what was given back since.
     pub(super) fn split_booked(&self, sidecar: SidecarId, id: ReservationId) -> (Booked, Vec<Draw>) {
         let booked = self.booked(sidecar, id);
         let before = self.account.book.finals.get(&id).filter(|ended| ended.provisional == Some(sidecar));

@@ -74,7 +74,7 @@ impl Account {
             What::Absorbed(absorbed) => self.absorb(absorbed, entry),
             What::Run(event) => self.run(event, entry.number),
             What::Started { sidecar, epoch } => {
-                self.sidecars.entry(*sidecar).or_default().epoch = *epoch;
+                self.sidecars.entry(*sidecar).or_default().starts(*epoch);
             }
             What::Unsealed { sidecar, slices, rooms } => self.unseal(*sidecar, slices, rooms, at),
             What::Unexplained(unexplained) => self.unexplained(unexplained),
@@ -202,13 +202,21 @@ impl Account {
             _ => self.book.runs.get(&event.id).is_some_and(|run| run.observed),
         };
         let (id, pool) = (event.id, event.debt_pool.clone());
+        let was_known = self.book.runs.contains_key(&id) || self.book.finals.contains_key(&id);
+        let taken_over = if was_known { Credits::ZERO } else { charged_before(&event, debt) };
         self.book.apply(event, keep);
         if !self.book.runs.contains_key(&id) {
             self.owners.remove(&id);
             self.arrivals.remove(&id);
-            // Its settler's word may still come, and counts from there.
-            let settler = self.book.finals.get(&id).and_then(|ended| ended.provisional);
-            self.booked.retain(|(sidecar, other), _| *other != id || settler == Some(*sidecar));
+        }
+        let ended = self.book.finals.get(&id);
+        if taken_over.is_positive() && ended.is_some_and(|ended| ended.provisional.is_none()) {
+            // Where its settler's word may still come, that counts from there. Whatever else is booked under this id is a
+            // second hold's, which its own sidecar ends.
+            let part =
+                self.booked.iter().find(|((_, run), booked)| *run == id && booked.total() == taken_over);
+            let part = part.map(|(key, _)| *key);
+            part.and_then(|key| self.booked.remove(&key));
         }
         if let (Some(run), false) = (self.book.runs.get_mut(&id), debt.is_zero()) {
             run.debt += debt;
@@ -317,4 +325,11 @@ fn contract(
         Contract::of(playbooks.version(version)?, plan, Overlay::default(), Since { origin, zone })?;
     let period_ends = calendar::plus(origin, Length::Months(1), &TimeZone::UTC);
     Some(Contract { period_ends, ..contract })
+}
+
+/// What a run that was settled from its handle alone had been charged before, by its sidecar's reports.
+fn charged_before(event: &RunEvent, debt: Credits) -> Credits {
+    let Change::Ended(ended) = &event.change else { return Credits::ZERO };
+    let spent: Credits = event.flows.iter().map(spends).sum();
+    ended.charged() - debt - spent
 }

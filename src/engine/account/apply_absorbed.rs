@@ -7,7 +7,7 @@ use super::state::{Account, Seal};
 use crate::credit::{Change, Place, PoolId, RunEvent};
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;
-use crate::types::{Length, SidecarId};
+use crate::types::{Length, ReservationId, SidecarId, Timestamp};
 
 /// A seal ends after so long: nothing is stranded by it for longer.
 const SEAL: Length = Length::hours(1);
@@ -18,7 +18,12 @@ impl Account {
         let Absorbed { sidecar, epoch, number, event, effects } = absorbed;
         let seen = self.sidecars.entry(*sidecar).or_default();
         seen.number = *number;
-        seen.epoch = seen.epoch.max(*epoch);
+        seen.starts(*epoch);
+        // What an earlier start says of its end does not concern what a later one has since.
+        let current = seen.epoch == *epoch;
+        if let (WalletEvent::Left(left), true) = (event, current) {
+            seen.asked = seen.asked.max(left.asked);
+        }
         if let WalletEvent::Run(run) = event {
             let charged = self.charged.entry(*sidecar).or_default();
             charged.book(charges(run).chain(effects.charged.iter().copied()));
@@ -41,7 +46,7 @@ impl Account {
             }),
             _ => {}
         }
-        self.note_booked(*sidecar, event, effects);
+        self.rebook(*sidecar, event, effects);
         let user = match event {
             WalletEvent::Run(run) => self.user_of(run.id).or_else(|| match &effects.ended {
                 Some((_, ended)) => ended.run.subject.user.clone(),
@@ -58,6 +63,10 @@ impl Account {
         if let Some(lease) = self.leases.get_mut(sidecar) {
             add(&mut lease.out, &effects.lease);
             add(&mut lease.rooms, &effects.room);
+        }
+        if current {
+            // After the lease has changed: it sees what that still holds.
+            self.end_of_start(*sidecar, event);
         }
         if let Some((id, ended)) = &effects.ended {
             self.book.close(*id);
@@ -76,15 +85,17 @@ impl Account {
         }
     }
 
-    fn note_booked(&mut self, sidecar: SidecarId, event: &WalletEvent, effects: &Effects) {
-        match (&effects.booked, event) {
-            (Some((id, draws)), _) => {
+    /// What was booked for runs that are open at their sidecar alone.
+    fn rebook(&mut self, sidecar: SidecarId, event: &WalletEvent, effects: &Effects) {
+        match &effects.booked {
+            Some((id, draws)) => {
                 self.booked.insert((sidecar, *id), draws.clone());
             }
-            (None, WalletEvent::Run(run)) => {
-                self.booked.remove(&(sidecar, run.id));
+            None => {
+                if let WalletEvent::Run(run) = event {
+                    self.booked.remove(&(sidecar, run.id));
+                }
             }
-            (None, _) => {}
         }
         for id in &effects.superseded {
             self.booked.remove(&(sidecar, *id));
@@ -94,6 +105,33 @@ impl Account {
                 self.booked.remove(&(sidecar, run.id));
             }
         }
+    }
+
+    /// A clean stop, or the start after an unclean one.
+    fn end_of_start(&mut self, sidecar: SidecarId, event: &WalletEvent) {
+        match event {
+            WalletEvent::Left(_) => {
+                if let Some(lease) = self.leases.get(&sidecar).map(|lease| lease.id) {
+                    self.lease_over(sidecar, lease);
+                }
+                self.settles_no_more(sidecar, &[], Timestamp::from_micros(i64::MAX));
+            }
+            WalletEvent::Resumed(open, since) => self.settles_no_more(sidecar, open, *since),
+            _ => {}
+        }
+    }
+
+    /// No word of a sidecar is to come about runs authorised before `since` other than these: what was settled in its silence
+    /// is final.
+    fn settles_no_more(&mut self, sidecar: SidecarId, but: &[ReservationId], since: Timestamp) {
+        let booked = &mut self.booked;
+        self.book.finals.for_each_mut(|id, ended| {
+            let before = ended.authorized_at < since;
+            if ended.provisional == Some(sidecar) && before && !but.contains(id) {
+                ended.provisional = None;
+                booked.remove(&(sidecar, *id));
+            }
+        });
     }
 
     /// What a record of a run changes in a run that the account already holds: a promoted one.

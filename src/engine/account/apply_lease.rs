@@ -15,6 +15,9 @@ impl Account {
             self.count(key, *amount, Credits::ZERO, at);
         }
         self.next_lease = self.next_lease.max(entry.lease.0 + 1);
+        if let Some(asked) = entry.asked {
+            self.sidecars.entry(entry.sidecar).or_default().asked = asked;
+        }
         let lease =
             self.leases.entry(entry.sidecar).or_insert_with(|| Lease { id: entry.lease, ..Lease::default() });
         lease.grants = entry.number;

@@ -143,6 +143,8 @@ impl Account {
     pub fn caps(&self, at: Timestamp) -> Vec<(CapKey, Counter)> {
         let counts = |key: &CapKey, counter: &Counter| {
             counter.ends_at.is_none_or(|end| end > at)
+                // Room in a window that has not begun is leased ahead; nothing is used of it.
+                && key.window <= at
                 && !matches!(&key.scope, ScopeKey::Root(root) if !self.book.families.contains_key(root))
         };
         let known = self.book.counters.iter().filter(|(key, counter)| counts(key, counter));

@@ -362,3 +362,28 @@ impl Entry {
         Self::linked(before, self.number, self.at, &self.what, self.request.as_ref()) == self.link
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Links are counted over what an entry is in bytes: what earlier builds wrote must be the same when it is read.
+    #[test]
+    fn a_lease_of_an_earlier_build_is_read_and_keeps_its_link() {
+        let lease = |asked| LeaseEntry {
+            sidecar: SidecarId([1; 16]),
+            lease: LeaseId(1),
+            number: 1,
+            slices: Vec::new(),
+            rooms: Vec::new(),
+            ends_at: Timestamp::default(),
+            asked,
+        };
+        let (earlier, now) =
+            (minicbor::to_vec(lease(None)).unwrap(), minicbor::to_vec(lease(Some(7))).unwrap());
+        // Six fields, as before asks were remembered.
+        assert_eq!((earlier[0], now[0]), (0x86, 0x87));
+        assert_eq!(minicbor::decode::<LeaseEntry>(&earlier).unwrap(), lease(None));
+        assert_eq!(minicbor::decode::<LeaseEntry>(&now).unwrap(), lease(Some(7)));
+    }
+}

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::credit::hold::Draw;
+use crate::credit::hold::{self, Draw};
 use crate::credit::{CapKey, Final, Move, PoolId};
 use crate::lease::WalletEvent;
 use crate::types::{BlockId, Credits, Epoch, LeaseId, ReservationId, SidecarId, Timestamp};
@@ -63,6 +63,9 @@ pub struct LeaseEntry {
     /// The ledger's own end of it, margin included.
     #[n(5)]
     pub ends_at: Timestamp,
+    /// The number of the ask that it answers; `None` where the sidecar's build does not number them.
+    #[n(6)]
+    pub asked: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -120,4 +123,10 @@ pub struct Booked {
     pub spent: Vec<Draw>,
     #[n(1)]
     pub debt: Credits,
+}
+
+impl Booked {
+    pub fn total(&self) -> Credits {
+        hold::total(&self.spent) + self.debt
+    }
 }

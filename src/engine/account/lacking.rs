@@ -21,10 +21,10 @@ enum Lack {
 }
 
 impl Work<'_> {
-    /// Whether this call would be refused for what others hold idle, draw on a last resort, or leave debt: they are
-    /// recalled first.
-    pub fn lacks(&self, ask: &RunAsk, asking: SidecarId) -> bool {
-        let holders = self.idle_holders(asking);
+    /// Whether this call would be refused for what sidecars hold idle, whoever asks among them, draw on a last resort, or
+    /// leave debt: they are recalled first.
+    pub fn lacks(&self, ask: &RunAsk) -> bool {
+        let holders = self.idle_holders(SidecarId::default());
         if holders.is_empty() {
             return false;
         }

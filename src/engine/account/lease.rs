@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{LeaseEntry, What};
+use super::entry::What;
 use super::state::Lease;
 use super::work::Work;
 use crate::credit::cap::Need;
 use crate::credit::draw::{Drawn, Limits};
 use crate::credit::hold::{self, Draw};
-use crate::credit::path::ACCOUNT;
-use crate::credit::{Block, CapFlow, CapKey, PoolId};
-use crate::lease::{AccountTerms, Ask, Grant, LeaseTotals, Room, sizing};
+use crate::credit::{CapFlow, CapKey, Place, PoolId};
+use crate::lease::exchange::AHEAD_MAX;
+use crate::lease::{Ask, Grant, LeaseTotals, sizing};
 use crate::playbook::draw_order::Species;
 use crate::types::{BlockId, Credits, Epoch, LeaseId, Planted, SidecarId, Timestamp};
 
@@ -44,13 +44,6 @@ impl Work<'_> {
         }
     }
 
-    fn hear_ask(&mut self, sidecar: SidecarId, number: (Epoch, u64), ask: &Ask) {
-        self.hear_totals(sidecar, ask.totals.clone());
-        if let Some(lease) = self.account.leases.get_mut(&sidecar) {
-            lease.asked = number;
-        }
-    }
-
     /// Issues what is asked. With `recalled`, nothing more comes from other sidecars.
     pub fn lease(&mut self, sidecar: SidecarId, epoch: Epoch, ask: &Ask, recalled: bool) -> Leasing {
         let Some(terms) = self.account.terms() else { return Leasing::Unknown };
@@ -58,18 +51,19 @@ impl Work<'_> {
             return Leasing::Fenced;
         }
         self.start(sidecar, epoch);
-        let number = (epoch, ask.number);
-        if self.account.leases.get(&sidecar).is_some_and(|lease| lease.asked > number) {
-            return Leasing::Overtaken;
+        let granted = self.account.sidecars.get(&sidecar).map_or(0, |seen| seen.asked);
+        if ask.number > 0 && ask.number <= granted {
+            let again = if ask.number == granted { self.granted_last(sidecar, ask, terms) } else { None };
+            return again.map_or(Leasing::Overtaken, |grant| Leasing::Granted(Box::new(grant)));
         }
         self.account_for_lost_grant(sidecar, ask);
-        self.hear_ask(sidecar, number, ask);
+        self.hear_totals(sidecar, ask.totals.clone());
         self.first_seen(&ask.subject);
         let path = self.path(&ask.subject);
         let scarce = !ask.partial && self.is_scarce(sidecar, ask, &path);
         if scarce {
             let grant = self.grant_lease(sidecar, ask, Vec::new(), Vec::new(), terms);
-            self.hear_ask(sidecar, number, ask);
+            self.hear_totals(sidecar, ask.totals.clone());
             return Leasing::Granted(Box::new(Grant { scarce, ..grant }));
         }
         let mut prior = self.prior_for(ask, &path);
@@ -95,9 +89,9 @@ impl Work<'_> {
             drawn = self.credits_for(ask, &path, &prior.draws);
         }
         // What is limited per user is counted here alone.
-        if !ask.partial && self.limits_users() && drawn.draws.iter().any(|d| d.species == Species::Overage) {
+        if !ask.partial && self.is_counted_here(&drawn) {
             let grant = self.grant_lease(sidecar, ask, Vec::new(), Vec::new(), terms);
-            self.hear_ask(sidecar, number, ask);
+            self.hear_totals(sidecar, ask.totals.clone());
             return Leasing::Granted(Box::new(Grant { scarce: true, ..grant }));
         }
         let enough = !drawn.missing.is_positive() && rooms.is_some();
@@ -106,72 +100,14 @@ impl Work<'_> {
             drawn.draws.into_iter().for_each(|draw| hold::add(&mut draws, draw));
         }
         let rooms = if enough || ask.partial { rooms.unwrap_or_default() } else { Vec::new() };
+        let rooms = rooms.into_iter().chain(self.rooms_ahead(sidecar, &ask.ahead)).collect();
         let grant = self.grant_lease(sidecar, ask, draws, rooms, terms);
-        self.hear_ask(sidecar, number, ask);
+        self.hear_totals(sidecar, ask.totals.clone());
         Leasing::Granted(Box::new(grant))
     }
 
-    fn grant_lease(
-        &mut self,
-        sidecar: SidecarId,
-        ask: &Ask,
-        draws: Vec<Draw>,
-        rooms: Vec<(CapKey, Credits)>,
-        terms: AccountTerms,
-    ) -> Grant {
-        let draws: Vec<Draw> = draws.into_iter().chain(self.emergency_for(sidecar)).collect();
-        let slices: Vec<Block> = draws.iter().filter_map(|draw| self.slice(draw)).collect();
-        let rooms: Vec<(CapKey, Credits)> =
-            rooms.into_iter().filter(|(_, amount)| amount.is_positive()).collect();
-        let (id, grants) = match self.account.leases.get(&sidecar) {
-            Some(lease) => (lease.id, lease.grants),
-            None => (LeaseId(self.account.next_lease), 0),
-        };
-        let lasts = self.lasts();
-        let path = self.path(&ask.subject);
-        let emergency = self.emergency_share(sidecar);
-        // A lease that brings nothing is no lease; a renewal of one in hand is.
-        let keeps = self.account.leases.contains_key(&sidecar);
-        let issued = keeps || !slices.is_empty() || !rooms.is_empty();
-        let number = if issued { grants + 1 } else { 0 };
-        if issued {
-            self.emit(What::Leased(Box::new(LeaseEntry {
-                sidecar,
-                lease: id,
-                number,
-                slices: draws.iter().map(|draw| (draw.block, draw.amount)).collect(),
-                rooms: rooms.clone(),
-                // The ledger waits for a margin of half the lease before it counts it as ended.
-                ends_at: self.at.plus_micros(lasts + lasts / 2),
-            })));
-        }
-        let rooms = rooms
-            .into_iter()
-            .map(|(key, amount)| {
-                let ends_at = self.account.book.counters.get(&key).and_then(|counter| counter.ends_at);
-                Room { key, amount, ends_at }
-            })
-            .collect();
-        Grant {
-            lease: id,
-            number,
-            slices,
-            rooms,
-            terms,
-            lasts,
-            rest: (self.balance_left(ACCOUNT), self.rest(ACCOUNT).1 + self.packs_left()),
-            rest_pools: self.rest_pools(&path),
-            dry: self.dry(sidecar, &path),
-            rest_caps: ask.caps.iter().map(|need| (need.key.clone(), self.room_left(need))).collect(),
-            out_of_reach: self.out_of_reach(sidecar),
-            at: self.at,
-            emergency,
-            scarce: false,
-        }
-    }
-
     /// Whether what is asked for is too little to be sliced, over all sidecars.
-    fn is_scarce(&self, sidecar: SidecarId, ask: &Ask, path: &[PoolId]) -> bool {
+    pub(super) fn is_scarce(&self, sidecar: SidecarId, ask: &Ask, path: &[PoolId]) -> bool {
         let others =
             || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
         let holders = 1 + others().count();
@@ -189,17 +125,21 @@ impl Work<'_> {
         let (balance, last_resort) = self.rest(path);
         let largest = ask.credits.max(ask.largest);
         let credits = || sizing::is_scarce(balance + last_resort + lent, largest, holders);
-        let cap = |need: &Need| {
-            let room = |lease: &Lease| lease.rooms.get(&need.key).copied().unwrap_or_default();
-            let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
-            !need.soft && sizing::is_scarce(self.room_left(need) + lent, need.amount, holders)
-        };
-        (ask.credits.is_positive() && credits()) || ask.caps.iter().any(cap)
+        (ask.credits.is_positive() && credits())
+            || ask.caps.iter().any(|need| self.is_room_scarce(sidecar, need))
+    }
+
+    fn is_room_scarce(&self, sidecar: SidecarId, need: &Need) -> bool {
+        let others =
+            || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
+        let room = |lease: &Lease| lease.rooms.get(&need.key).copied().unwrap_or_default();
+        let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
+        !need.soft && sizing::is_scarce(self.room_left(need) + lent, need.amount, 1 + others().count())
     }
 
     /// The credits to lease: the need from any block that may pay it, more only from blocks that count as balance (or,
     /// where the need reaches into overage, from there).
-    fn credits_for(&self, ask: &Ask, path: &[PoolId], prior: &[Draw]) -> Drawn {
+    pub(super) fn credits_for(&self, ask: &Ask, path: &[PoolId], prior: &[Draw]) -> Drawn {
         let Some(frame) = self.frame() else { return Drawn::default() };
         let limits = frame.limits(ask.basic, path, &ask.subject);
         let need = ask.credits.saturating_sub(hold::total(prior));
@@ -233,28 +173,28 @@ impl Work<'_> {
         Some(rooms)
     }
 
-    fn room_left(&self, need: &Need) -> Credits {
+    /// Room in windows that have not begun: what there is plenty of, and of no window that is further off than a lease.
+    fn rooms_ahead(&self, sidecar: SidecarId, ahead: &[Need]) -> Vec<(CapKey, Credits)> {
+        let near = self.at.plus_micros(self.lasts());
+        let contract = self.account.contract.as_ref();
+        let room = |need: &Need| {
+            // By the plan as it is here: a counter is born with its limit.
+            let limit = contract.and_then(|contract| contract.counter(&need.key, self.at))?.limit;
+            let need = Need { limit, ..need.clone() };
+            let near = need.key.window > self.at && need.key.window <= near;
+            let left = self.room_left(&need);
+            if !near || left < need.amount || self.is_room_scarce(sidecar, &need) {
+                return None;
+            }
+            Some((need.key.clone(), sizing::size(need.amount, Credits::ZERO, left).min(left)))
+        };
+        ahead.iter().take(AHEAD_MAX).filter_map(room).collect()
+    }
+
+    pub(super) fn room_left(&self, need: &Need) -> Credits {
         match self.account.book.counters.get(&need.key) {
             Some(counter) => need.limit.saturating_sub(counter.used()),
             None => need.limit,
-        }
-    }
-
-    fn slice(&self, draw: &Draw) -> Option<Block> {
-        let block = self.account.book.block(draw.block)?;
-        let mut slice = Block::new(block.id, block.pool.clone(), block.species, block.effective_at);
-        slice.expires_at = block.expires_at;
-        slice.priority = block.priority;
-        slice.unit_price = block.unit_price;
-        Some(slice.with(draw.amount))
-    }
-
-    /// A grant that the sidecar does not know of was lost on its way: it asks one thing at a time.
-    fn account_for_lost_grant(&mut self, sidecar: SidecarId, ask: &Ask) {
-        let Some(lease) = self.account.leases.get(&sidecar) else { return };
-        let seen = ask.lease.filter(|(id, _)| *id == lease.id).map_or(0, |(_, number)| number);
-        if seen < lease.grants && (!lease.last.0.is_empty() || !lease.last.1.is_empty()) {
-            self.emit(What::GrantLost { sidecar });
         }
     }
 
@@ -283,18 +223,19 @@ impl Work<'_> {
         })
     }
 
-    /// What silent or sealed leases hold, and when the last of it comes back.
+    /// What seals and ended, silent leases hold, what is idle at live ones though it was recalled, and when the last of it
+    /// comes back.
     pub(super) fn out_of_reach(&self, asking: SidecarId) -> Option<(Credits, Timestamp)> {
         let reclaim = self.reclaim_after();
-        let silent = self
-            .account
-            .leases
-            .iter()
-            .filter(|(id, lease)| **id != asking && lease.ends_at <= self.at)
-            .map(|(_, lease)| (self.account.usable(&lease.out), lease.ends_at.plus_micros(reclaim)));
+        let others = self.account.leases.iter().filter(|(id, _)| **id != asking);
+        let leased = others.map(|(_, lease)| {
+            let is_over = lease.ends_at <= self.at;
+            let credits = if is_over { self.account.usable(&lease.out) } else { self.account.idle(lease) };
+            (credits, lease.ends_at.plus_micros(reclaim))
+        });
         let sealed = self.account.seals.iter().map(|seal| (self.account.usable(&seal.slices), seal.until));
         let parts: Vec<(Credits, Timestamp)> =
-            silent.chain(sealed).filter(|(c, _)| c.is_positive()).collect();
+            leased.chain(sealed).filter(|(c, _)| c.is_positive()).collect();
         let until = parts.iter().map(|(_, until)| *until).max()?;
         Some((parts.iter().map(|(credits, _)| *credits).sum(), until))
     }
@@ -354,7 +295,7 @@ impl Work<'_> {
             }
         }
         let mut rooms: Vec<(CapKey, Credits)> = Vec::new();
-        for flow in counted {
+        for flow in counted.iter().filter(|flow| flow.to == Place::Spent) {
             let sealed: Credits = seals().filter_map(|seal| seal.rooms.get(&flow.key).copied()).sum();
             let part = sealed.min(flow.amount);
             if part.is_positive() {
@@ -364,51 +305,5 @@ impl Work<'_> {
         if !slices.is_empty() || !rooms.is_empty() {
             self.emit(What::Unsealed { sidecar, slices, rooms });
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::account::{Account, Command};
-    use crate::engine::contract::Playbooks;
-    use crate::lease::terms::HandleKey;
-    use crate::playbook;
-    use crate::types::{AccountId, Name};
-
-    const PLAYBOOK: &str = "{bursar: 1, playbook: p, version: 1, credit: {unit: output, price: 0.10, currency: USD}, \
-        actions: {draft: {weight: 1}}, plans: {basic: {allowance: {credits: 100, every: month}}}}";
-
-    /// A ledger that was stalled may work on an ask that its sidecar has given up after the one that followed it: taken
-    /// at its word, it would take back the grant that the later one brought.
-    #[test]
-    fn an_ask_that_was_given_up_takes_nothing_back() {
-        let mut playbooks = Playbooks::default();
-        playbooks.publish(playbook::load(PLAYBOOK).unwrap());
-        let mut account = Account::new(AccountId::parse("acme").unwrap());
-        let at = "2026-01-31T00:00:00Z".parse().unwrap();
-        let mut work = Work::begin(&mut account, &playbooks, at);
-        let (plan, key) = (Name::parse("basic").unwrap(), HandleKey { id: 1, secret: [3; 32] });
-        work.administer(
-            &Command::Subscribe { plan, zone: "UTC".to_owned(), key, overlay: Box::default() },
-            None,
-        )
-        .unwrap();
-        let (sidecar, epoch) = (SidecarId([1; 16]), Epoch { generation: 1, start: 1 });
-        let ask = |number, credits| Ask { credits: Credits::whole(credits), number, ..Ask::default() };
-        assert!(matches!(work.lease(sidecar, epoch, &ask(2, 10), true), Leasing::Granted(_)));
-        let before = work.account.leases.clone();
-        assert!(matches!(work.lease(sidecar, epoch, &ask(1, 20), true), Leasing::Overtaken));
-        assert_eq!(work.account.leases, before);
-        // The next one, which knows of no grant either, says that it was lost.
-        assert!(matches!(work.lease(sidecar, epoch, &ask(3, 10), true), Leasing::Granted(_)));
-        assert_eq!(work.account.leases, {
-            let mut same = before.clone();
-            same.values_mut().for_each(|lease| lease.asked = (epoch, 3));
-            same
-        });
-        // A later start begins to count anew.
-        let later = Epoch { start: 2, ..epoch };
-        assert!(matches!(work.lease(sidecar, later, &ask(1, 10), true), Leasing::Granted(_)));
     }
 }

@@ -6,6 +6,7 @@ use crate::credit::hold::{self, Draw};
 use crate::credit::path::Path;
 use crate::credit::{Change, PoolId, RunEvent, Subject};
 use crate::lease::{Ask, sizing};
+use crate::playbook::draw_order::Species;
 use crate::types::amount::AMOUNT_MAX;
 use crate::types::{Credits, SidecarId};
 
@@ -102,8 +103,11 @@ impl Work<'_> {
         (sum(false), sum(true))
     }
 
-    pub(super) fn limits_users(&self) -> bool {
-        self.account.contract.as_ref().is_some_and(|contract| contract.plan.overage_per_user().is_some())
+    /// Whether overage that is limited per user would pay.
+    pub(super) fn is_counted_here(&self, drawn: &Drawn) -> bool {
+        let contract = self.account.contract.as_ref();
+        contract.is_some_and(|contract| contract.plan.overage_per_user().is_some())
+            && drawn.draws.iter().any(|draw| draw.species == Species::Overage)
     }
 
     /// The pools that the run of a record draws on. Of a run that only its sidecar knows the record says who owes.

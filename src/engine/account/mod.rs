@@ -22,6 +22,7 @@
 //! | `amounts` | which amounts an administrator may move |
 //! | `lease_path` | leases along the pools of a run's path |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
+//! | `grant` | what a grant says, once and again, and grants that never arrived |
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
 //! | `absorb_run`, `absorb_purse` | a record of a run |
@@ -58,6 +59,7 @@ mod emergency;
 pub mod entry;
 mod entry_absorbed;
 pub mod entry_contract;
+mod grant;
 mod lacking;
 mod lease;
 mod lease_path;

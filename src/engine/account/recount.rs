@@ -186,7 +186,6 @@ impl Account {
             ends_at: *ends_at,
             last: Default::default(),
             totals: std::mem::take(&mut held.totals),
-            asked: held.asked,
         };
         self.next_lease = self.next_lease.max(id.0 + 1);
     }

@@ -133,8 +133,6 @@ pub struct Lease {
     pub last: (Slices, Rooms),
     /// Running totals, as last heard: soft state, not part of the journal.
     pub totals: LeaseTotals,
-    /// The newest ask that was heard: soft state, too.
-    pub asked: (Epoch, u64),
 }
 
 /// What an unclean stop may have lost sight of.
@@ -151,6 +149,18 @@ pub struct Seal {
 pub struct Seen {
     pub epoch: Epoch,
     pub number: u64,
+    /// The newest of its epoch's asks that was granted: an older one, or this one again, changes nothing any more.
+    pub asked: u64,
+}
+
+impl Seen {
+    /// A later start counts its asks anew.
+    pub(super) fn starts(&mut self, epoch: Epoch) {
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            self.asked = 0;
+        }
+    }
 }
 
 impl Account {
@@ -275,6 +285,12 @@ impl Account {
         let counts =
             |id: &BlockId| self.book.block(*id).is_some_and(|block| block.species != Species::Emergency);
         slices.iter().filter(|(id, _)| counts(id)).map(|(_, amount)| *amount).sum()
+    }
+
+    /// What no run holds of what a lease has out, as far as its totals tell.
+    pub(super) fn idle(&self, lease: &Lease) -> Credits {
+        let held = lease.totals.held.iter().map(|(_, amount)| *amount).sum();
+        self.usable(&lease.out).saturating_sub(held)
     }
 
     /// Whether there is debt that credits coming back would pay.

@@ -11,15 +11,14 @@ impl Account {
         conservation::check(&self.book, &self.elsewhere())
     }
 
-    /// Whether an account that was replayed from this one's journal is this one. What no journal has (running totals,
-    /// the newest ask) may differ.
+    /// Whether an account that was replayed from this one's journal is this one. What no journal has, the running
+    /// totals, may differ.
     pub fn is_same_as(&self, replayed: &Self) -> bool {
         let (at, none) = (self.clock, BTreeMap::new());
         let mut leases = replayed.leases.clone();
         for (sidecar, lease) in &mut leases {
             if let Some(live) = self.leases.get(sidecar) {
                 lease.totals = live.totals.clone();
-                lease.asked = live.asked;
             }
         }
         let mut then = replayed.clone();

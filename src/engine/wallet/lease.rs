@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::state::{Here, Log, Wallet};
+use crate::credit::cap::Need;
 use crate::credit::path::has_pool;
-use crate::credit::{Block, CapKey, ScopeKey, Subject};
+use crate::credit::{Block, CapKey, Counter, ScopeKey, Subject};
 use crate::engine::authorize::Short;
 use crate::lease::event::Leased;
-use crate::lease::exchange::{CapTotal, LeaseTotals};
+use crate::lease::exchange::{AHEAD_MAX, CapTotal, LeaseTotals};
 use crate::lease::{Ask, Grant, Mark, Returned, WalletEvent};
+use crate::playbook::cap::{self, Measure};
 use crate::playbook::draw_order::Species;
+use crate::types::calendar;
 use crate::types::{BlockId, Credits, Timestamp};
 
 /// The holder stops this part of a lease before the ledger does: it covers the drift of two clocks many times over.
@@ -30,10 +33,11 @@ const SCARCE_MICROS: i64 = 1_000_000;
 
 impl Wallet {
     /// What to ask for a need; `force` takes what there is, even where it is not enough.
-    pub(super) fn ask(&mut self, short: &Short, whose: &Subject, force: bool) -> Ask {
+    pub(super) fn ask(&mut self, short: &Short, whose: &Subject, force: bool, at: Timestamp) -> Ask {
         self.asked_for.clone_from(whose);
         Ask {
-            lease: self.lease.as_ref().map(|lease| (lease.lease, lease.number)),
+            ahead: self.ahead(at),
+            lease: self.seen,
             credits: short.credits,
             basic: short.basic,
             partial: force,
@@ -49,10 +53,36 @@ impl Wallet {
         }
     }
 
+    /// Windows of caps that begin within another lease time from now, where the one before them served runs here: room
+    /// there must be in hand when they begin, or the first run waits for the ledger.
+    fn ahead(&self, at: Timestamp) -> Vec<Need> {
+        let (Some(lease), Some(contract)) = (&self.lease, &self.contract) else { return Vec::new() };
+        let until = at.plus_micros(lease.until.micros_since(lease.at));
+        let next = |(key, counter): (&CapKey, &Counter)| {
+            let begins = counter.ends_at.filter(|end| *end > at && *end <= until)?;
+            let cap = cap::named(&contract.plan, key.cap.as_str())?;
+            let key = CapKey { window: begins, ..key.clone() };
+            if !counter.used().is_positive() || self.book.counters.contains_key(&key) {
+                return None;
+            }
+            let amount = match cap.measure {
+                Measure::Credits { .. } => self.largest,
+                Measure::Runs { .. } | Measure::Concurrent { .. } => Credits::ONE,
+            };
+            let every = cap.window()?;
+            let ends_at = calendar::window(begins, every, contract.origin, &contract.zone).end;
+            Some(Need { key, amount, limit: cap.limit(), soft: cap.soft, ends_at: Some(ends_at) })
+        };
+        self.book.counters.iter().filter_map(next).take(AHEAD_MAX).collect()
+    }
+
     /// Whether runs took so much since the last grant that more should be there before one has to wait: three quarters of
     /// it, and the rest is below a quarter. Never where the ledger has less left than that grant was: near zero, each
     /// run asks for just what it needs.
     pub fn wants_more(&self, at: Timestamp) -> bool {
+        if self.refill {
+            return self.lease.as_ref().is_some_and(|lease| lease.until > at);
+        }
         let quarter = |credits: Credits| credits.decimal() / rust_decimal::Decimal::from(LOW_WATER_PART);
         // The sum of a few blocks is taken only where a comparison of two numbers says that it may matter.
         if self.granted.is_zero() || self.taken.decimal() + quarter(self.granted) < self.granted.decimal() {
@@ -70,16 +100,16 @@ impl Wallet {
 
     /// A request for more credits, ahead of need. Once per grant: whatever comes of it, the next run that lacks something
     /// asks by itself.
-    pub fn growth(&mut self) -> Ask {
+    pub fn growth(&mut self, at: Timestamp) -> Ask {
         let need = Short { credits: self.largest, ..Short::default() };
         (self.granted, self.taken) = (Credits::ZERO, Credits::ZERO);
-        self.ask(&need, &self.asked_for.clone(), false)
+        self.ask(&need, &self.asked_for.clone(), false, at)
     }
 
     /// A request for more time.
-    pub fn renewal(&mut self) -> Ask {
+    pub fn renewal(&mut self, at: Timestamp) -> Ask {
         self.used = false;
-        self.ask(&Short::default(), &Subject::default(), false)
+        self.ask(&Short::default(), &Subject::default(), false, at)
     }
 
     /// What runs hold of the lease right now. Runs that are reported for promotion are the account's from that record on:
@@ -112,7 +142,13 @@ impl Wallet {
         if self.terms.as_ref() != Some(&grant.terms) || self.contract.is_none() {
             self.emit(WalletEvent::Terms(Box::new(grant.terms.clone())), false, here, log);
         }
-        self.hear(grant, here);
+        self.hear(grant, here, log);
+        self.refill = false;
+        let in_hand = self.lease.as_ref().filter(|lease| lease.lease == grant.lease);
+        if in_hand.is_some_and(|lease| lease.number >= grant.number) {
+            // An answer that came twice brings nothing twice.
+            return log.last();
+        }
         let until = asked_at.plus_micros(grant.lasts - grant.lasts / MARGIN_PART);
         let new: Credits = grant.slices.iter().map(|slice| slice.granted).sum();
         if new.is_positive() {
@@ -138,7 +174,7 @@ impl Wallet {
     }
 
     /// What the ledger said beside what it leased.
-    pub fn hear(&mut self, grant: &Grant, here: Here<'_>) {
+    pub fn hear(&mut self, grant: &Grant, here: Here<'_>, log: &mut dyn Log) {
         self.rest.balance = grant.rest.0;
         self.rest.last_resort = grant.rest.1;
         for (pool, rest) in &grant.rest_pools {
@@ -150,7 +186,7 @@ impl Wallet {
             self.rest.caps.insert(key.clone(), *room);
         }
         self.out_of_reach = grant.out_of_reach;
-        self.cut_off = None;
+        self.in_touch(here, log);
         self.scarce_until = if grant.scarce { here.at.plus_micros(SCARCE_MICROS) } else { here.at };
     }
 
@@ -165,19 +201,33 @@ impl Wallet {
         (!returned.is_empty()).then(|| self.emit(WalletEvent::Returned(returned), true, here, log))
     }
 
-    fn emergency(&self) -> impl Iterator<Item = &Block> {
+    pub(super) fn emergency(&self) -> impl Iterator<Item = &Block> {
         let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
         blocks.filter(|block| block.species == Species::Emergency)
     }
 
     /// New terms came from the ledger: they hold at once, and idle credits go back, to be leased anew by them.
     pub fn changed(&mut self, terms: &crate::lease::AccountTerms, here: Here<'_>, log: &mut dyn Log) {
-        self.cut_off = None;
+        self.in_touch(here, log);
         self.scarce_until = here.at;
         if self.terms.as_ref() != Some(terms) || self.contract.is_none() {
             self.emit(WalletEvent::Terms(Box::new(terms.clone())), false, here, log);
         }
+        // A new period changes the terms, and may have been leased of already.
+        self.refill |= self.used && self.holds_new_allowance(here.at);
         self.give_back(here, log);
+    }
+
+    /// Whether something is idle here of an allowance that began within the last lease time.
+    fn holds_new_allowance(&self, at: Timestamp) -> bool {
+        let Some(lease) = &self.lease else { return false };
+        let since = at.plus_micros(-lease.until.micros_since(lease.at));
+        let mut blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
+        blocks.any(|block| {
+            block.species == Species::Subscription
+                && block.available.is_positive()
+                && block.effective_at > since
+        })
     }
 
     /// The account is not known to the ledger.
@@ -224,6 +274,11 @@ impl Wallet {
             .map(|block| (block.id, block.available))
             .collect();
         if !slices.is_empty() {
+            // An allowance that has ended is followed by the next, as a rule: it is fetched before a run has to wait.
+            let allowance = |(id, _): &(BlockId, Credits)| {
+                self.book.block(*id).is_some_and(|block| block.species == Species::Subscription)
+            };
+            self.refill |= self.used && slices.iter().any(allowance);
             self.emit(WalletEvent::Returned(Returned { slices, rooms: Vec::new() }), false, here, log);
         }
     }
@@ -236,13 +291,34 @@ impl Wallet {
     }
 
     /// The ledger did not answer a renewal: the next try comes when a quarter of the time left has passed.
-    pub fn renewal_failed(&mut self, at: Timestamp) {
+    pub fn renewal_failed(&mut self, here: Here<'_>, log: &mut dyn Log) {
         // Asking ahead of need is given up until the next grant.
-        (self.granted, self.taken) = (Credits::ZERO, Credits::ZERO);
-        if let Some(lease) = &self.lease {
+        (self.granted, self.taken, self.refill) = (Credits::ZERO, Credits::ZERO, false);
+        if let Some(until) = self.lease.as_ref().map(|lease| lease.until) {
             self.used = true;
-            self.cut_off.get_or_insert(at);
-            self.renew_after = at.plus_micros(lease.until.micros_since(at) / RETRY_PART + RETRY_MICROS_MIN);
+            self.out_of_touch(here, log);
+            let wait = until.micros_since(here.at) / RETRY_PART + RETRY_MICROS_MIN;
+            self.renew_after = here.at.plus_micros(wait);
+        }
+    }
+
+    /// The ledger did not answer. From the first time on, `offline.for` counts, through restarts too.
+    pub(super) fn out_of_touch(&mut self, here: Here<'_>, log: &mut dyn Log) {
+        if self.cut_off.is_some() {
+            return;
+        }
+        // Nothing is served of an account that is not known, and nothing is kept of it.
+        match self.terms {
+            Some(_) => {
+                self.emit(WalletEvent::CutOff(Some(here.at)), false, here, log);
+            }
+            None => self.cut_off = Some(here.at),
+        }
+    }
+
+    pub(super) fn in_touch(&mut self, here: Here<'_>, log: &mut dyn Log) {
+        if self.cut_off.take().is_some() && self.terms.is_some() {
+            self.emit(WalletEvent::CutOff(None), false, here, log);
         }
     }
 
@@ -364,7 +440,7 @@ mod tests {
             let step = wallet.authorize(&call, false, Link::Untried, here, &mut Forgets).unwrap();
             assert!(matches!(step, Step::Done { .. }), "the slice pays");
             if wallet.wants_more(at) {
-                let ask = wallet.growth();
+                let ask = wallet.growth(at);
                 assert_eq!((ask.credits, ask.totals == LeaseTotals::default()), (Credits::whole(1), false));
                 assert!(!wallet.wants_more(at), "once per grant");
                 return Some(run);

@@ -5,12 +5,23 @@ use crate::lease::{Returned, WalletEvent};
 use crate::types::ReservationId;
 
 impl Wallet {
-    /// After an unclean stop only the mark is sealed; the rest is usable at once. `usable` is false where the lease did
-    /// not outlive the process (another boot): then all of it goes back.
+    /// After an unclean stop only the mark is sealed; the rest is usable at once. `learned` is false where the ledger's time
+    /// is not known any more (another boot): then no lease outlived the process, and all of it goes back.
     ///
     /// Answers the record of the seal, which must be on disk before anything else of the lease is used: else a second
     /// crash would lose it together with new reservations, and one seal would stand for what two marks had covered.
-    pub fn restarted(&mut self, clean: bool, usable: bool, here: Here<'_>, log: &mut dyn Log) -> Option<u64> {
+    pub fn restarted(
+        &mut self,
+        clean: bool,
+        learned: bool,
+        here: Here<'_>,
+        log: &mut dyn Log,
+    ) -> Option<u64> {
+        if !clean && learned && self.terms.is_some() {
+            let open = self.book.runs.keys().copied().collect();
+            self.emit(WalletEvent::Resumed(open, here.at), false, here, log);
+        }
+        let usable = learned && self.lease.as_ref().is_some_and(|lease| lease.until > here.at);
         let seal = if clean { None } else { self.seal(here) };
         let sealed = seal.map(|seal| self.emit(WalletEvent::Sealed(seal), true, here, log));
         if let Some(lease) = self.lease.as_ref().map(|lease| lease.lease)

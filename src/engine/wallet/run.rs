@@ -17,7 +17,7 @@ use crate::engine::release::release;
 use crate::lease::event::PassedCall;
 use crate::lease::{Ask, Passed, WalletEvent, promotion};
 use crate::playbook::action::Trigger;
-use crate::types::{Credits, Length, ReservationId};
+use crate::types::{Credits, Length, ReservationId, SidecarId};
 
 /// A reservation that lives longer than this is answered once it is on disk.
 const LONG: Length = Length::hours(1);
@@ -41,6 +41,14 @@ pub enum Step<A> {
     Decide,
 }
 
+/// The settler that no sidecar is.
+const LEDGER: SidecarId = SidecarId([0; 16]);
+
+/// Runs that the ledger was asked about are remembered for so long, in microseconds: what is open here then is not from
+/// an ask that nobody answered. And so many of them: one a call under way, and those of an hour without a ledger.
+const DOUBTFUL_MICROS: i64 = 3_600_000_000;
+const DOUBTFUL_MAX: usize = 10_000;
+
 impl Wallet {
     pub fn authorize(
         &mut self,
@@ -51,14 +59,14 @@ impl Wallet {
         log: &mut dyn Log,
     ) -> Result<Step<AuthorizeAnswer>, Fault> {
         if link == Link::Unreachable {
-            self.cut_off.get_or_insert(here.at);
+            self.out_of_touch(here, log);
         }
         if self.contract.is_none() {
             return Ok(self.unknown_account(link, here));
         }
         if self.needs_ledger(call) {
             match link {
-                Link::Untried => return Ok(Step::Decide),
+                Link::Untried => return Ok(self.decide(call.id, here)),
                 Link::Asked | Link::Unreachable if call.parent.is_some() => {
                     return Ok(done(refusal(here, Reason::LedgerUnreachable)));
                 }
@@ -79,10 +87,10 @@ impl Wallet {
                 if let Some(parent) = call.parent {
                     self.promote(parent, here, log);
                 }
-                Ok(Step::Decide)
+                Ok(self.decide(call.id, here))
             }
             Verdict::Short(short) => {
-                let ask = self.ask(&short, &call.subject, force);
+                let ask = self.ask(&short, &call.subject, force, here.at);
                 Ok(Step::Lease(Box::new(Ask { buys: !call.validate_only, ..ask })))
             }
             Verdict::Answer(mut answer, event) => {
@@ -93,6 +101,24 @@ impl Wallet {
                 Ok(Step::Done { answer, wait: wait.flatten() })
             }
         }
+    }
+
+    /// The ledger is asked. Where no answer comes, it may have decided all the same: then there are two holds of one run.
+    fn decide<A>(&mut self, id: ReservationId, here: Here<'_>) -> Step<A> {
+        if self.doubtful.len() >= DOUBTFUL_MAX {
+            self.doubtful.retain(|_, until| *until > here.at);
+        }
+        if self.doubtful.len() < DOUBTFUL_MAX {
+            self.doubtful.insert(id, here.at.plus_micros(DOUBTFUL_MICROS));
+        }
+        Step::Decide
+    }
+
+    /// Whoever else may have settled a run that is open here: the ledger, where the run is on its way there, or may have
+    /// been since it was asked whether it may begin.
+    fn other_settler(&self, id: ReservationId) -> Option<SidecarId> {
+        let doubtful = self.doubtful.contains_key(&id);
+        (doubtful || self.is_handing(id)).then_some(LEDGER)
     }
 
     /// Journals a reservation; answers the record to wait for, where one must.
@@ -145,6 +171,14 @@ impl Wallet {
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> Result<Step<RunAnswer>, Fault> {
+        let doubtful;
+        let call = match self.other_settler(call.id) {
+            Some(other) => {
+                doubtful = Commit { provisional: Some(other), ..call.clone() };
+                &doubtful
+            }
+            None => call,
+        };
         let outcome = match self.frame(here, self.beyond(link, here)) {
             Some(frame) => commit(&frame, call)?,
             None => Outcome::Elsewhere,
@@ -209,7 +243,7 @@ impl Wallet {
             }
             Outcome::Short(lack) => {
                 let short = Short { credits: lack.credits, prior: lack.prior, ..Short::default() };
-                let ask = self.ask(&short, &lack.subject, true);
+                let ask = self.ask(&short, &lack.subject, true, here.at);
                 Ok(Step::Lease(Box::new(Ask { buys: true, ..ask })))
             }
             Outcome::Elsewhere if link == Link::Untried => Ok(Step::Decide),
@@ -285,7 +319,7 @@ impl Wallet {
             Outcome::Short(lack) => {
                 let (credits, prior) = (lack.credits, lack.prior);
                 let short = Short { credits, prior, basic: true, ..Short::default() };
-                let ask = self.ask(&short, &lack.subject, true);
+                let ask = self.ask(&short, &lack.subject, true, here.at);
                 Step::Lease(Box::new(Ask { buys: true, ..ask }))
             }
             Outcome::Elsewhere => Step::Decide,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::tz::TimeZone;
 
 use crate::credit::{
-    Book, CapKey, Change, Column, Counter, Move, RunEvent, ScopeKey, Subject, pool::Sorting,
+    Book, CapFlow, CapKey, Change, Column, Counter, Move, Place, RunEvent, ScopeKey, Subject, pool::Sorting,
 };
 use crate::engine::contract::{Contract, Playbooks, Since};
 use crate::engine::frame::{Beyond, Frame, Rest};
@@ -13,7 +13,7 @@ use crate::lease::event::{Leased, Snapshot};
 use crate::lease::recount::Charged;
 use crate::lease::{AccountTerms, Mark, Returned, WalletEvent, promotion};
 use crate::playbook::draw_order::Species;
-use crate::types::{AccountId, Credits, ReservationId, Timestamp};
+use crate::types::{AccountId, Credits, LeaseId, ReservationId, Timestamp};
 
 /// Ended runs that a wallet remembers at most: what answers repeated calls without the ledger.
 pub(super) const FINALS_MAX: usize = 10_000;
@@ -45,6 +45,8 @@ pub struct Wallet {
     pub contract: Option<Contract>,
     pub book: Book,
     pub lease: Option<Leased>,
+    /// The last grant that arrived, be its lease over or not: what came after it was lost on its way.
+    pub(super) seen: Option<(LeaseId, u32)>,
     pub rest: Rest,
     /// Whose run was asked for last: what is asked for ahead of need is for the same pools.
     pub(super) asked_for: Subject,
@@ -57,6 +59,8 @@ pub struct Wallet {
     /// The last grant that brought credits, and what runs took since.
     pub(super) granted: Credits,
     pub(super) taken: Credits,
+    /// An allowance has ended, and the next is to be fetched.
+    pub(super) refill: bool,
     /// Whether the lease served anything since it was last renewed.
     pub(super) used: bool,
     /// Since when the ledger has not answered; `None` while it does.
@@ -79,6 +83,8 @@ pub struct Wallet {
     /// Roots of families reported for promotion, by the record's number.
     pub(super) handing: BTreeMap<u64, Vec<ReservationId>>,
     pub(super) handing_roots: BTreeSet<ReservationId>,
+    /// Runs that the ledger was asked whether they may begin, and until when that matters.
+    pub(super) doubtful: BTreeMap<ReservationId, Timestamp>,
     /// Runs that the account itself holds now, and until when that is remembered.
     pub(super) handed: BTreeMap<ReservationId, Timestamp>,
     /// What reported records charged, over all the sidecar's life.
@@ -102,6 +108,7 @@ impl Wallet {
             contract: None,
             book: Book::default(),
             lease: None,
+            seen: None,
             rest: Rest::default(),
             asked_for: Subject::default(),
             out_of_reach: None,
@@ -109,6 +116,7 @@ impl Wallet {
             burn: Credits::ZERO,
             granted: Credits::ZERO,
             taken: Credits::ZERO,
+            refill: false,
             used: false,
             cut_off: None,
             scarce_until: Timestamp::default(),
@@ -121,6 +129,7 @@ impl Wallet {
             young: VecDeque::new(),
             handing: BTreeMap::new(),
             handing_roots: BTreeSet::new(),
+            doubtful: BTreeMap::new(),
             handed: BTreeMap::new(),
             charged: Charged::default(),
         }
@@ -129,11 +138,14 @@ impl Wallet {
     /// Journals an event and evolves by it.
     pub(super) fn emit(
         &mut self,
-        event: WalletEvent,
+        mut event: WalletEvent,
         urgent: bool,
         here: Here<'_>,
         log: &mut dyn Log,
     ) -> u64 {
+        if let WalletEvent::Run(run) = &mut event {
+            run.handing = self.is_handing(run.id);
+        }
         log.prepare(&self.account, &event);
         let (roots, reported) = (event.handed_roots(), event.is_reported());
         // Before it is journaled: an event that breaks this account must not break it again at every start.
@@ -161,6 +173,9 @@ impl Wallet {
                     self.lease = None;
                 }
             }
+            WalletEvent::Left(_) => self.lease = None,
+            WalletEvent::Resumed(..) => {}
+            WalletEvent::CutOff(since) => self.cut_off = since,
             WalletEvent::Snapshot(snapshot) => self.restore(*snapshot, playbooks),
         }
     }
@@ -242,7 +257,15 @@ impl Wallet {
         if let Change::Reserved(run) = &event.change {
             self.young.push_back((crate::lease::promotion::due(run.authorized_at), run.id));
         }
+        let given_back = event.handing.then(|| given_back(&event));
         self.book.apply(event, keep);
+        if let Some(mut given_back) = given_back {
+            // What was held past the leased room takes none of it away.
+            for (key, room) in &mut given_back.rooms {
+                *room = self.book.counters.get(key).map_or(Credits::ZERO, |counter| counter.limit).min(*room);
+            }
+            self.withdraw(&given_back);
+        }
     }
 
     fn apply_leased(&mut self, leased: Leased) {
@@ -261,6 +284,7 @@ impl Wallet {
                 .limit += room.amount;
         }
         // The terms stay, the slices are in the book now.
+        self.seen = Some((leased.lease, leased.number));
         self.lease = Some(Leased { slices: Vec::new(), rooms: Vec::new(), ..leased });
     }
 
@@ -306,6 +330,7 @@ impl Wallet {
         Snapshot {
             terms: self.terms.clone(),
             lease: self.lease.clone(),
+            seen: self.seen,
             blocks: self.book.pools.iter().flat_map(|pool| pool.blocks.iter().cloned()).collect(),
             counters: self.book.counters.iter().map(|(key, c)| (key.clone(), c.clone())).collect(),
             runs: self.book.runs.values().map(|run| (**run).clone()).collect(),
@@ -313,6 +338,7 @@ impl Wallet {
             largest: self.largest,
             handed: self.handed.iter().map(|(id, until)| (*id, *until)).collect(),
             charged: self.charged.clone(),
+            cut_off: self.cut_off,
         }
     }
 
@@ -321,6 +347,7 @@ impl Wallet {
         if let Some(terms) = &snapshot.terms {
             self.set_terms(terms, playbooks);
         }
+        self.seen = snapshot.seen.or(snapshot.lease.as_ref().map(|lease| (lease.lease, lease.number)));
         self.lease = snapshot.lease;
         for block in snapshot.blocks {
             self.book.insert(block);
@@ -339,6 +366,7 @@ impl Wallet {
         self.largest = snapshot.largest;
         self.handed = snapshot.handed.into_iter().collect();
         self.charged = snapshot.charged;
+        self.cut_off = snapshot.cut_off;
     }
 
     /// Idle credits and room: what nobody holds. Emergency credits are never idle: they wait for the ledger to be away.
@@ -364,6 +392,21 @@ impl Wallet {
 
     pub(super) fn mark(&self) -> Mark {
         self.lease.as_ref().map_or_else(Mark::default, |lease| lease.mark)
+    }
+}
+
+/// What a run gives back: free to its slice, unless the account itself takes it.
+fn given_back(event: &RunEvent) -> Returned {
+    let free = |to: Place| to == Place::Free;
+    let leased = |flow: &&CapFlow| free(flow.to) && !matches!(flow.key.scope, ScopeKey::Root(_));
+    Returned {
+        slices: event
+            .flows
+            .iter()
+            .filter(|flow| free(flow.to))
+            .map(|flow| (flow.block, flow.amount))
+            .collect(),
+        rooms: event.caps.iter().filter(leased).map(|flow| (flow.key.clone(), flow.amount)).collect(),
     }
 }
 

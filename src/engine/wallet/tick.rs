@@ -4,7 +4,7 @@ use super::state::{FINALS_MAX, Here, Log, Wallet};
 use crate::credit::Block;
 use crate::engine::frame::Beyond;
 use crate::engine::lapse::lapse;
-use crate::lease::{Ask, WalletEvent};
+use crate::lease::{Ask, Left, WalletEvent};
 use crate::types::{Credits, LeaseId, ReservationId, Timestamp};
 
 impl Wallet {
@@ -15,7 +15,9 @@ impl Wallet {
         let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
         let ends =
             blocks.filter(|block| block.available.is_positive()).filter_map(|block| block.expires_at).min();
-        [deadline, young, self.renew_at(), ends, self.carry_at()].into_iter().flatten().min()
+        // At once.
+        let refill = (self.refill && self.lease.is_some()).then(Timestamp::default);
+        [deadline, young, self.renew_at(), ends, self.carry_at(), refill].into_iter().flatten().min()
     }
 
     /// Does what is due at `here.at`; answers a request for more time where the lease is worth keeping.
@@ -34,11 +36,14 @@ impl Wallet {
             self.over(id, here, log);
             return None;
         }
+        if self.refill {
+            return Some(self.growth(here.at));
+        }
         if self.renew_at().is_none_or(|renew| renew > here.at) {
             return None;
         }
         if self.used {
-            return Some(self.renewal());
+            return Some(self.renewal(here.at));
         }
         // Nobody used it: it goes back, emergency credits too, and the lease ends here.
         self.keep_share(Credits::ZERO, here, log);
@@ -52,17 +57,28 @@ impl Wallet {
         self.emit(WalletEvent::LeaseOver(lease), false, here, log);
     }
 
-    /// Reports every open run, so that the account itself holds it: done before a clean stop.
-    pub fn promote_all(&mut self, here: Here<'_>, log: &mut dyn Log) {
+    /// A clean stop: the account itself holds every open run from here on, and what is idle goes back. `asked` is the
+    /// number of the newest ask about the account, 0 where none was sent: grants on their way go back, too.
+    pub fn leave(&mut self, asked: u64, here: Here<'_>, log: &mut dyn Log) {
         let open: Vec<_> = self.book.runs.keys().copied().collect();
-        for id in open {
-            self.promote(id, here, log);
+        for id in &open {
+            self.promote(*id, here, log);
         }
+        self.give_back(here, log);
+        if asked == 0 && self.lease.is_none() && open.is_empty() {
+            return;
+        }
+        let keeps: Vec<_> = self
+            .emergency()
+            .filter(|block| block.available.is_positive())
+            .map(|block| (block.id, block.available))
+            .collect();
+        self.emit(WalletEvent::Left(Left { asked, keeps }), true, here, log);
     }
 
     /// The ledger has made everything up to record `number` durable.
     pub fn acknowledged(&mut self, number: u64, here: Here<'_>, log: &mut dyn Log) {
-        self.cut_off = None;
+        self.in_touch(here, log);
         while let Some(entry) = self.handing.first_entry() {
             if *entry.key() > number {
                 break;

@@ -112,6 +112,20 @@ async fn a_stop_gives_everything_back_and_the_next_start_goes_on() {
 }
 
 #[tokio::test]
+async fn a_stop_frees_a_grant_that_never_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, disk) = (FakeLedger::new(&[("acme", "hard")]), MemoryDisk::new());
+    let mut process = start(dir.path(), &ledger, &disk, 1).await;
+    ledger.lose_grants(1);
+    let denied = process.hold(10).await.unwrap();
+    assert_eq!(denied.reason(), v1::Reason::LedgerUnreachable);
+    assert!(ledger.leased("acme").is_positive(), "the ledger gave it");
+    process.stop().await;
+    assert_eq!(ledger.leased("acme"), Credits::ZERO, "nothing stays out");
+    assert_eq!(ledger.balance("acme").1, Credits::whole(500));
+}
+
+#[tokio::test]
 async fn a_stop_before_the_first_attach_is_answered_still_reports() {
     let dir = tempfile::tempdir().unwrap();
     let (ledger, disk) = (FakeLedger::new(&[("acme", "hard")]), MemoryDisk::new());
