@@ -270,6 +270,9 @@ fn absorbed_event(event: &WalletEvent) -> Told {
         WalletEvent::PassedOn(_) => kept("passed_on", "a call for another settler"),
         WalletEvent::Sealed(_) => kept("sealed", "what an unclean stop may have lost sight of"),
         WalletEvent::LeaseOver(_) => kept("lease_over", "the end of a lease"),
+        WalletEvent::Left(_) => kept("left", "a sidecar's clean stop: nothing stays there but what it names"),
+        WalletEvent::Resumed(..) => kept("resumed", "a sidecar's start after an unclean stop"),
+        WalletEvent::CutOff(_) => kept("cut_off", "since when a sidecar has not reached the ledger"),
         WalletEvent::Terms(_) | WalletEvent::Leased(_) | WalletEvent::Snapshot(_) => {
             kept("told", "what the sidecar knows of the account")
         }
