@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::seen::Seen;
 use super::turn::{Reply, Wish};
-use crate::credit::{Decision, Reason, State};
+use crate::credit::{Decision, Reason};
 use crate::engine::call::Authorize;
 use crate::playbook::charge::Quantities;
 use crate::types::{AccountId, Credits, Name, ReservationId, SidecarId, Timestamp};
@@ -14,7 +15,7 @@ use crate::types::{AccountId, Credits, Name, ReservationId, SidecarId, Timestamp
 const CALM: i64 = 12_000_000;
 
 /// Clocks differ by so much at most, and what ends at a sidecar is known at the ledger so soon.
-const SLACK: i64 = 3_000_000;
+pub(super) const SLACK: i64 = 3_000_000;
 
 /// No run of these playbooks lives longer, outcome awaited.
 const LONGEST: i64 = 400_000_000;
@@ -31,51 +32,6 @@ pub struct Money {
     pub overage: Credits,
     /// Some of it lapses: then how much there is, is not for the auditor to say.
     pub lapses: bool,
-}
-
-/// A run, from what was asked and answered about it.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    pub account: AccountId,
-    /// Whose it is, as it was allowed.
-    user: Option<Name>,
-    /// Whose it may be: an id may be asked for again, for another user.
-    users: BTreeSet<Name>,
-    /// It was allowed as a child, and whether it may be a root: an id may be asked for again, without a parent.
-    pub is_child: bool,
-    may_be_root: bool,
-    /// Children were asked for, which take from its hold.
-    has_children: bool,
-    /// The most that anything asked about it could hold or charge.
-    most: Credits,
-    /// What it was allowed to hold.
-    held: Option<Credits>,
-    /// It was allowed as degraded use.
-    degraded: bool,
-    /// Until when it may hold anything.
-    until: Timestamp,
-    /// Until when it certainly does, where nothing more is asked about it.
-    certain: Timestamp,
-    /// Something was asked that may have ended or changed it.
-    touched: bool,
-    late: bool,
-    /// Its use was recorded without a reservation, or by an event.
-    pub direct: bool,
-    /// Questions about it without an answer yet, or for good.
-    pub open_questions: usize,
-    pub lost_questions: usize,
-    /// Charges that its settler answered, in order, and where.
-    pub settled: Vec<(Credits, SidecarId)>,
-    /// Charges that were answered as provisional: where it was held twice, one of them may be the first, which stands.
-    pub provisional: Vec<Credits>,
-    /// A commit was accepted: it must reach the ledger.
-    pub accepted: Vec<SidecarId>,
-    /// Sidecars that held it.
-    pub at: BTreeSet<SidecarId>,
-    /// Questions that would hold it: one that comes again after it was forgotten holds it anew.
-    pub holding: usize,
-    /// A lapse of it is charged.
-    lapses: bool,
 }
 
 #[derive(Debug)]
@@ -264,28 +220,7 @@ impl Auditor {
                 let account = asked.account;
                 self.overspent(&account, at)
             }
-            Reply::Run(answer) => {
-                // What an unclean stop lost sight of is sealed for this: nobody else has it meanwhile.
-                let plain = !run.late && run.holding == 1 && run.at.len() == 1;
-                let plain = plain && !run.is_child && !run.has_children;
-                let own = run.at.contains(&asked.sidecar) && matches!(asked.wish, Wish::Commit(..));
-                let fits = run.held.is_some_and(|held| answer.charged <= held) && !run.degraded;
-                if plain && own && fits && !answer.provisional && answer.debt.is_positive() {
-                    return Some(format!(
-                        "account {}: a run was charged {}, which it held, and {} of it are owed",
-                        asked.account, answer.charged, answer.debt
-                    ));
-                }
-                match (answer.state, answer.provisional) {
-                    (State::Settled, false) => run.settled.push((answer.charged, asked.sidecar)),
-                    (State::Accepted, _) if matches!(asked.wish, Wish::Commit(..) | Wish::Record(_)) => {
-                        run.accepted.push(asked.sidecar);
-                    }
-                    (State::Settled, true) => run.provisional.push(answer.charged),
-                    _ => {}
-                }
-                None
-            }
+            Reply::Run(answer) => run.ended((&asked.account, asked.sidecar, &asked.wish), answer),
             Reply::Progress(answer) => {
                 run.until = run.until.max(answer.stop_by);
                 None
@@ -368,49 +303,5 @@ impl Auditor {
                 reason.word()
             )
         })
-    }
-}
-
-impl Seen {
-    /// It certainly holds what it was allowed, or its charge within that is known.
-    fn least(&self, at: Timestamp) -> Credits {
-        let Some(held) = self.held.filter(|_| !self.degraded) else { return Credits::ZERO };
-        match self.settled.last() {
-            Some((charged, _)) if !self.late => (*charged).min(held),
-            _ if self.is_open(at) => held,
-            _ => Credits::ZERO,
-        }
-    }
-
-    /// Whether a charge for it may be right: answered, or asked for without an answer, or for a lapse.
-    pub fn may_be_charged(&self) -> bool {
-        let unanswered = self.lost_questions + self.open_questions > 0;
-        !self.settled.is_empty() || !self.accepted.is_empty() || unanswered || self.touched || self.lapses
-    }
-
-    pub fn lapses(&self) -> bool {
-        self.lapses
-    }
-
-    fn is_open(&self, at: Timestamp) -> bool {
-        self.held.is_some() && !self.direct && !self.touched && at.plus_micros(SLACK) < self.certain
-    }
-
-    fn may_be_open(&self, at: Timestamp) -> bool {
-        let answered = !self.settled.is_empty() && self.open_questions + self.lost_questions == 0;
-        !self.direct && !answered && at < self.until.plus_micros(SLACK)
-    }
-
-    /// The most that it may hold or have spent.
-    fn most(&self, at: Timestamp) -> Credits {
-        // Settled elsewhere in its settler's silence, it is held there until that one hears of it.
-        let twice = if self.provisional.is_empty() { Credits::ZERO } else { self.held.unwrap_or_default() };
-        let most = self.most.max(self.held.unwrap_or_default()) + twice;
-        if let ([.., (charged, _)], 0, 0) = (&*self.settled, self.open_questions, self.lost_questions) {
-            return if self.at.len() > 1 { most } else { *charged };
-        }
-        let lapsed = at >= self.until.plus_micros(SLACK);
-        let free = lapsed && !self.touched && self.open_questions == 0 && !self.lapses;
-        if free && !self.direct { Credits::ZERO } else { most }
     }
 }

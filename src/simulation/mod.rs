@@ -16,7 +16,7 @@
 //! | `link`, `report` | staying in touch with the ledger, and reporting to it |
 //! | `ledger`, `serve`, `lease_job` | the ledger: its journal, its door, leases and recalls |
 //! | `callers`, `trouble` | what is asked, and what goes wrong |
-//! | `auditor`, `verdict` | what must hold by the replies alone, during a world and at its end |
+//! | `auditor`, `seen`, `verdict` | what must hold by the replies alone, during a world and at its end |
 //! | `trace`, `world`, `run` | a world, what happened in it, and what became of it |
 
 mod agenda;
@@ -35,6 +35,7 @@ mod network;
 mod node;
 mod report;
 mod run;
+mod seen;
 mod serve;
 mod trace;
 mod trouble;

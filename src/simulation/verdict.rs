@@ -1,7 +1,7 @@
 //! The end of a world: everything is mended, everybody has reported, every silence is over. Then the ledger must say what
 //! callers were answered, to the last credit, and nothing may be stranded.
 
-use super::auditor::Seen;
+use super::seen::Seen;
 use super::turn::{Reply, Wish};
 use super::world::{World, hash};
 use crate::credit::{Decision, State};

@@ -175,16 +175,7 @@ impl Work<'_> {
             purse.lowered.iter().for_each(|draw| hold::add(&mut spent, *draw));
             effects.booked = Some((run.id, Booked { spent, debt: booked.debt + effects.debt }));
         }
-        if let Change::Ended(ended) = &mut run.change {
-            // The account's books say which blocks paid in fact.
-            ended.debt = (booked.debt + effects.debt).or_zero();
-            ended.spent = purse.spent;
-            // What the account holds for it beyond what its sidecar knew goes back.
-            for draw in purse.runs.remove(&run.id).unwrap_or_default() {
-                effects.moves.push(moved(&draw, Column::Held, Column::Available));
-            }
-            effects.ended = Some((run.id, ended.clone()));
-        }
+        note_end(&mut run, booked.debt, purse, &mut effects);
         if own && matches!(run.change, Change::Ended(_)) {
             self.give_back_room(&run, &mut effects);
         }
@@ -367,6 +358,18 @@ impl Work<'_> {
             }
         }
     }
+}
+
+/// How a run ended by the account's books: these say which blocks paid in fact. What the account holds for it beyond what
+/// its sidecar knew goes back.
+fn note_end(run: &mut RunEvent, owed: Credits, mut purse: Purse, effects: &mut Effects) {
+    let Change::Ended(ended) = &mut run.change else { return };
+    ended.debt = (owed + effects.debt).or_zero();
+    ended.spent = purse.spent;
+    for draw in purse.runs.remove(&run.id).unwrap_or_default() {
+        effects.moves.push(moved(&draw, Column::Held, Column::Available));
+    }
+    effects.ended = Some((run.id, ended.clone()));
 }
 
 /// What was named beyond what is shown, by block.

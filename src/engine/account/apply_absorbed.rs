@@ -7,7 +7,7 @@ use super::state::{Account, Seal};
 use crate::credit::{Change, Place, PoolId, RunEvent};
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;
-use crate::types::{Length, ReservationId, SidecarId, Timestamp};
+use crate::types::{Length, Name, ReservationId, SidecarId, Timestamp};
 
 /// A seal ends after so long: nothing is stranded by it for longer.
 const SEAL: Length = Length::hours(1);
@@ -47,13 +47,7 @@ impl Account {
             _ => {}
         }
         self.rebook(*sidecar, event, effects);
-        let user = match event {
-            WalletEvent::Run(run) => self.user_of(run.id).or_else(|| match &effects.ended {
-                Some((_, ended)) => ended.run.subject.user.clone(),
-                None => None,
-            }),
-            _ => None,
-        };
+        let user = self.user_in(event, effects);
         for step in &effects.moves {
             self.shift_for(*step, user.as_ref());
         }
@@ -83,6 +77,13 @@ impl Account {
             let pool = effects.debt_pool.clone().unwrap_or(PoolId::Account);
             self.owe(&pool, effects.debt, observed);
         }
+    }
+
+    /// Whose run a record is about.
+    fn user_in(&self, event: &WalletEvent, effects: &Effects) -> Option<Name> {
+        let WalletEvent::Run(run) = event else { return None };
+        let ended = effects.ended.as_ref();
+        self.user_of(run.id).or_else(|| ended.and_then(|(_, ended)| ended.run.subject.user.clone()))
     }
 
     /// What was booked for runs that are open at their sidecar alone.

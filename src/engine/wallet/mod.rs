@@ -3,17 +3,21 @@
 //! | file | what |
 //! |---|---|
 //! | `state` | the wallet as a value, and its single write path |
+//! | `snapshot` | the same, as one record of its journal |
 //! | `run` | calls about runs, decided on the slice |
+//! | `doubt` | runs that the ledger may have decided too |
 //! | `unknown` | what is answered for an account of which nothing is known here |
 //! | `lease` | asking for credits and room, and giving idle ones back |
 //! | `recount` | what is told to a ledger that was restored from a backup |
 //! | `tick` | what time does |
 //! | `recover` | what is done after a restart |
 
+mod doubt;
 mod lease;
 mod recount;
 mod recover;
 mod run;
+mod snapshot;
 mod state;
 mod tick;
 mod unknown;
