@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::turn::{Reply, Wish};
 use crate::credit::{Decision, Reason, State};
+use crate::engine::answer::{AuthorizeAnswer, RunAnswer};
 use crate::engine::call::Authorize;
 use crate::playbook::charge::Quantities;
 use crate::types::{AccountId, Credits, Name, ReservationId, SidecarId, Timestamp};
@@ -20,8 +21,8 @@ const SLACK: i64 = 3_000_000;
 const LONGEST: i64 = 400_000_000;
 
 /// Runs that may be under way at once on the plan `hard`, and credits that a user of it may use.
-const PARALLEL: usize = 6;
-const USER: i64 = 30;
+pub(super) const PARALLEL: usize = 6;
+pub(super) const USER: i64 = 30;
 
 /// What an account was given.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +41,10 @@ pub struct Seen {
     /// Whose it is, as it was allowed.
     user: Option<Name>,
     /// Whose it may be: an id may be asked for again, for another user.
-    users: BTreeSet<Name>,
+    pub(super) users: BTreeSet<Name>,
     /// It was allowed as a child, and whether it may be a root: an id may be asked for again, without a parent.
     pub is_child: bool,
-    may_be_root: bool,
+    pub(super) may_be_root: bool,
     /// Children were asked for, which take from its hold.
     has_children: bool,
     /// The most that anything asked about it could hold or charge.
@@ -79,14 +80,14 @@ pub struct Seen {
 }
 
 #[derive(Debug)]
-struct Asked {
+pub(super) struct Asked {
     now: i64,
-    at: Timestamp,
+    pub(super) at: Timestamp,
     sidecar: SidecarId,
-    account: AccountId,
-    wish: Wish,
+    pub(super) account: AccountId,
+    pub(super) wish: Wish,
     /// When the ledger first heard of it.
-    came: Option<i64>,
+    pub(super) came: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -96,11 +97,11 @@ pub struct Auditor {
     asked: BTreeMap<u64, Asked>,
     pub lost_disks: BTreeSet<SidecarId>,
     /// When the ledger was first asked for what a run needs.
-    arrivals: BTreeMap<ReservationId, i64>,
+    pub(super) arrivals: BTreeMap<ReservationId, i64>,
 }
 
 /// Credits that so much of an action costs.
-fn price(action: &Name, quantities: Option<&Quantities>) -> Credits {
+pub(super) fn price(action: &Name, quantities: Option<&Quantities>) -> Credits {
     let units = match quantities {
         Some(Quantities::Single(units)) => Credits::computed(units.decimal()),
         _ => Credits::ONE,
@@ -244,37 +245,13 @@ impl Auditor {
                         None
                     };
                 }
-                run.at.insert(asked.sidecar);
-                if let (Wish::Authorize(call), None) = (&asked.wish, run.held) {
-                    run.user.clone_from(&call.subject.user);
-                    run.is_child = call.parent.is_some();
-                }
-                if matches!(&asked.wish, Wish::Authorize(call) if call.action.as_str() == "ping") {
-                    run.settled.push((answer.charged, asked.sidecar));
-                    run.held = Some(answer.charged);
-                    run.degraded |= answer.decision == Decision::AllowedDegraded;
-                } else {
-                    let again = run.held.is_some();
-                    run.held = Some(answer.held);
-                    run.degraded |= answer.decision == Decision::AllowedDegraded;
-                    if let Some(until) = answer.expires_at.filter(|_| !again) {
-                        (run.until, run.certain) = (until, until);
-                    }
-                }
+                run.allowed(&asked, answer);
                 let account = asked.account;
                 self.overspent(&account, at)
             }
             Reply::Run(answer) => {
-                // What an unclean stop lost sight of is sealed for this: nobody else has it meanwhile.
-                let plain = !run.late && run.holding == 1 && run.at.len() == 1;
-                let plain = plain && !run.is_child && !run.has_children;
-                let own = run.at.contains(&asked.sidecar) && matches!(asked.wish, Wish::Commit(..));
-                let fits = run.held.is_some_and(|held| answer.charged <= held) && !run.degraded;
-                if plain && own && fits && !answer.provisional && answer.debt.is_positive() {
-                    return Some(format!(
-                        "account {}: a run was charged {}, which it held, and {} of it are owed",
-                        asked.account, answer.charged, answer.debt
-                    ));
+                if let Some(problem) = run.owes(&asked, answer) {
+                    return Some(problem);
                 }
                 match (answer.state, answer.provisional) {
                     (State::Settled, false) => run.settled.push((answer.charged, asked.sidecar)),
@@ -324,54 +301,45 @@ impl Auditor {
         }
         None
     }
-
-    /// Whether what was refused would have fitted, whatever else was under way.
-    fn false_refusal(
-        &self,
-        asked: &Asked,
-        reason: Reason,
-        cap: Option<&Name>,
-        (out, room_is_out): (Credits, bool),
-    ) -> Option<String> {
-        let Wish::Authorize(call) = &asked.wish else { return None };
-        let money = self.money.get(&asked.account).filter(|money| !money.lapses)?;
-        if call.parent.is_some() || call.retry_of.is_some() {
-            return None;
-        }
-        let wanted = price(&call.action, call.quantities.as_ref());
-        // What a recall brings goes to whoever asked first: one that came later to the ledger may not have it.
-        let came = asked.came.as_ref();
-        let later = |id: &ReservationId| came.is_some() && self.arrivals.get(id) > came;
-        let others = || self.runs.iter().filter(|(id, run)| **id != call.id && run.account == asked.account);
-        let runs = || others().filter(|(id, _)| !later(id));
-        let fits = match (reason, cap.map(Name::as_str)) {
-            (Reason::CreditsExhausted | Reason::BasicOnly, _) => {
-                let used: Credits = runs().map(|(_, run)| run.most(asked.at)).sum();
-                used + out + wanted <= money.credits + money.overage
-            }
-            (Reason::CapReached, Some("parallel")) => {
-                let open = runs().filter(|(_, run)| run.may_be_root && run.may_be_open(asked.at)).count();
-                !room_is_out && open < PARALLEL
-            }
-            (Reason::CapReached, Some("user")) => {
-                let user = call.subject.user.as_ref();
-                let of_user = runs().filter(|(_, run)| user.is_some_and(|user| run.users.contains(user)));
-                let used: Credits = of_user.map(|(_, run)| run.most(asked.at)).sum();
-                !room_is_out && used + wanted <= Credits::whole(USER)
-            }
-            _ => false,
-        };
-        fits.then(|| {
-            format!(
-                "account {}: {wanted} was refused, {}, and would have fitted",
-                asked.account,
-                reason.word()
-            )
-        })
-    }
 }
 
 impl Seen {
+    fn allowed(&mut self, asked: &Asked, answer: &AuthorizeAnswer) {
+        self.at.insert(asked.sidecar);
+        if let (Wish::Authorize(call), None) = (&asked.wish, self.held) {
+            self.user.clone_from(&call.subject.user);
+            self.is_child = call.parent.is_some();
+        }
+        if matches!(&asked.wish, Wish::Authorize(call) if call.action.as_str() == "ping") {
+            self.settled.push((answer.charged, asked.sidecar));
+            self.held = Some(answer.charged);
+            self.degraded |= answer.decision == Decision::AllowedDegraded;
+        } else {
+            let again = self.held.is_some();
+            self.held = Some(answer.held);
+            self.degraded |= answer.decision == Decision::AllowedDegraded;
+            if let Some(until) = answer.expires_at.filter(|_| !again) {
+                (self.until, self.certain) = (until, until);
+            }
+        }
+    }
+
+    /// What it was charged was held for it, and is owed all the same.
+    fn owes(&self, asked: &Asked, answer: &RunAnswer) -> Option<String> {
+        // What an unclean stop lost sight of is sealed for this: nobody else has it meanwhile.
+        let plain = !self.late && self.holding == 1 && self.at.len() == 1;
+        let plain = plain && !self.is_child && !self.has_children;
+        let own = self.at.contains(&asked.sidecar) && matches!(asked.wish, Wish::Commit(..));
+        let fits = self.held.is_some_and(|held| answer.charged <= held) && !self.degraded;
+        if plain && own && fits && !answer.provisional && answer.debt.is_positive() {
+            return Some(format!(
+                "account {}: a run was charged {}, which it held, and {} of it are owed",
+                asked.account, answer.charged, answer.debt
+            ));
+        }
+        None
+    }
+
     /// It certainly holds what it was allowed, or its charge within that is known.
     fn least(&self, at: Timestamp) -> Credits {
         let Some(held) = self.held.filter(|_| !self.degraded) else { return Credits::ZERO };
@@ -396,13 +364,13 @@ impl Seen {
         self.held.is_some() && !self.direct && !self.touched && at.plus_micros(SLACK) < self.certain
     }
 
-    fn may_be_open(&self, at: Timestamp) -> bool {
+    pub(super) fn may_be_open(&self, at: Timestamp) -> bool {
         let answered = !self.settled.is_empty() && self.open_questions + self.lost_questions == 0;
         !self.direct && !answered && at < self.until.plus_micros(SLACK)
     }
 
     /// The most that it may hold or have spent.
-    fn most(&self, at: Timestamp) -> Credits {
+    pub(super) fn most(&self, at: Timestamp) -> Credits {
         // Settled elsewhere in its settler's silence, it is held there until that one hears of it.
         let twice = if self.provisional.is_empty() { Credits::ZERO } else { self.held.unwrap_or_default() };
         let most = self.most.max(self.held.unwrap_or_default()) + twice;

@@ -8,7 +8,7 @@ use super::work::Work;
 use crate::credit::draw::{self, Emergency, Limits};
 use crate::credit::hold::{self, Draw};
 use crate::credit::settle::PATH;
-use crate::credit::{Change, Column, Final, Flow, Place, Reservation, RunEvent, ScopeKey, State};
+use crate::credit::{Change, Column, Final, Flow, Place, Reservation, RunEvent, State};
 use crate::engine::commit::late_caps;
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;
@@ -16,7 +16,7 @@ use crate::types::{BlockId, Credits, ReservationId, SidecarId};
 
 /// Who holds credits of a flow, seen from the account.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Holder {
+pub(super) enum Holder {
     /// The lease: idle there, or in a run that only the sidecar knows.
     Lease,
     /// A run that this sidecar promoted.
@@ -169,47 +169,11 @@ impl Work<'_> {
             let held = self.account.book.runs.get(&id).map(|run| run.held.clone());
             purse.runs.insert(id, held.unwrap_or_default());
         }
-        let has_lease = self.account.leases.contains_key(&sidecar);
         let mut late = Credits::ZERO;
         let mut flows = Vec::with_capacity(run.flows.len());
         for flow in &run.flows {
-            let (from, to) = (self.holder(sidecar, &run, flow.from), self.holder(sidecar, &run, flow.to));
-            if from == to {
-                continue;
-            }
-            let leased = has_lease && !(run.handing && flow.to == Place::Free);
-            let rest = if from == Holder::Spent {
-                let given = self.give_again(flow, &mut purse, to, leased, &mut effects);
-                Flow { amount: flow.amount - given, ..*flow }
-            } else {
-                *flow
-            };
-            let parts = purse.take(from, &rest);
-            if to == Holder::Spent {
-                late += flow.amount - hold::total(&parts);
-            }
-            if from == Holder::Spent {
-                // What no block could pay when it was reported is owed no more.
-                let unpaid = rest.amount - hold::total(&parts);
-                effects.debt -= unpaid.min((booked.debt + effects.debt).or_zero());
-            }
-            for part in parts {
-                if from == Holder::Lease {
-                    effects.lease.push((part.block, -part.amount));
-                }
-                let column = match to {
-                    Holder::Lease if !leased => Column::Available,
-                    to => column(to),
-                };
-                if to == Holder::Lease && leased {
-                    effects.lease.push((part.block, part.amount));
-                }
-                if column != self::column(from) {
-                    effects.moves.push(moved(&part, self::column(from), column));
-                }
-                purse.give(to, part);
-                flows.push(Flow { block: part.block, species: part.species, amount: part.amount, ..*flow });
-            }
+            late +=
+                self.follow_flow(sidecar, &run, flow, booked.debt, (&mut purse, &mut flows, &mut effects));
         }
         run.flows = flows;
         effects.charged = beyond(named, charges(&run));
@@ -246,6 +210,55 @@ impl Work<'_> {
         (WalletEvent::Run(run), effects)
     }
 
+    /// Credits of one flow change hands, as far as the account's books have them where the sidecar believes them. Answers
+    /// what was spent beyond that. `owed`: of the run's charge so far, by the books.
+    fn follow_flow(
+        &self,
+        sidecar: SidecarId,
+        run: &RunEvent,
+        flow: &Flow,
+        owed: Credits,
+        (purse, flows, effects): (&mut Purse, &mut Vec<Flow>, &mut Effects),
+    ) -> Credits {
+        let (from, to) = (self.holder(sidecar, run, flow.from), self.holder(sidecar, run, flow.to));
+        if from == to {
+            return Credits::ZERO;
+        }
+        let has_lease = self.account.leases.contains_key(&sidecar);
+        let leased = has_lease && !(run.handing && flow.to == Place::Free);
+        let rest = if from == Holder::Spent {
+            let given = self.give_again(flow, purse, to, leased, effects);
+            Flow { amount: flow.amount - given, ..*flow }
+        } else {
+            *flow
+        };
+        let parts = purse.take(from, &rest);
+        let late = if to == Holder::Spent { flow.amount - hold::total(&parts) } else { Credits::ZERO };
+        if from == Holder::Spent {
+            // What no block could pay when it was reported is owed no more.
+            let unpaid = rest.amount - hold::total(&parts);
+            effects.debt -= unpaid.min((owed + effects.debt).or_zero());
+        }
+        for part in parts {
+            if from == Holder::Lease {
+                effects.lease.push((part.block, -part.amount));
+            }
+            let column = match to {
+                Holder::Lease if !leased => Column::Available,
+                to => column(to),
+            };
+            if to == Holder::Lease && leased {
+                effects.lease.push((part.block, part.amount));
+            }
+            if column != self::column(from) {
+                effects.moves.push(moved(&part, self::column(from), column));
+            }
+            purse.give(to, part);
+            flows.push(Flow { block: part.block, species: part.species, amount: part.amount, ..*flow });
+        }
+        late
+    }
+
     /// What its settler takes back of a charge that was given back here already: free it is, and where its block still has
     /// it, it is the lease's, as the settler believes. Answers how much of the flow that is.
     fn give_again(
@@ -272,21 +285,6 @@ impl Work<'_> {
             }
         }
         given
-    }
-
-    /// Room that the account holds for a run that ends here, beyond what its sidecar knew.
-    fn give_back_room(&self, run: &RunEvent, effects: &mut Effects) {
-        let Some(open) = self.account.book.runs.get(&run.id) else { return };
-        for hold in &open.caps {
-            let flows = || run.caps.iter().filter(|flow| flow.key == hold.key);
-            let given: Credits =
-                flows().filter(|flow| flow.from == Place::Held).map(|flow| flow.amount).sum();
-            let taken: Credits = flows().filter(|flow| flow.to == Place::Held).map(|flow| flow.amount).sum();
-            let left = (hold.held + taken).saturating_sub(given);
-            if left.is_positive() {
-                effects.counters.push((hold.key.clone(), -left, Credits::ZERO));
-            }
-        }
     }
 
     /// Use reported after its lease was reclaimed: drawn like a new reservation, as debt where it must be.
@@ -318,7 +316,7 @@ impl Work<'_> {
         self.account.booked.get(&(sidecar, id)).cloned().unwrap_or_default()
     }
 
-    fn holder(&self, sidecar: SidecarId, run: &RunEvent, place: Place) -> Holder {
+    pub(super) fn holder(&self, sidecar: SidecarId, run: &RunEvent, place: Place) -> Holder {
         let own = |id| self.account.owners.get(id) == Some(&sidecar);
         let known = |id| match own(id) {
             true => Holder::Run(*id),
@@ -331,48 +329,6 @@ impl Work<'_> {
             Place::Other(id) => known(&id),
             Place::Spent => Holder::Spent,
             Place::Lapsed => Holder::Lapsed,
-        }
-    }
-
-    /// Room: what a run used of leased room is used at the account; what was used past it counts there too.
-    fn absorb_caps(&self, sidecar: SidecarId, run: &RunEvent, effects: &mut Effects) {
-        let mut left = self.account.leases.get(&sidecar).map(|lease| lease.rooms.clone()).unwrap_or_default();
-        for flow in &run.caps {
-            let (from, to) = (self.holder(sidecar, run, flow.from), self.holder(sidecar, run, flow.to));
-            let leased = !matches!(flow.key.scope, ScopeKey::Root(_));
-            if from == Holder::Nobody && to != Holder::Spent {
-                continue;
-            }
-            let mut held = Credits::ZERO;
-            let mut spent = Credits::ZERO;
-            match from {
-                Holder::Lease if leased && to != Holder::Lease => {
-                    let part = take(&mut left, &flow.key, flow.amount);
-                    effects.room.push((flow.key.clone(), -part));
-                    held -= part;
-                }
-                Holder::Run(_) => held -= flow.amount,
-                Holder::Spent => spent -= flow.amount,
-                _ => {}
-            }
-            match to {
-                Holder::Lease
-                    if leased
-                        && from != Holder::Lease
-                        && !run.handing
-                        && self.account.leases.contains_key(&sidecar) =>
-                {
-                    effects.room.push((flow.key.clone(), flow.amount));
-                    *left.entry(flow.key.clone()).or_default() += flow.amount;
-                    held += flow.amount;
-                }
-                Holder::Run(_) => held += flow.amount,
-                Holder::Spent => spent += flow.amount,
-                _ => {}
-            }
-            if !held.is_zero() || !spent.is_zero() {
-                effects.counters.push((flow.key.clone(), held, spent));
-            }
         }
     }
 }

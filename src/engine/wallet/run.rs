@@ -17,7 +17,7 @@ use crate::engine::release::release;
 use crate::lease::event::PassedCall;
 use crate::lease::{Ask, Passed, WalletEvent, promotion};
 use crate::playbook::action::Trigger;
-use crate::types::{Credits, Length, ReservationId, SidecarId};
+use crate::types::{Credits, Length, ReservationId};
 
 /// A reservation that lives longer than this is answered once it is on disk.
 const LONG: Length = Length::hours(1);
@@ -40,14 +40,6 @@ pub enum Step<A> {
     /// The ledger decides the whole call.
     Decide,
 }
-
-/// The settler that no sidecar is.
-const LEDGER: SidecarId = SidecarId([0; 16]);
-
-/// Runs that the ledger was asked about are remembered for so long, in microseconds: what is open here then is not from
-/// an ask that nobody answered. And so many of them: one a call under way, and those of an hour without a ledger.
-const DOUBTFUL_MICROS: i64 = 3_600_000_000;
-const DOUBTFUL_MAX: usize = 10_000;
 
 impl Wallet {
     pub fn authorize(
@@ -98,24 +90,6 @@ impl Wallet {
                 Ok(Step::Done { answer, wait: wait.flatten() })
             }
         }
-    }
-
-    /// The ledger is asked. Where no answer comes, it may have decided all the same: then there are two holds of one run.
-    fn decide<A>(&mut self, id: ReservationId, here: Here<'_>) -> Step<A> {
-        if self.doubtful.len() >= DOUBTFUL_MAX {
-            self.doubtful.retain(|_, until| *until > here.at);
-        }
-        if self.doubtful.len() < DOUBTFUL_MAX {
-            self.doubtful.insert(id, here.at.plus_micros(DOUBTFUL_MICROS));
-        }
-        Step::Decide
-    }
-
-    /// Whoever else may have settled a run that is open here: the ledger, where the run is on its way there, or may have
-    /// been since it was asked whether it may begin.
-    fn other_settler(&self, id: ReservationId) -> Option<SidecarId> {
-        let doubtful = self.doubtful.contains_key(&id);
-        (doubtful || self.is_handing(id)).then_some(LEDGER)
     }
 
     /// Journals a reservation; answers the record to wait for, where one must.
