@@ -7,7 +7,7 @@ use super::disk::{Disk, Stored};
 use super::message::{Address, Sender};
 use crate::engine::wallet::{Here, Wallet};
 use crate::lease::Ask;
-use crate::types::{AccountId, Credits, Epoch, ReservationId, SidecarId, Timestamp};
+use crate::types::{AccountId, Credits, Epoch, Planted, ReservationId, SidecarId, Timestamp};
 
 /// An instant that never comes.
 pub const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
@@ -209,6 +209,7 @@ impl Node {
         let here = Here { playbooks, at: process.time.now(boottime) };
         let is_learned = process.time.offset().is_some();
         for slot in process.wallets.values_mut() {
+            let clean = clean || Planted::MarkUnsealed.is_here();
             slot.barrier = slot.wallet.restarted(clean, is_learned, here, &mut self.disk).unwrap_or_default();
         }
         self.process = Some(process);

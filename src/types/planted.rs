@@ -15,16 +15,19 @@ pub enum Planted {
     RecallGivenToAnother,
     /// A sidecar settles a handle that it does not know by itself.
     UnknownHandleCharged,
+    /// After an unclean stop nothing is sealed.
+    MarkUnsealed,
 }
 
 impl Planted {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::OlderEpochDropped,
         Self::ReclaimedWithoutMargin,
         Self::AcknowledgedBeforeDurable,
         Self::RecallCountedEarly,
         Self::RecallGivenToAnother,
         Self::UnknownHandleCharged,
+        Self::MarkUnsealed,
     ];
 
     /// Whether this bug is planted in this thread.
