@@ -336,12 +336,14 @@ impl Wallet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credit::reservation::State;
     use crate::credit::{Block, PoolId};
-    use crate::engine::call::Authorize;
+    use crate::engine::call::{Authorize, Commit};
     use crate::engine::contract::Playbooks;
     use crate::engine::wallet::{Link, Step};
     use crate::lease::terms::{AccountTerms, HandleKey};
     use crate::lease::{LeaseTotals, Room};
+    use crate::playbook::charge::RunResult;
     use crate::playbook::{self, Quantities};
     use crate::types::{AccountId, BlockId, LeaseId, Name, ReservationId};
 
