@@ -17,6 +17,9 @@ pub struct CarriedOut {
     pub record: u64,
 }
 
+/// Recalls that wait for a report: while reports fail, the ledger may go on asking for a while.
+const WAITING_MAX: usize = 10_000;
+
 #[derive(Debug, Default)]
 pub struct Recalls(Mutex<State>);
 
@@ -30,7 +33,12 @@ struct State {
 
 impl Recalls {
     pub fn add(&self, done: CarriedOut) {
-        self.0.lock().waiting.push_back(done);
+        let mut state = self.0.lock();
+        if state.waiting.len() >= WAITING_MAX {
+            // A report that answers a later one says as much of it: records do not fall.
+            state.waiting.pop_front();
+        }
+        state.waiting.push_back(done);
     }
 
     /// The record that must be durable before a report can answer all that wait.

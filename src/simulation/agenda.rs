@@ -35,6 +35,8 @@ pub enum Event {
     Restart(usize),
     LedgerUp,
     Heal(usize),
+    /// A process dies, until then.
+    Crash(usize, i64),
     Quiet,
 }
 

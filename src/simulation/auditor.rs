@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::seen::Seen;
 use super::turn::{Reply, Wish};
-use crate::credit::{Decision, Reason};
+use crate::credit::{Decision, Reason, State};
 use crate::engine::call::Authorize;
 use crate::playbook::charge::Quantities;
 use crate::types::{AccountId, Credits, Name, ReservationId, SidecarId, Timestamp};
@@ -21,8 +21,8 @@ pub(super) const SLACK: i64 = 3_000_000;
 const LONGEST: i64 = 400_000_000;
 
 /// Runs that may be under way at once on the plan `hard`, and credits that a user of it may use.
-const PARALLEL: usize = 6;
-const USER: i64 = 30;
+pub(super) const PARALLEL: usize = 6;
+pub(super) const USER: i64 = 30;
 
 /// What an account was given.
 #[derive(Clone, Copy, Debug)]
@@ -35,14 +35,14 @@ pub struct Money {
 }
 
 #[derive(Debug)]
-struct Asked {
+pub(super) struct Asked {
     now: i64,
-    at: Timestamp,
-    sidecar: SidecarId,
-    account: AccountId,
-    wish: Wish,
+    pub(super) at: Timestamp,
+    pub(super) sidecar: SidecarId,
+    pub(super) account: AccountId,
+    pub(super) wish: Wish,
     /// When the ledger first heard of it.
-    came: Option<i64>,
+    pub(super) came: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -52,11 +52,11 @@ pub struct Auditor {
     asked: BTreeMap<u64, Asked>,
     pub lost_disks: BTreeSet<SidecarId>,
     /// When the ledger was first asked for what a run needs.
-    arrivals: BTreeMap<ReservationId, i64>,
+    pub(super) arrivals: BTreeMap<ReservationId, i64>,
 }
 
 /// Credits that so much of an action costs.
-fn price(action: &Name, quantities: Option<&Quantities>) -> Credits {
+pub(super) fn price(action: &Name, quantities: Option<&Quantities>) -> Credits {
     let units = match quantities {
         Some(Quantities::Single(units)) => Credits::computed(units.decimal()),
         _ => Credits::ONE,
@@ -200,27 +200,24 @@ impl Auditor {
                         None
                     };
                 }
-                run.at.insert(asked.sidecar);
-                if let (Wish::Authorize(call), None) = (&asked.wish, run.held) {
-                    run.user.clone_from(&call.subject.user);
-                    run.is_child = call.parent.is_some();
-                }
-                if matches!(&asked.wish, Wish::Authorize(call) if call.action.as_str() == "ping") {
-                    run.settled.push((answer.charged, asked.sidecar));
-                    run.held = Some(answer.charged);
-                    run.degraded |= answer.decision == Decision::AllowedDegraded;
-                } else {
-                    let again = run.held.is_some();
-                    run.held = Some(answer.held);
-                    run.degraded |= answer.decision == Decision::AllowedDegraded;
-                    if let Some(until) = answer.expires_at.filter(|_| !again) {
-                        (run.until, run.certain) = (until, until);
-                    }
-                }
+                run.allowed(&asked, answer);
                 let account = asked.account;
                 self.overspent(&account, at)
             }
-            Reply::Run(answer) => run.ended((&asked.account, asked.sidecar, &asked.wish), answer),
+            Reply::Run(answer) => {
+                if let Some(problem) = run.owes(&asked, answer) {
+                    return Some(problem);
+                }
+                match (answer.state, answer.provisional) {
+                    (State::Settled, false) => run.settled.push((answer.charged, asked.sidecar)),
+                    (State::Accepted, _) if matches!(asked.wish, Wish::Commit(..) | Wish::Record(_)) => {
+                        run.accepted.push(asked.sidecar);
+                    }
+                    (State::Settled, true) => run.provisional.push(answer.charged),
+                    _ => {}
+                }
+                None
+            }
             Reply::Progress(answer) => {
                 run.until = run.until.max(answer.stop_by);
                 None
@@ -258,50 +255,5 @@ impl Auditor {
             }
         }
         None
-    }
-
-    /// Whether what was refused would have fitted, whatever else was under way.
-    fn false_refusal(
-        &self,
-        asked: &Asked,
-        reason: Reason,
-        cap: Option<&Name>,
-        (out, room_is_out): (Credits, bool),
-    ) -> Option<String> {
-        let Wish::Authorize(call) = &asked.wish else { return None };
-        let money = self.money.get(&asked.account).filter(|money| !money.lapses)?;
-        if call.parent.is_some() || call.retry_of.is_some() {
-            return None;
-        }
-        let wanted = price(&call.action, call.quantities.as_ref());
-        // What a recall brings goes to whoever asked first: one that came later to the ledger may not have it.
-        let came = asked.came.as_ref();
-        let later = |id: &ReservationId| came.is_some() && self.arrivals.get(id) > came;
-        let others = || self.runs.iter().filter(|(id, run)| **id != call.id && run.account == asked.account);
-        let runs = || others().filter(|(id, _)| !later(id));
-        let fits = match (reason, cap.map(Name::as_str)) {
-            (Reason::CreditsExhausted | Reason::BasicOnly, _) => {
-                let used: Credits = runs().map(|(_, run)| run.most(asked.at)).sum();
-                used + out + wanted <= money.credits + money.overage
-            }
-            (Reason::CapReached, Some("parallel")) => {
-                let open = runs().filter(|(_, run)| run.may_be_root && run.may_be_open(asked.at)).count();
-                !room_is_out && open < PARALLEL
-            }
-            (Reason::CapReached, Some("user")) => {
-                let user = call.subject.user.as_ref();
-                let of_user = runs().filter(|(_, run)| user.is_some_and(|user| run.users.contains(user)));
-                let used: Credits = of_user.map(|(_, run)| run.most(asked.at)).sum();
-                !room_is_out && used + wanted <= Credits::whole(USER)
-            }
-            _ => false,
-        };
-        fits.then(|| {
-            format!(
-                "account {}: {wanted} was refused, {}, and would have fitted",
-                asked.account,
-                reason.word()
-            )
-        })
     }
 }

@@ -1,11 +1,13 @@
 //! What callers and administrators of a world ask: runs with users, teams, children, retries and repeated request ids, on
 //! accounts with plenty, with little, with overage, and with credits that lapse.
 
+use std::collections::BTreeMap;
+
 use super::agenda::Event;
 use super::auditor::Money;
 use super::turn::{Reply, Wish};
 use super::world::{World, hash};
-use crate::credit::{PoolId, Subject};
+use crate::credit::{Decision, PoolId, Subject};
 use crate::engine::account::{Command, GrantAsk};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
 use crate::engine::handle::{self, Handle};
@@ -74,6 +76,8 @@ pub struct Callers {
     pub ended: bool,
     /// What a run was answered last.
     pub last: Option<Reply>,
+    /// What became of each run that somebody asked for.
+    pub decided: BTreeMap<u64, Decision>,
 }
 
 /// Every account's key is its own.
@@ -322,11 +326,22 @@ impl World {
     pub fn answered(&mut self, id: u64, call: &super::call::Call, reply: Reply) {
         self.trace.answer(self.now, || format!("answer {id} at {}: {reply:?}", call.place));
         let at = self.ledger.time.now(self.now);
+        let at = at.max(self.furthest);
         let gone = self.gone(&call.account);
         if let Some(problem) = self.auditor.answered(id, (self.now, at), self.calm_since, gone, &reply) {
             self.fail(problem);
         }
-        if matches!(reply, Reply::Authorize(..)) {
+        let ends = matches!(reply, Reply::Run(_));
+        let begins = matches!(&reply, Reply::Authorize(answer, _) if answer.reservation.is_some());
+        if let Some((place, until)) = self.doomed
+            && place == call.place
+            && (ends || begins)
+        {
+            self.doomed = None;
+            self.agenda.plan(self.now, Event::Crash(place, until.max(self.now)));
+        }
+        if let Reply::Authorize(answer, _) = &reply {
+            self.callers.decided.insert(id, answer.decision);
             self.callers.last = Some(reply.clone());
         }
         if let Reply::Authorize(answer, Some(handle)) = reply

@@ -16,7 +16,7 @@
 //! | `link`, `report` | staying in touch with the ledger, and reporting to it |
 //! | `ledger`, `serve`, `lease_job` | the ledger: its journal, its door, leases and recalls |
 //! | `callers`, `trouble` | what is asked, and what goes wrong |
-//! | `auditor`, `seen`, `verdict` | what must hold by the replies alone, during a world and at its end |
+//! | `auditor`, `seen`, `refusal`, `verdict` | what must hold by the replies alone, during a world and at its end |
 //! | `trace`, `world`, `run` | a world, what happened in it, and what became of it |
 
 mod agenda;
@@ -33,6 +33,7 @@ mod link;
 mod message;
 mod network;
 mod node;
+mod refusal;
 mod report;
 mod run;
 mod seen;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::auditor::SLACK;
+use super::auditor::{Asked, SLACK};
 use super::turn::Wish;
-use crate::credit::State;
-use crate::engine::answer::RunAnswer;
+use crate::credit::Decision;
+use crate::engine::answer::{AuthorizeAnswer, RunAnswer};
 use crate::types::{AccountId, Credits, Name, SidecarId, Timestamp};
 
 /// A run, from what was asked and answered about it.
@@ -54,30 +54,38 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// An answer about how it ended or stands; says what is wrong with it.
-    pub(super) fn ended(
-        &mut self,
-        (account, sidecar, wish): (&AccountId, SidecarId, &Wish),
-        answer: &RunAnswer,
-    ) -> Option<String> {
+    pub(super) fn allowed(&mut self, asked: &Asked, answer: &AuthorizeAnswer) {
+        self.at.insert(asked.sidecar);
+        if let (Wish::Authorize(call), None) = (&asked.wish, self.held) {
+            self.user.clone_from(&call.subject.user);
+            self.is_child = call.parent.is_some();
+        }
+        if matches!(&asked.wish, Wish::Authorize(call) if call.action.as_str() == "ping") {
+            self.settled.push((answer.charged, asked.sidecar));
+            self.held = Some(answer.charged);
+            self.degraded |= answer.decision == Decision::AllowedDegraded;
+        } else {
+            let again = self.held.is_some();
+            self.held = Some(answer.held);
+            self.degraded |= answer.decision == Decision::AllowedDegraded;
+            if let Some(until) = answer.expires_at.filter(|_| !again) {
+                (self.until, self.certain) = (until, until);
+            }
+        }
+    }
+
+    /// What it was charged was held for it, and is owed all the same.
+    pub(super) fn owes(&self, asked: &Asked, answer: &RunAnswer) -> Option<String> {
         // What an unclean stop lost sight of is sealed for this: nobody else has it meanwhile.
         let plain = !self.late && self.holding == 1 && self.at.len() == 1;
         let plain = plain && !self.is_child && !self.has_children;
-        let own = self.at.contains(&sidecar) && matches!(wish, Wish::Commit(..));
+        let own = self.at.contains(&asked.sidecar) && matches!(asked.wish, Wish::Commit(..));
         let fits = self.held.is_some_and(|held| answer.charged <= held) && !self.degraded;
         if plain && own && fits && !answer.provisional && answer.debt.is_positive() {
             return Some(format!(
-                "account {account}: a run was charged {}, which it held, and {} of it are owed",
-                answer.charged, answer.debt
+                "account {}: a run was charged {}, which it held, and {} of it are owed",
+                asked.account, answer.charged, answer.debt
             ));
-        }
-        match (answer.state, answer.provisional) {
-            (State::Settled, false) => self.settled.push((answer.charged, sidecar)),
-            (State::Accepted, _) if matches!(wish, Wish::Commit(..) | Wish::Record(_)) => {
-                self.accepted.push(sidecar);
-            }
-            (State::Settled, true) => self.provisional.push(answer.charged),
-            _ => {}
         }
         None
     }

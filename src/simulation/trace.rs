@@ -99,6 +99,7 @@ const fn kind(event: &Event) -> &'static [u8] {
         Event::Restart(_) => b"restart",
         Event::LedgerUp => b"ledger up",
         Event::Heal(_) => b"heal",
+        Event::Crash(..) => b"crash",
         Event::Quiet => b"quiet",
     }
 }

@@ -26,7 +26,8 @@ impl World {
         let (least, most) = if self.dice.one_in(3) { LONG } else { SHORT };
         let until = self.now + self.dice.between(least, most);
         match self.dice.below(14) {
-            0..=2 => self.crash(place, until),
+            0 | 1 => self.doomed = Some((place, until)),
+            2 => self.crash(place, until),
             3 => self.reboot(place, until),
             4 => self.lose_disk(place, until),
             5 => self.stop(place, until),
@@ -165,6 +166,7 @@ impl World {
     /// Mends everything at once.
     pub fn mend(&mut self) {
         self.network.is_bad = false;
+        self.doomed = None;
         self.ledger_up();
         for place in 0..self.nodes.len() {
             self.heal(place);

@@ -15,6 +15,9 @@ const OVER: i64 = 2 * 3_600_000_000;
 /// After that nothing is answered any more but by timers: so long it takes to reach everybody once.
 const PROBE: i64 = 5_000_000;
 
+/// So much later somebody else asks: what is recalled is back long before.
+const LATER: i64 = 300_000;
+
 impl World {
     /// Lets time pass; false where something went wrong.
     fn pass(&mut self, micros: i64) -> bool {
@@ -45,6 +48,48 @@ impl World {
         if self.problem.is_none() && self.pass(OVER) {
             self.compare();
         }
+        if self.problem.is_none() {
+            self.forget();
+        }
+    }
+
+    /// Last of all, somebody dies before a hold that it has just answered is on its disk: that is nobody else's, for its
+    /// commit may still come.
+    fn forget(&mut self) {
+        let Ok(account) = AccountId::parse("hard") else { return };
+        let place = self.dice.below(self.nodes.len());
+        self.take_and_release(&account, place);
+        if !self.pass(PROBE) {
+            return;
+        }
+        let Some(units) = self.left(&account) else { return };
+        let held = self.probe_for(&account, place, 1);
+        // What the ledger decided is in its journal.
+        if !self.is_allowed(held) {
+            return;
+        }
+        if let Some(node) = self.nodes.get_mut(place) {
+            node.crash(0);
+        }
+        self.restart(place);
+        if !self.pass(PROBE) {
+            return;
+        }
+        let whole = self.probe_for(&account, (place + 1) % self.nodes.len().max(1), units);
+        if self.pass(PROBE) && self.is_allowed(whole) {
+            self.fail(format!("account {account}: what a sidecar held and has forgotten is somebody else's"));
+        }
+    }
+
+    /// Whole credits that nobody holds or has spent, where the account owes nothing and nothing lapsed.
+    fn left(&self, account: &AccountId) -> Option<i64> {
+        let slot = self.ledger.slots.get(account)?;
+        let balance = slot.account.balance(slot.account.clock, &Default::default());
+        let money = self.auditor.money.get(account)?;
+        let left =
+            (money.credits + money.overage).saturating_sub(balance.spent + balance.debt + balance.held);
+        let units = i64::try_from(left.decimal().trunc().mantissa()).ok()?;
+        (units > 0 && !balance.debt.is_positive() && !balance.lapsed.is_positive()).then_some(units)
     }
 
     fn compare(&mut self) {
@@ -169,38 +214,52 @@ impl World {
     /// Everybody takes a little of an account; then one run may have all the rest, and no run a credit more.
     fn probe(&mut self, account: &AccountId) {
         for place in 0..self.nodes.len() {
-            self.probing(account, place, 1, true);
+            self.take_and_release(account, place);
         }
         if !self.pass(PROBE) {
             return;
         }
-        let Some(slot) = self.ledger.slots.get(account) else { return };
-        let balance = slot.account.balance(slot.account.clock, &Default::default());
-        let money =
-            self.auditor.money.get(account).map_or(Credits::ZERO, |money| money.credits + money.overage);
-        let left = money.saturating_sub(balance.spent + balance.debt + balance.held);
-        let units = i64::try_from(left.decimal().trunc().mantissa()).unwrap_or(0);
-        if units == 0 || balance.debt.is_positive() || balance.lapsed.is_positive() {
+        let Some(units) = self.left(account) else { return };
+        // Whoever asks later, while what others hold idle is recalled for the first, comes too late.
+        let place = self.dice.below(self.nodes.len());
+        let whole = self.probe_for(account, place, units);
+        if !self.pass(LATER) {
             return;
         }
-        let place = self.dice.below(self.nodes.len());
-        let whole = self.probing(account, place, units, false);
-        if self.problem.is_none() && whole != Some(Decision::Denied) {
-            let other = (place + 1) % self.nodes.len().max(1);
-            let more = self.probing(account, other, 1, false);
-            if more.is_some_and(|decision| decision != Decision::Denied) {
-                self.fail(format!("account {account}: one credit more than there was is {more:?}"));
-            }
-        } else if self.problem.is_none() {
+        let more = self.probe_for(account, (place + 1) % self.nodes.len().max(1), 1);
+        if !self.pass(PROBE) {
+            return;
+        }
+        if !self.is_allowed(whole) {
             self.fail(format!("account {account}: {units} credits are left, and a run may not have them"));
+        } else if self.is_allowed(more) {
+            self.fail(format!("account {account}: there was a credit more than there was"));
         }
     }
 
-    /// One authorisation in peace; answers the decision. With `ends`, the run is released at once.
-    fn probing(&mut self, account: &AccountId, place: usize, units: i64, ends: bool) -> Option<Decision> {
+    fn is_allowed(&self, id: u64) -> bool {
+        self.callers.decided.get(&id).is_some_and(|decision| *decision != Decision::Denied)
+    }
+
+    /// Somebody takes a credit and gives it back.
+    fn take_and_release(&mut self, account: &AccountId, place: usize) {
+        let before = self.callers.runs.len();
+        self.callers.last = None;
+        self.probe_for(account, place, 1);
+        self.pass(PROBE / 2);
+        let Some(Reply::Authorize(_, handle)) = self.callers.last.take() else { return };
+        self.callers.runs.truncate(before);
+        if let Some(handle) = handle {
+            self.ask(place, account, Wish::Release(Release { id: handle.id }, handle));
+        }
+    }
+
+    /// Asks for so much, in peace.
+    fn probe_for(&mut self, account: &AccountId, place: usize, units: i64) -> u64 {
+        let Ok(action) = Name::parse("quick") else { return 0 };
         let call = Authorize {
             id: ReservationId(hash(b"probe", self.numbers.next())),
-            action: Name::parse("quick").ok()?,
+            action,
             subject: Default::default(),
             quantities: units.to_string().parse::<Quantity>().ok().map(Quantities::Single),
             dimensions: Default::default(),
@@ -210,15 +269,6 @@ impl World {
             ttl: None,
             validate_only: false,
         };
-        let before = self.callers.runs.len();
-        self.callers.last = None;
-        self.ask(place, account, Wish::Authorize(call));
-        self.pass(PROBE / 2);
-        let Some(Reply::Authorize(answer, handle)) = self.callers.last.take() else { return None };
-        self.callers.runs.truncate(before);
-        if let Some(handle) = handle.filter(|_| ends) {
-            self.ask(place, account, Wish::Release(Release { id: handle.id }, handle));
-        }
-        Some(answer.decision)
+        self.ask(place, account, Wish::Authorize(call))
     }
 }

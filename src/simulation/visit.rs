@@ -29,6 +29,9 @@ impl World {
         let process = node.process.as_mut()?;
         let here = Here { playbooks: &self.playbooks, at: process.time.now(node.boottime.at(self.now)) };
         let learned = process.time.offset().is_some();
+        if learned {
+            self.furthest = self.furthest.max(here.at);
+        }
         let before = node.disk.last();
         let slot = process.slot(account);
         let renew = learned && slot.next_due() <= here.at && slot.pass_time(here, &mut node.disk);

@@ -15,7 +15,7 @@ use super::network::Network;
 use super::node::{Node, Standing};
 use super::trace::Trace;
 use crate::engine::contract::Playbooks;
-use crate::types::SidecarId;
+use crate::types::{SidecarId, Timestamp};
 
 /// A question on its way, and what it is for.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +53,13 @@ pub struct World {
     pub callers: Callers,
     pub auditor: Auditor,
     pub trace: Trace,
+    /// The ledger's time by the sidecar's clock that went furthest: where the ledger's own is set back, sidecars go on by
+    /// what they learned before.
+    pub furthest: Timestamp,
     /// Since when everybody is in touch and nothing is amiss.
     pub calm_since: Option<i64>,
+    /// A process that dies in the moment in which it answers a commit, and until when it is dead.
+    pub doomed: Option<(usize, i64)>,
     /// The first thing that was wrong.
     pub problem: Option<String>,
     /// Steps taken, and how many there are to be.
@@ -99,7 +104,9 @@ impl World {
             callers: Callers::default(),
             auditor: Auditor::default(),
             trace: Trace::default(),
+            furthest: Timestamp::default(),
             calm_since: None,
+            doomed: None,
             problem: None,
             steps: 0,
             most,
@@ -169,6 +176,7 @@ impl World {
             Event::Restart(place) => self.restart(place),
             Event::LedgerUp => self.ledger_up(),
             Event::Heal(place) => self.heal(place),
+            Event::Crash(place, until) => self.crash(place, until),
             Event::Quiet => self.network.is_bad = false,
         }
     }

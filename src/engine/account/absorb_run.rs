@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::absorb::{moved, take};
+use super::absorb::moved;
 use super::absorb_purse::{Holder, Purse, column};
 use super::entry::{Booked, Effects};
 use super::work::Work;
 use crate::credit::draw::{self, Limits};
 use crate::credit::hold::{self, Draw};
 use crate::credit::path::debtor;
-use crate::credit::{Change, Column, Final, Flow, Place, PoolId, Reservation, RunEvent, ScopeKey, State};
+use crate::credit::{Change, Column, Final, Flow, Place, PoolId, Reservation, RunEvent, State};
 use crate::engine::commit::late_caps;
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;
@@ -249,21 +249,6 @@ impl Work<'_> {
         given
     }
 
-    /// Room that the account holds for a run that ends here, beyond what its sidecar knew.
-    fn give_back_room(&self, run: &RunEvent, effects: &mut Effects) {
-        let Some(open) = self.account.book.runs.get(&run.id) else { return };
-        for hold in &open.caps {
-            let flows = || run.caps.iter().filter(|flow| flow.key == hold.key);
-            let given: Credits =
-                flows().filter(|flow| flow.from == Place::Held).map(|flow| flow.amount).sum();
-            let taken: Credits = flows().filter(|flow| flow.to == Place::Held).map(|flow| flow.amount).sum();
-            let left = (hold.held + taken).saturating_sub(given);
-            if left.is_positive() {
-                effects.counters.push((hold.key.clone(), -left, Credits::ZERO));
-            }
-        }
-    }
-
     /// Use reported after its lease was reclaimed: drawn like a new reservation, as debt where it must be.
     pub(super) fn draw_late(
         &self,
@@ -301,7 +286,7 @@ impl Work<'_> {
         self.account.booked.get(&(sidecar, id)).cloned().unwrap_or_default()
     }
 
-    fn holder(&self, sidecar: SidecarId, run: &RunEvent, place: Place) -> Holder {
+    pub(super) fn holder(&self, sidecar: SidecarId, run: &RunEvent, place: Place) -> Holder {
         let own = |id| self.account.owners.get(id) == Some(&sidecar);
         let known = |id| match own(id) {
             true => Holder::Run(*id),
@@ -314,48 +299,6 @@ impl Work<'_> {
             Place::Other(id) => known(&id),
             Place::Spent => Holder::Spent,
             Place::Lapsed => Holder::Lapsed,
-        }
-    }
-
-    /// Room: what a run used of leased room is used at the account; what was used past it counts there too.
-    fn absorb_caps(&self, sidecar: SidecarId, run: &RunEvent, effects: &mut Effects) {
-        let mut left = self.account.leases.get(&sidecar).map(|lease| lease.rooms.clone()).unwrap_or_default();
-        for flow in &run.caps {
-            let (from, to) = (self.holder(sidecar, run, flow.from), self.holder(sidecar, run, flow.to));
-            let leased = !matches!(flow.key.scope, ScopeKey::Root(_));
-            if from == Holder::Nobody && to != Holder::Spent {
-                continue;
-            }
-            let mut held = Credits::ZERO;
-            let mut spent = Credits::ZERO;
-            match from {
-                Holder::Lease if leased && to != Holder::Lease => {
-                    let part = take(&mut left, &flow.key, flow.amount);
-                    effects.room.push((flow.key.clone(), -part));
-                    held -= part;
-                }
-                Holder::Run(_) => held -= flow.amount,
-                Holder::Spent => spent -= flow.amount,
-                _ => {}
-            }
-            match to {
-                Holder::Lease
-                    if leased
-                        && from != Holder::Lease
-                        && !run.handing
-                        && self.account.leases.contains_key(&sidecar) =>
-                {
-                    effects.room.push((flow.key.clone(), flow.amount));
-                    *left.entry(flow.key.clone()).or_default() += flow.amount;
-                    held += flow.amount;
-                }
-                Holder::Run(_) => held += flow.amount,
-                Holder::Spent => spent += flow.amount,
-                _ => {}
-            }
-            if !held.is_zero() || !spent.is_zero() {
-                effects.counters.push((flow.key.clone(), held, spent));
-            }
         }
     }
 }

@@ -3,8 +3,9 @@
 use jiff::tz::TimeZone;
 
 use super::apply_lease;
-use super::entry::{Alarm, Entry, Source, What};
+use super::entry::{Alarm, Booked, Entry, Source, What};
 use super::state::Account;
+use crate::credit::hold::{self, Draw};
 use crate::credit::pool::Sorting;
 use crate::credit::{Block, CapKey, Change, Column, Flow, Move, Place, PoolId, RunEvent};
 use crate::engine::contract::{Contract, Playbooks, Since};
@@ -203,18 +204,20 @@ impl Account {
         };
         let (id, pool) = (event.id, event.debt_pool.clone());
         let was_known = self.book.runs.contains_key(&id) || self.book.finals.contains_key(&id);
-        let taken_over = if was_known { Credits::ZERO } else { charged_before(&event, debt) };
+        let taken_over = (!was_known).then(|| booked_before(&event, debt)).flatten();
         self.book.apply(event, keep);
         if !self.book.runs.contains_key(&id) {
             self.owners.remove(&id);
             self.arrivals.remove(&id);
         }
         let ended = self.book.finals.get(&id);
-        if taken_over.is_positive() && ended.is_some_and(|ended| ended.provisional.is_none()) {
+        if let Some(taken_over) =
+            taken_over.filter(|_| ended.is_some_and(|ended| ended.provisional.is_none()))
+        {
             // Where its settler's word may still come, that counts from there. Whatever else is booked under this id is a
             // second hold's, which its own sidecar ends.
             let part =
-                self.booked.iter().find(|((_, run), booked)| *run == id && booked.total() == taken_over);
+                self.booked.iter().find(|((_, run), booked)| *run == id && booked.is_same_as(&taken_over));
             let part = part.map(|(key, _)| *key);
             part.and_then(|key| self.booked.remove(&key));
         }
@@ -328,8 +331,17 @@ fn contract(
 }
 
 /// What a run that was settled from its handle alone had been charged before, by its sidecar's reports.
-fn charged_before(event: &RunEvent, debt: Credits) -> Credits {
-    let Change::Ended(ended) = &event.change else { return Credits::ZERO };
-    let spent: Credits = event.flows.iter().map(spends).sum();
-    ended.charged() - debt - spent
+fn booked_before(event: &RunEvent, debt: Credits) -> Option<Booked> {
+    let Change::Ended(ended) = &event.change else { return None };
+    let mut spent = ended.spent.clone();
+    for flow in &event.flows {
+        let draw = Draw { block: flow.block, species: flow.species, amount: flow.amount };
+        if flow.to == Place::Spent {
+            hold::remove(&mut spent, &draw);
+        } else if flow.from == Place::Spent {
+            hold::add(&mut spent, draw);
+        }
+    }
+    let booked = Booked { spent, debt: ended.debt - debt };
+    (!booked.total().is_zero()).then_some(booked)
 }

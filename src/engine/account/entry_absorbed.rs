@@ -129,4 +129,11 @@ impl Booked {
     pub fn total(&self) -> Credits {
         hold::total(&self.spent) + self.debt
     }
+
+    /// Whether the same blocks paid as much, in whatever order.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let mut rest = other.spent.clone();
+        let missing = self.spent.iter().any(|draw| !hold::remove(&mut rest, draw).is_zero());
+        !missing && hold::total(&rest).is_zero() && self.debt == other.debt
+    }
 }

@@ -25,7 +25,7 @@
 //! | `grant` | what a grant says, once and again, and grants that never arrived |
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
-//! | `absorb_run`, `absorb_purse` | a record of a run |
+//! | `absorb_run`, `absorb_purse`, `absorb_room` | a record of a run: its credits, and its room |
 //! | `absorb_word` | a settler's word on what was settled in its silence |
 //! | `absorb_promoted` | runs that the account itself holds from now on |
 //! | `lacking` | whether idle credits elsewhere might change a decision |
@@ -39,6 +39,7 @@
 mod absorb;
 mod absorb_promoted;
 mod absorb_purse;
+mod absorb_room;
 mod absorb_run;
 mod absorb_word;
 mod administer;

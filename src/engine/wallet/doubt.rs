@@ -1,33 +1,37 @@
-//! Runs that the ledger may have decided too: it was asked, and nobody knows what came of it.
+//! Runs that are open here and that the ledger may have settled.
 
 use super::run::Step;
-use super::state::{Here, Wallet};
+use super::state::Wallet;
 use crate::types::{ReservationId, SidecarId};
 
 /// The settler that no sidecar is.
 const LEDGER: SidecarId = SidecarId([0; 16]);
 
-/// Runs that the ledger was asked about are remembered for so long, in microseconds: what is open here then is not from
-/// an ask that nobody answered. And so many of them: one a call under way, and those of an hour without a ledger.
-const DOUBTFUL_MICROS: i64 = 3_600_000_000;
-const DOUBTFUL_MAX: usize = 10_000;
+/// Questions to the ledger that are remembered: more than an account has under way, each for a few seconds at most.
+const ASKED_MAX: usize = 4096;
 
 impl Wallet {
-    /// The ledger is asked. Where no answer comes, it may have decided all the same: then there are two holds of one run.
-    pub(super) fn decide<A>(&mut self, id: ReservationId, here: Here<'_>) -> Step<A> {
-        if self.doubtful.len() >= DOUBTFUL_MAX {
-            self.doubtful.retain(|_, until| *until > here.at);
+    /// The ledger is asked whether a run may begin.
+    pub(super) fn decide<A>(&mut self, id: ReservationId) -> Step<A> {
+        if self.asked.len() >= ASKED_MAX {
+            self.asked.pop_front();
         }
-        if self.doubtful.len() < DOUBTFUL_MAX {
-            self.doubtful.insert(id, here.at.plus_micros(DOUBTFUL_MICROS));
-        }
+        self.asked.push_back(id);
         Step::Decide
     }
 
+    /// A run begins here because the ledger did not answer. It may have decided it all the same: then there are two holds.
+    pub(super) fn begins_unanswered(&mut self, id: ReservationId) {
+        if self.asked.contains(&id) {
+            let open = &self.book.runs;
+            self.doubtful.retain(|id| open.contains_key(id));
+            self.doubtful.insert(id);
+        }
+    }
+
     /// Whoever else may have settled a run that is open here: the ledger, where the run is on its way there, or may have
-    /// been since it was asked whether it may begin.
+    /// begun there too.
     pub(super) fn other_settler(&self, id: ReservationId) -> Option<SidecarId> {
-        let doubtful = self.doubtful.contains_key(&id);
-        (doubtful || self.is_handing(id)).then_some(LEDGER)
+        (self.doubtful.contains(&id) || self.is_handing(id)).then_some(LEDGER)
     }
 }

@@ -357,12 +357,14 @@ impl Wallet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credit::reservation::State;
     use crate::credit::{Block, PoolId};
-    use crate::engine::call::Authorize;
+    use crate::engine::call::{Authorize, Commit};
     use crate::engine::contract::Playbooks;
     use crate::engine::wallet::{Link, Step};
     use crate::lease::terms::{AccountTerms, HandleKey};
     use crate::lease::{LeaseTotals, Room};
+    use crate::playbook::charge::RunResult;
     use crate::playbook::{self, Quantities};
     use crate::types::{AccountId, BlockId, LeaseId, Name, ReservationId};
 
@@ -416,6 +418,22 @@ mod tests {
         }
     }
 
+    /// One credit's worth.
+    fn draft(run: u8) -> Authorize {
+        Authorize {
+            id: ReservationId([run; 16]),
+            action: Name::parse("draft").unwrap(),
+            subject: Default::default(),
+            quantities: Some(Quantities::Single("1".parse().unwrap())),
+            dimensions: Default::default(),
+            run_id: None,
+            parent: None,
+            retry_of: None,
+            ttl: None,
+            validate_only: false,
+        }
+    }
+
     /// After how many runs of one credit more is wanted, of a grant of 40 with so many left at the ledger.
     fn wants_more_after(rest: i64) -> Option<u8> {
         let mut playbooks = Playbooks::default();
@@ -425,18 +443,7 @@ mod tests {
         let mut wallet = Wallet::new(AccountId::parse("acme").unwrap());
         wallet.leased(&grant(at, 40, rest), at, here, &mut Forgets);
         for run in 1..=40 {
-            let call = Authorize {
-                id: ReservationId([run; 16]),
-                action: Name::parse("draft").unwrap(),
-                subject: Default::default(),
-                quantities: Some(Quantities::Single("1".parse().unwrap())),
-                dimensions: Default::default(),
-                run_id: None,
-                parent: None,
-                retry_of: None,
-                ttl: None,
-                validate_only: false,
-            };
+            let call = draft(run);
             let step = wallet.authorize(&call, false, Link::Untried, here, &mut Forgets).unwrap();
             assert!(matches!(step, Step::Done { .. }), "the slice pays");
             if wallet.wants_more(at) {
@@ -454,5 +461,38 @@ mod tests {
         assert_eq!(wants_more_after(900), Some(31));
         assert_eq!(wants_more_after(40), None);
         assert_eq!(wants_more_after(0), None);
+    }
+
+    #[test]
+    fn a_run_that_the_ledger_was_asked_about_in_vain_is_committed_provisionally() {
+        let mut playbooks = Playbooks::default();
+        playbooks.publish(playbook::load(PLAYBOOK).unwrap());
+        let at: Timestamp = "2026-01-31T00:00:00Z".parse().unwrap();
+        let here = Here { playbooks: &playbooks, at };
+        let mut wallet = Wallet::new(AccountId::parse("acme").unwrap());
+        wallet.leased(&grant(at, 40, 900), at, here, &mut Forgets);
+        for (run, retry_of) in [(1, None), (2, Some(ReservationId([9; 16])))] {
+            let call = Authorize { id: ReservationId([run; 16]), retry_of, ..draft(run) };
+            // Only the ledger may know the run that is tried again; where it does not answer, this one is an ordinary run.
+            if retry_of.is_some() {
+                let first = wallet.authorize(&call, false, Link::Untried, here, &mut Forgets).unwrap();
+                assert!(matches!(first, Step::Decide), "{first:?}");
+            }
+            let link = if retry_of.is_some() { Link::Unreachable } else { Link::Untried };
+            let begun = wallet.authorize(&call, false, link, here, &mut Forgets).unwrap();
+            assert!(matches!(&begun, Step::Done { answer, .. } if answer.reservation.is_some()), "{begun:?}");
+            let commit = Commit {
+                provisional: None,
+                id: call.id,
+                result: RunResult::Succeeded,
+                quantities: None,
+                completion: None,
+                verified: false,
+                request_id: None,
+            };
+            let done = wallet.commit(&commit, "", Link::Untried, here, &mut Forgets).unwrap();
+            let Step::Done { answer, .. } = done else { panic!("{done:?}") };
+            assert_eq!((answer.state, answer.provisional), (State::Settled, retry_of.is_some()));
+        }
     }
 }

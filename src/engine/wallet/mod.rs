@@ -5,7 +5,7 @@
 //! | `state` | the wallet as a value, and its single write path |
 //! | `snapshot` | the same, as one record of its journal |
 //! | `run` | calls about runs, decided on the slice |
-//! | `doubt` | runs that the ledger may have decided too |
+//! | `doubt` | runs that are open here and that the ledger may have settled |
 //! | `unknown` | what is answered for an account of which nothing is known here |
 //! | `lease` | asking for credits and room, and giving idle ones back |
 //! | `recount` | what is told to a ledger that was restored from a backup |

@@ -58,7 +58,7 @@ impl Wallet {
         }
         if self.needs_ledger(call) {
             match link {
-                Link::Untried => return Ok(self.decide(call.id, here)),
+                Link::Untried => return Ok(self.decide(call.id)),
                 Link::Asked | Link::Unreachable if call.parent.is_some() => {
                     return Ok(done(refusal(here, Reason::LedgerUnreachable)));
                 }
@@ -79,7 +79,7 @@ impl Wallet {
                 if let Some(parent) = call.parent {
                     self.promote(parent, here, log);
                 }
-                Ok(self.decide(call.id, here))
+                Ok(self.decide(call.id))
             }
             Verdict::Short(short) => {
                 let ask = self.ask(&short, &call.subject, force, here.at);
@@ -89,7 +89,11 @@ impl Wallet {
                 if answer.decision == Decision::Denied {
                     answer.out_of_reach = self.out_of_reach.filter(|(_, until)| *until > here.at);
                 }
+                let begins = event.is_some();
                 let wait = event.map(|event| self.reserve(event, answer.past_lease, here, log));
+                if begins && link == Link::Unreachable {
+                    self.begins_unanswered(call.id);
+                }
                 Ok(Step::Done { answer, wait: wait.flatten() })
             }
         }

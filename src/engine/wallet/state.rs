@@ -83,8 +83,10 @@ pub struct Wallet {
     /// Roots of families reported for promotion, by the record's number.
     pub(super) handing: BTreeMap<u64, Vec<ReservationId>>,
     pub(super) handing_roots: BTreeSet<ReservationId>,
-    /// Runs that the ledger was asked whether they may begin, and until when that matters.
-    pub(super) doubtful: BTreeMap<ReservationId, Timestamp>,
+    /// Runs that the ledger was asked about last, whether they may begin.
+    pub(super) asked: VecDeque<ReservationId>,
+    /// Those of them that began here without an answer.
+    pub(super) doubtful: BTreeSet<ReservationId>,
     /// Runs that the account itself holds now, and until when that is remembered.
     pub(super) handed: BTreeMap<ReservationId, Timestamp>,
     /// What reported records charged, over all the sidecar's life.
@@ -129,7 +131,8 @@ impl Wallet {
             young: VecDeque::new(),
             handing: BTreeMap::new(),
             handing_roots: BTreeSet::new(),
-            doubtful: BTreeMap::new(),
+            asked: VecDeque::new(),
+            doubtful: BTreeSet::new(),
             handed: BTreeMap::new(),
             charged: Charged::default(),
         }
