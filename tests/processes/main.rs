@@ -3,6 +3,10 @@
 //! sidecars.
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
+mod books;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 #[path = "../it/postgresql.rs"]
@@ -13,6 +17,10 @@ mod process;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod site;
+#[cfg(test)]
+mod words;

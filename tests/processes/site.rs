@@ -10,10 +10,11 @@ use bursar::scenario::Site;
 use bursar::scenario::file::{Scenario, Step};
 use bursar::scenario::operation::{Unread, Wrong};
 use bursar::scenario::value::Value;
-use bursar::types::{Credits, Money, Timestamp};
+use bursar::types::Timestamp;
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::books::Looked;
 use crate::process::Process;
 use crate::proxy::Wire;
 
@@ -32,7 +33,7 @@ pub struct Processes<'a> {
     pub runs: BTreeMap<String, Run>,
     pub grants: BTreeMap<String, u64>,
     /// Where `alerts` and `invoice` last looked.
-    pub looked: BTreeMap<String, (usize, Credits, Money)>,
+    pub looked: BTreeMap<String, Looked>,
     /// Requests so far: each has an id of its own.
     pub requests: u64,
 }
@@ -40,6 +41,7 @@ pub struct Processes<'a> {
 /// A run that a step named; without a handle nothing was reserved.
 #[derive(Clone)]
 pub struct Run {
+    pub account: String,
     pub handle: String,
 }
 
