@@ -99,7 +99,7 @@ impl World {
             return Ok(settled(&answer));
         }
         if !self.nodes.get(node).is_some_and(super::node::Node::reachable) {
-            return Err(Unread::of("RESERVATION_UNKNOWN"));
+            return Err(Unread::of("NOT_READY"));
         }
         self.report(node);
         self.settlers_report(node, &run.account, Some(run.id));

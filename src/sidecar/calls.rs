@@ -183,17 +183,19 @@ impl<U: Upstream> Core<U> {
                 }
             };
             let needed = ask.credits.is_positive() || !ask.caps.is_empty();
+            let partial = ask.partial;
             let Some((grant, asked_at)) = self.exchange(account, *ask, wait).await? else {
                 let _known = self.shards.visit(account, |desk| desk.slot.wallet.closed());
                 break;
             };
-            let settles = needed && grant.slices.is_empty() && grant.rooms.is_empty();
+            // Of work that is done already, the ledger gave what there is.
+            let settles = needed && (partial || (grant.slices.is_empty() && grant.rooms.is_empty()));
             let stepped = self.shards.with(account, |desk| {
                 take_in(desk, &grant, asked_at);
                 // Decided before anybody else can take what came.
                 let turn = op(desk, Link::Untried)?;
                 let turn = match turn {
-                    // The ledger was asked for just this, and had nothing.
+                    // The ledger was asked for just this, and has nothing more.
                     Turn::Lease(ask) if settles => {
                         desk.slot.burn += ask.burn;
                         op(desk, Link::Asked)?

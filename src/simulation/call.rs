@@ -42,6 +42,8 @@ pub enum Stage {
         asked_at: Timestamp,
         asked: i64,
         needed: bool,
+        /// It takes what there is: the work is done already.
+        partial: bool,
     },
     Deciding,
     /// Until the record is on disk.

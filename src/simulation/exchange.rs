@@ -57,7 +57,8 @@ impl World {
                 ask.number = process.asks;
                 process.slot(&account).asked = ask.number;
                 let needed = ask.credits.is_positive() || !ask.caps.is_empty();
-                call.stage = Stage::Asking { asked_at: process.time.now(asked), asked, needed };
+                let asked_at = process.time.now(asked);
+                call.stage = Stage::Asking { asked_at, asked, needed, partial: ask.partial };
                 Asks::Lease(account, ask, wait)
             }
             First::Decide(ask) => Asks::Decide(account, ask, wait),
@@ -72,9 +73,9 @@ impl World {
         let Some(call) = self.calls.get(&id) else { return };
         let account = call.account.clone();
         match (&call.stage, what) {
-            (Stage::Asking { asked_at, asked, needed }, Answers::Leased(Some(grant))) => {
-                let (asked_at, asked, needed) = (*asked_at, *asked, *needed);
-                self.granted(id, &grant, (asked_at, asked), needed);
+            (Stage::Asking { asked_at, asked, needed, partial }, Answers::Leased(Some(grant))) => {
+                let (asked_at, asked, needs) = (*asked_at, *asked, (*needed, *partial));
+                self.granted(id, &grant, (asked_at, asked), needs);
             }
             (Stage::Asking { .. }, Answers::Leased(None)) => {
                 self.visit(place, &account, |slot, _, _| slot.wallet.closed());
@@ -89,7 +90,13 @@ impl World {
         }
     }
 
-    fn granted(&mut self, id: u64, grant: &Grant, (asked_at, asked): (Timestamp, i64), needed: bool) {
+    fn granted(
+        &mut self,
+        id: u64,
+        grant: &Grant,
+        (asked_at, asked): (Timestamp, i64),
+        (needed, partial): (bool, bool),
+    ) {
         let Some(call) = self.calls.get(&id) else { return };
         let (place, account, renews) = (call.place, call.account.clone(), matches!(*call.wish, Wish::Renew));
         if let Some(node) = self.nodes.get_mut(place) {
@@ -102,8 +109,8 @@ impl World {
         if renews {
             return self.conclude(id, Reply::NotReady, 1);
         }
-        // The ledger was asked for just this, and had nothing.
-        let settles = needed && grant.slices.is_empty() && grant.rooms.is_empty();
+        // The ledger was asked for just this, and has nothing more.
+        let settles = needed && (partial || (grant.slices.is_empty() && grant.rooms.is_empty()));
         match self.try_turn(id, Link::Untried) {
             Some(Ok(Turn::Done { reply, wait })) => self.conclude(id, *reply, wait),
             Some(Ok(Turn::Lease(ask))) if settles => {

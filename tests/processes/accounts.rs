@@ -2,9 +2,11 @@
 
 use bursar::grpc::proto::ledger_v1 as wire;
 use bursar::playbook::tree::{Kind, Mark, Node};
+use bursar::scenario::Site;
 use bursar::scenario::operation::{Keys, Unread};
 use bursar::scenario::value::Reply;
-use bursar::types::Length;
+use bursar::types::{Length, Timestamp, calendar};
+use jiff::tz::TimeZone;
 
 use crate::site::Processes;
 use crate::words::{Done, answered, duration, number, owned};
@@ -174,13 +176,18 @@ impl Processes<'_> {
     }
 
     pub fn grant(&mut self, keys: &Keys<'_>) -> Done {
-        let length = |key| Ok::<_, String>(keys.read::<Length>(key)?.map(duration));
+        // Months are the caller's to count: the wire has lengths of time.
+        let (now, utc) = (self.now(), TimeZone::UTC);
+        let after = |at, length: Option<Length>| length.map(|length| calendar::plus(at, length, &utc));
+        let starts = after(now, keys.read("starts")?);
+        let ends = after(starts.unwrap_or(now), keys.read("lasts")?);
+        let between = |from: Timestamp, to: Timestamp| duration(Length::Exact(to.micros_since(from)));
         let request = wire::GrantRequest {
             account: keys.wanted("account")?.to_owned(),
             credits: owned(keys, "credits"),
             species: owned(keys, "species"),
-            starts_in: length("starts")?,
-            lasts: length("lasts")?,
+            starts_in: starts.map(|starts| between(now, starts)),
+            lasts: ends.map(|ends| between(starts.unwrap_or(now), ends)),
             priority: keys.read("priority")?.unwrap_or(0),
             pool: owned(keys, "pool"),
             price: keys.text("price").map(str::to_owned),

@@ -93,8 +93,8 @@ impl Looked {
         let (mut others, mut periods) = (Vec::new(), Vec::new());
         for line in all {
             let (credits, amount) = (line.credits.parse().unwrap(), line.amount.parse().unwrap());
-            // A period's overage comes about at the period's end: it has no time of its own.
-            if line.kind() == ledger_v1::InvoiceLineKind::Overage && line.made_at.is_none() {
+            // What is owed at an account's end is for an instant, a period's overage for the period.
+            if line.kind() == ledger_v1::InvoiceLineKind::Overage && line.covers_from != line.covers_to {
                 let from = line.covers_from.map(|at| at.seconds).unwrap_or_default();
                 periods.push(Overage { from, place: others.len(), credits, amount });
             } else {
