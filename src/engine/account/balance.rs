@@ -8,7 +8,7 @@ use super::state::Account;
 use crate::credit::{Block, CapKey, Counter, PoolId, ScopeKey};
 use crate::lease::LeaseTotals;
 use crate::playbook::draw_order::Species;
-use crate::types::{BlockId, Credits, Money, SidecarId, Timestamp};
+use crate::types::{BlockId, Credits, SidecarId, Timestamp};
 
 /// A balance, by what can be done with it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -158,11 +158,5 @@ impl Account {
             (key.clone(), counter)
         };
         known.map(used).collect()
-    }
-
-    /// Overage since the subscription: credits, and what they cost.
-    pub fn overage_total(&self) -> (Credits, Money) {
-        let credits = self.overage.iter().map(|period| period.spent).sum();
-        (credits, self.overage.iter().map(|period| period.amount).sum())
     }
 }
