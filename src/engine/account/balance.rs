@@ -47,6 +47,9 @@ pub struct Standing {
     /// The ledger's clock.
     #[n(2)]
     pub at: Timestamp,
+    /// The pool that the balance is of; `None`: all together, or told by a ledger that does not know the question.
+    #[n(3)]
+    pub pool: Option<PoolId>,
 }
 
 impl Account {
