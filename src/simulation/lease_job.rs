@@ -184,6 +184,9 @@ impl World {
                 self.tell_node(watch.to, watch.number, Told::Recall(account.clone(), number));
             }
         }
+        if let (Some(fleet), Some(job)) = (&mut self.fleet, self.ledger.jobs.get(&id)) {
+            fleet.recalls(job.back.1, self.now, asked.len());
+        }
         if Planted::RecallCountedEarly.is_here() {
             return false;
         }

@@ -222,10 +222,18 @@ impl World {
         let slot =
             self.ledger.slots.entry(account.clone()).or_insert_with(|| LedgerSlot::new(account.clone()));
         let at = now.max(slot.account.clock);
+        let began = self.fleet.as_ref().map(|fleet| fleet.clock());
         let mut work = Work::begin(&mut slot.account, &self.playbooks, at);
         let answer = command(&mut work);
         let (entries, refresh) = work.finish();
-        let sound = slot.account.verify().and_then(|()| slot.charges_are_paid());
+        let sound = match (&mut self.fleet, began) {
+            (Some(fleet), Some(began)) => {
+                fleet.figures.ledger_nanos += fleet.clock().saturating_sub(began);
+                fleet.booked(self.now, &entries);
+                Ok(())
+            }
+            _ => slot.account.verify().and_then(|()| slot.charges_are_paid()),
+        };
         for entry in entries {
             self.trace.link(&entry.link);
             self.ledger.journal.push(Stored::Entry(account.clone(), Box::new(entry)));
