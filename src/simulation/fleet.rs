@@ -349,7 +349,7 @@ impl World {
             (Decision::Denied, ..) => {
                 fleet.figures.refused += 1;
                 let unreachable = answer.reason == Some(Reason::LedgerUnreachable);
-                let fitted = fleet.latest.least_since(waiting.at) >= Credits::whole(waiting.credits);
+                let fitted = fleet.latest.left_since(waiting.at) >= Credits::whole(waiting.credits);
                 fleet.figures.late += u64::from(unreachable);
                 fleet.figures.false_refusals += u64::from(fitted && fleet.load.dies.is_none());
             }

@@ -136,16 +136,20 @@ impl Latest {
         }
     }
 
-    /// The least that was free at any moment since then.
-    pub(super) fn least_since(&self, since: i64) -> Credits {
-        let mut least = self.free();
+    /// What was free at every moment since then, and would have been left had all that others took since been taken at
+    /// once.
+    pub(super) fn left_since(&self, since: i64) -> Credits {
+        let (mut left, mut taken) = (self.free(), Credits::ZERO);
+        let mut later = self.free();
         for (at, free) in self.free.iter().rev() {
-            least = least.min(*free);
+            taken += free.saturating_sub(later);
+            later = *free;
+            left = left.min(*free - taken);
             if *at < since {
                 break;
             }
         }
-        least
+        left
     }
 
     pub(super) fn is_due(&mut self, now: i64, refused: bool) -> bool {

@@ -64,6 +64,8 @@ pub struct LedgerSlot {
     pub answered: BTreeMap<SidecarId, u64>,
     /// Sidecars that did not answer a recall, and when that was.
     pub silent: BTreeMap<SidecarId, Timestamp>,
+    /// The number of the newest finished recall, and how much was lent when it began.
+    pub gathered: (u64, u64),
     /// The job that may recall, and those that wait for that.
     pub turn: Option<u64>,
     pub waiting: VecDeque<u64>,
@@ -84,6 +86,7 @@ impl LedgerSlot {
             told: BTreeSet::new(),
             answered: BTreeMap::new(),
             silent: BTreeMap::new(),
+            gathered: (0, 0),
             turn: None,
             waiting: VecDeque::new(),
         }

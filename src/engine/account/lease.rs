@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::entry::What;
 use super::state::Lease;
 use super::work::Work;
-use crate::credit::cap::Need;
+use crate::credit::cap::{Kind, Need};
 use crate::credit::draw::{self, Drawn, Limits};
 use crate::credit::settle::PATH;
-use crate::credit::{CapFlow, CapKey, Place};
+use crate::credit::{CapFlow, CapKey, Place, ScopeKey};
 use crate::lease::exchange::AHEAD_MAX;
 use crate::lease::{Ask, Grant, LeaseTotals, sizing};
+use crate::playbook::cap;
 use crate::playbook::draw_order::Species;
 use crate::types::amount::AMOUNT_MAX;
 use crate::types::{BlockId, Credits, Epoch, LeaseId, Planted, SidecarId, Timestamp};
@@ -65,7 +66,7 @@ impl Work<'_> {
             return Leasing::Granted(Box::new(Grant { scarce, ..grant }));
         }
         let drawn = self.credits_for(ask);
-        let rooms = self.rooms_for(&ask.caps);
+        let rooms = self.rooms_for(ask);
         let lacking = drawn.missing.is_positive() || rooms.is_none();
         // A last resort is none while credits lie idle elsewhere: the decision would differ by who was asked.
         let last_resort = drawn.draws.iter().any(|draw| draw.species.is_last_resort());
@@ -92,10 +93,16 @@ impl Work<'_> {
         let others =
             || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
         let holders = 1 + others().count();
-        let lent: Credits = others().map(|(_, lease)| self.account.idle(lease)).sum();
         let (balance, last_resort) = self.rest();
         let largest = ask.credits.max(ask.largest);
-        let credits = || sizing::is_scarce(balance + last_resort + lent, largest, holders);
+        let unleased = balance + last_resort;
+        let credits = || {
+            // What others have idle is added up only where it may matter.
+            sizing::is_scarce(unleased, largest, holders) && {
+                let lent: Credits = others().map(|(_, lease)| self.account.idle(lease)).sum();
+                sizing::is_scarce(unleased + lent, largest, holders)
+            }
+        };
         (ask.credits.is_positive() && credits())
             || ask.caps.iter().any(|need| self.is_room_scarce(sidecar, need))
     }
@@ -104,8 +111,11 @@ impl Work<'_> {
         let others =
             || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
         let room = |lease: &Lease| lease.rooms.get(&need.key).copied().unwrap_or_default();
-        let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
-        !need.soft && sizing::is_scarce(self.room_left(need) + lent, need.amount, 1 + others().count())
+        let (left, holders) = (self.room_left(need), 1 + others().count());
+        !need.soft && sizing::is_scarce(left, need.amount, holders) && {
+            let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
+            sizing::is_scarce(left + lent, need.amount, holders)
+        }
     }
 
     /// The credits to lease: the need from any block that may pay it, more only from blocks that count as balance (or,
@@ -134,17 +144,24 @@ impl Work<'_> {
     }
 
     /// The room to lease, or `None` where a hard cap has not enough for its need.
-    fn rooms_for(&self, needs: &[Need]) -> Option<Vec<(CapKey, Credits)>> {
-        let mut rooms = Vec::with_capacity(needs.len());
-        for need in needs {
+    fn rooms_for(&self, ask: &Ask) -> Option<Vec<(CapKey, Credits)>> {
+        let mut rooms = Vec::with_capacity(ask.caps.len());
+        for need in &ask.caps {
             let left = self.room_left(need);
             if left < need.amount && !need.soft {
                 return None;
             }
-            let size = sizing::size(need.amount, Credits::ZERO, left).min(left);
-            rooms.push((need.key.clone(), size));
+            // Every run counts in a cap of the whole account's credits: its room is used up as credits are.
+            let burn = if self.counts_all_credits(&need.key) { ask.burn } else { Credits::ZERO };
+            rooms.push((need.key.clone(), sizing::size(need.amount, burn, left).min(left)));
         }
         Some(rooms)
+    }
+
+    fn counts_all_credits(&self, key: &CapKey) -> bool {
+        let plan = self.account.contract.as_ref().map(|contract| &contract.plan);
+        let cap = plan.and_then(|plan| cap::named(plan, key.cap.as_str()));
+        key.scope == ScopeKey::Account && cap.is_some_and(|cap| Kind::of(&cap.measure) == Kind::Credits)
     }
 
     /// Room in windows that have not begun: what there is plenty of, and of no window that is further off than a lease.
@@ -181,6 +198,15 @@ impl Work<'_> {
             .filter(|(_, lease)| self.account.lends(lease))
             .map(|(id, _)| *id)
             .collect()
+    }
+
+    /// Whether sidecars have told of anything that is idle there: credits, or room.
+    pub fn knows_idle(&self) -> bool {
+        self.account.leases.values().filter(|lease| lease.ends_at > self.at).any(|lease| {
+            let told = |key| lease.totals.caps.iter().find(|(told, _)| told == key);
+            let held = |key| told(key).map(|(_, total)| total.held).unwrap_or_default();
+            self.account.idle(lease).is_positive() || lease.rooms.iter().any(|(key, room)| *room > held(key))
+        })
     }
 
     /// Whether something of blocks that count as balance is idle at this sidecar, as far as its totals tell.

@@ -173,11 +173,13 @@ impl Account {
             self.count(key, *more, Credits::ZERO, at);
         }
         if lease.is_none() && out.is_empty() && rooms.is_empty() {
-            self.leases.remove(sidecar);
+            self.drop_lease(*sidecar);
             return;
         }
         let held = self.leases.entry(*sidecar).or_default();
         let (id, grants) = lease.unwrap_or((held.id, held.grants));
+        self.ends.remove(&(held.ends_at, *sidecar));
+        self.ends.insert((*ends_at, *sidecar));
         *held = Lease {
             id,
             grants,

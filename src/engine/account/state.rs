@@ -30,6 +30,10 @@ pub struct Account {
     /// When each link of the overage chain starts anew.
     pub chain: Vec<Option<Timestamp>>,
     pub leases: BTreeMap<SidecarId, Lease>,
+    /// The same leases by their end: what time does next must not take a look at each.
+    pub(super) ends: BTreeSet<(Timestamp, SidecarId)>,
+    /// How many grants brought something: whether anything was lent since.
+    pub lent: u64,
     pub seals: Vec<Seal>,
     pub sidecars: BTreeMap<SidecarId, Seen>,
     pub requests: BTreeMap<RequestId, Answered>,
@@ -119,6 +123,8 @@ impl Account {
             allowances: Vec::new(),
             chain: Vec::new(),
             leases: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            lent: 0,
             seals: Vec::new(),
             sidecars: BTreeMap::new(),
             requests: BTreeMap::new(),
