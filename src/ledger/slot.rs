@@ -311,9 +311,7 @@ impl State {
     /// Takes running totals of all leases from the store.
     pub fn hear(&mut self, totals: Vec<(SidecarId, LeaseTotals)>, heard: u64) {
         for (sidecar, totals) in totals {
-            if let Some(lease) = self.account.leases.get_mut(&sidecar) {
-                lease.totals = totals;
-            }
+            self.account.hear_totals(sidecar, totals);
         }
         self.heard = heard;
         self.figured = Figured::of(&self.account);

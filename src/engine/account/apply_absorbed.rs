@@ -50,8 +50,8 @@ impl Account {
         for (key, held, spent) in &effects.counters {
             self.count(key, *held, *spent, at);
         }
+        self.change_out(*sidecar, &effects.lease);
         if let Some(lease) = self.leases.get_mut(sidecar) {
-            add(&mut lease.out, &effects.lease);
             add(&mut lease.rooms, &effects.room);
         }
         if current {

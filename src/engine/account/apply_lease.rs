@@ -28,6 +28,7 @@ impl Account {
         add(&mut lease.out, &entry.slices);
         add(&mut lease.rooms, &entry.rooms);
         lease.last = (entry.slices.clone(), entry.rooms.clone());
+        self.weigh(entry.sidecar);
     }
 
     /// Its holder has ended a lease: what is out of it are the runs that it still knows.
@@ -43,6 +44,7 @@ impl Account {
     pub(super) fn drop_lease(&mut self, sidecar: SidecarId) {
         if let Some(lease) = self.leases.remove(&sidecar) {
             self.ends.remove(&(lease.ends_at, sidecar));
+            self.weigh(sidecar);
         }
     }
 
@@ -59,6 +61,7 @@ impl Account {
         }
         subtract(&mut lease.out, &slices);
         subtract(&mut lease.rooms, &rooms);
+        self.weigh(sidecar);
         self.free(slices, rooms, Timestamp::default());
     }
 
@@ -75,6 +78,7 @@ impl Account {
         if lease.out.is_empty() {
             self.drop_lease(sidecar);
         }
+        self.weigh(sidecar);
         self.free(back, rooms, at);
     }
 

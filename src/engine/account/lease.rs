@@ -40,9 +40,7 @@ impl Work<'_> {
 
     /// Running totals of a lease; they come with the records that they take into account.
     pub fn hear_totals(&mut self, sidecar: SidecarId, totals: LeaseTotals) {
-        if let Some(lease) = self.account.leases.get_mut(&sidecar) {
-            lease.totals = totals;
-        }
+        self.account.hear_totals(sidecar, totals);
     }
 
     /// Issues what is asked. With `recalled`, nothing more comes from other sidecars.
@@ -90,19 +88,11 @@ impl Work<'_> {
 
     /// Whether what is asked for is too little to be sliced, over all sidecars.
     pub(super) fn is_scarce(&self, sidecar: SidecarId, ask: &Ask) -> bool {
-        let others =
-            || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
-        let holders = 1 + others().count();
+        let holders = 1 + self.account.other_holders(sidecar, self.at);
+        let lent = self.account.idle_elsewhere(sidecar, self.at);
         let (balance, last_resort) = self.rest();
         let largest = ask.credits.max(ask.largest);
-        let unleased = balance + last_resort;
-        let credits = || {
-            // What others have idle is added up only where it may matter.
-            sizing::is_scarce(unleased, largest, holders) && {
-                let lent: Credits = others().map(|(_, lease)| self.account.idle(lease)).sum();
-                sizing::is_scarce(unleased + lent, largest, holders)
-            }
-        };
+        let credits = || sizing::is_scarce(balance + last_resort + lent, largest, holders);
         (ask.credits.is_positive() && credits())
             || ask.caps.iter().any(|need| self.is_room_scarce(sidecar, need))
     }
@@ -111,7 +101,8 @@ impl Work<'_> {
         let others =
             || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
         let room = |lease: &Lease| lease.rooms.get(&need.key).copied().unwrap_or_default();
-        let (left, holders) = (self.room_left(need), 1 + others().count());
+        let (left, holders) = (self.room_left(need), 1 + self.account.other_holders(sidecar, self.at));
+        // What others have is added up only where it may matter.
         !need.soft && sizing::is_scarce(left, need.amount, holders) && {
             let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
             sizing::is_scarce(left + lent, need.amount, holders)
@@ -239,15 +230,14 @@ impl Work<'_> {
     /// comes back.
     pub(super) fn out_of_reach(&self, asking: SidecarId) -> Option<(Credits, Timestamp)> {
         let reclaim = self.reclaim_after();
-        let others = self.account.leases.iter().filter(|(id, _)| **id != asking);
-        let leased = others.map(|(_, lease)| {
-            let is_over = lease.ends_at <= self.at;
-            let credits = if is_over { self.account.usable(&lease.out) } else { self.account.idle(lease) };
-            (credits, lease.ends_at.plus_micros(reclaim))
+        let ended = self.account.ended(asking, self.at);
+        let ended = ended.map(|lease| (self.account.usable(&lease.out), lease.ends_at.plus_micros(reclaim)));
+        let live = self.account.last_idle(asking, self.at).map(|end| {
+            (self.account.idle_elsewhere(asking, self.at), end.plus_micros(reclaim))
         });
         let sealed = self.account.seals.iter().map(|seal| (self.account.usable(&seal.slices), seal.until));
         let parts: Vec<(Credits, Timestamp)> =
-            leased.chain(sealed).filter(|(c, _)| c.is_positive()).collect();
+            ended.chain(live).chain(sealed).filter(|(c, _)| c.is_positive()).collect();
         let until = parts.iter().map(|(_, until)| *until).max()?;
         Some((parts.iter().map(|(credits, _)| *credits).sum(), until))
     }

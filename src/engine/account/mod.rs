@@ -10,6 +10,7 @@
 //! | `administer` | what administrators do: subscribe, suspend, grant, void, lower the overage |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
 //! | `grant` | what a grant says, once and again, and grants that never arrived |
+//! | `idle` | what lies idle at sidecars, as far as they tell |
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
 //! | `absorb_run`, `absorb_room` | a record of a run: its credits, and its room |
@@ -38,6 +39,7 @@ mod decide;
 mod emergency;
 pub mod entry;
 mod grant;
+mod idle;
 mod lacking;
 mod lease;
 mod recount;

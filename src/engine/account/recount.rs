@@ -156,9 +156,7 @@ impl Account {
         for step in moves {
             self.shift(*step);
         }
-        if let Some(held) = self.leases.get_mut(sidecar) {
-            super::apply_lease::add(&mut held.out, lease);
-        }
+        self.change_out(*sidecar, lease);
         if debt.is_positive() {
             self.owe(*debt, false);
         }
@@ -190,6 +188,7 @@ impl Account {
             totals: std::mem::take(&mut held.totals),
         };
         self.next_lease = self.next_lease.max(id.0 + 1);
+        self.weigh(*sidecar);
     }
 }
 

@@ -32,6 +32,9 @@ pub struct Account {
     pub leases: BTreeMap<SidecarId, Lease>,
     /// The same leases by their end: what time does next must not take a look at each.
     pub(super) ends: BTreeSet<(Timestamp, SidecarId)>,
+    /// What is idle of each lease as far as its totals tell, where anything is, and the sum: soft state as totals are.
+    pub(super) idle_at: BTreeMap<SidecarId, Credits>,
+    pub(super) idle_sum: Credits,
     /// How many grants brought something: whether anything was lent since.
     pub lent: u64,
     pub seals: Vec<Seal>,
@@ -124,6 +127,8 @@ impl Account {
             chain: Vec::new(),
             leases: BTreeMap::new(),
             ends: BTreeSet::new(),
+            idle_at: BTreeMap::new(),
+            idle_sum: Credits::ZERO,
             lent: 0,
             seals: Vec::new(),
             sidecars: BTreeMap::new(),
@@ -170,12 +175,6 @@ impl Account {
         let counts =
             |id: &BlockId| self.book.block(*id).is_some_and(|block| block.species != Species::Emergency);
         slices.iter().filter(|(id, _)| counts(id)).map(|(_, amount)| *amount).sum()
-    }
-
-    /// What no run holds of what a lease has out, as far as its totals tell.
-    pub(super) fn idle(&self, lease: &Lease) -> Credits {
-        let held = lease.totals.held.iter().map(|(_, amount)| *amount).sum();
-        self.usable(&lease.out).saturating_sub(held)
     }
 
     /// Whether there is debt that credits coming back would pay.
