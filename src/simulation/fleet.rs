@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::agenda::Event;
-use super::fleet_figures::{Figures, Latest, Tally};
 use super::disk::{Disk, Stored};
+use super::fleet_figures::{Figures, Latest, Tally};
 use super::turn::{Reply, Wish};
 use super::world::{World, hash};
 use crate::credit::{Decision, Place, Reason, RunEvent, Subject};
@@ -242,7 +242,8 @@ impl World {
         let plan = Name::parse("fleet").map_err(|error| format!("{error:?}"))?;
         let key = HandleKey { id: 1, secret: [7; 32] };
         let subscribe = Command::Subscribe { plan, zone: "UTC".to_owned(), key };
-        self.at_ledger(&account, |work| work.administer(&subscribe, None)).map_err(|error| error.to_string())?;
+        self.at_ledger(&account, |work| work.administer(&subscribe, None))
+            .map_err(|error| error.to_string())?;
         for place in 0..self.nodes.len() {
             self.restart(place);
         }
@@ -351,7 +352,8 @@ impl World {
                 let unreachable = answer.reason == Some(Reason::LedgerUnreachable);
                 let fitted = fleet.latest.left_since(waiting.at) >= Credits::whole(waiting.credits);
                 fleet.figures.late += u64::from(unreachable);
-                fleet.figures.false_refusals += u64::from(fitted && fleet.load.dies.is_none());
+                fleet.figures.false_refusals +=
+                    u64::from(fitted && !unreachable && fleet.load.dies.is_none());
             }
             other => self.fail(format!("an authorisation was answered {other:?}")),
         }

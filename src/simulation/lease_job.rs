@@ -166,7 +166,9 @@ impl World {
         });
         let ready: Vec<u64> = ready.map(|(id, _)| *id).collect();
         for id in ready {
-            let Some(recall) = self.ledger.jobs.get_mut(&id).and_then(|job| job.recall.take()) else { continue };
+            let Some(recall) = self.ledger.jobs.get_mut(&id).and_then(|job| job.recall.take()) else {
+                continue;
+            };
             if let Some(slot) = self.ledger.slots.get_mut(account) {
                 slot.gathered = slot.gathered.max((recall.number, recall.lent));
             }

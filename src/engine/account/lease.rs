@@ -63,8 +63,8 @@ impl Work<'_> {
             self.hear_totals(sidecar, ask.totals.clone());
             return Leasing::Granted(Box::new(Grant { scarce, ..grant }));
         }
-        let drawn = self.credits_for(ask);
-        let rooms = self.rooms_for(ask);
+        let drawn = self.credits_for(sidecar, ask);
+        let rooms = self.rooms_for(sidecar, ask);
         let lacking = drawn.missing.is_positive() || rooms.is_none();
         // A last resort is none while credits lie idle elsewhere: the decision would differ by who was asked.
         let last_resort = drawn.draws.iter().any(|draw| draw.species.is_last_resort());
@@ -88,7 +88,7 @@ impl Work<'_> {
 
     /// Whether what is asked for is too little to be sliced, over all sidecars.
     pub(super) fn is_scarce(&self, sidecar: SidecarId, ask: &Ask) -> bool {
-        let holders = 1 + self.account.other_holders(sidecar, self.at);
+        let holders = self.holders(sidecar);
         let lent = self.account.idle_elsewhere(sidecar, self.at);
         let (balance, last_resort) = self.rest();
         let largest = ask.credits.max(ask.largest);
@@ -97,11 +97,16 @@ impl Work<'_> {
             || ask.caps.iter().any(|need| self.is_room_scarce(sidecar, need))
     }
 
+    /// Sidecars with a live lease, the one that asks among them.
+    fn holders(&self, sidecar: SidecarId) -> usize {
+        1 + self.account.other_holders(sidecar, self.at)
+    }
+
     fn is_room_scarce(&self, sidecar: SidecarId, need: &Need) -> bool {
         let others =
             || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
         let room = |lease: &Lease| lease.rooms.get(&need.key).copied().unwrap_or_default();
-        let (left, holders) = (self.room_left(need), 1 + self.account.other_holders(sidecar, self.at));
+        let (left, holders) = (self.room_left(need), self.holders(sidecar));
         // What others have is added up only where it may matter.
         !need.soft && sizing::is_scarce(left, need.amount, holders) && {
             let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
@@ -111,7 +116,7 @@ impl Work<'_> {
 
     /// The credits to lease: the need from any block that may pay it, more only from blocks that count as balance (or,
     /// where the need reaches into overage, from there).
-    fn credits_for(&self, ask: &Ask) -> Drawn {
+    fn credits_for(&self, sidecar: SidecarId, ask: &Ask) -> Drawn {
         let Some(frame) = self.frame() else { return Drawn::default() };
         let limits = frame.limits(ask.basic);
         let needed = self.drawn(ask.credits, limits);
@@ -121,7 +126,7 @@ impl Work<'_> {
         let overage = needed.draws.iter().any(|draw| draw.species == Species::Overage);
         let balance = self.rest();
         let left = if overage { balance.0 + balance.1 } else { balance.0 };
-        let size = sizing::size(ask.credits, ask.burn, left);
+        let size = sizing::size(ask.credits, ask.burn, left, self.holders(sidecar));
         let mut drawn = self.drawn(size, Limits { basic: false, ..limits });
         if drawn.missing.is_positive() || (!overage && drawn.draws.iter().any(|d| d.species.is_last_resort()))
         {
@@ -135,7 +140,7 @@ impl Work<'_> {
     }
 
     /// The room to lease, or `None` where a hard cap has not enough for its need.
-    fn rooms_for(&self, ask: &Ask) -> Option<Vec<(CapKey, Credits)>> {
+    fn rooms_for(&self, sidecar: SidecarId, ask: &Ask) -> Option<Vec<(CapKey, Credits)>> {
         let mut rooms = Vec::with_capacity(ask.caps.len());
         for need in &ask.caps {
             let left = self.room_left(need);
@@ -144,7 +149,8 @@ impl Work<'_> {
             }
             // Every run counts in a cap of the whole account's credits: its room is used up as credits are.
             let burn = if self.counts_all_credits(&need.key) { ask.burn } else { Credits::ZERO };
-            rooms.push((need.key.clone(), sizing::size(need.amount, burn, left).min(left)));
+            let size = sizing::size(need.amount, burn, left, self.holders(sidecar));
+            rooms.push((need.key.clone(), size.min(left)));
         }
         Some(rooms)
     }
@@ -159,6 +165,7 @@ impl Work<'_> {
     fn rooms_ahead(&self, sidecar: SidecarId, ahead: &[Need]) -> Vec<(CapKey, Credits)> {
         let near = self.at.plus_micros(self.lasts());
         let contract = self.account.contract.as_ref();
+        let holders = self.holders(sidecar);
         let room = |need: &Need| {
             // By the plan as it is here: a counter is born with its limit.
             let limit = contract.and_then(|contract| contract.counter(&need.key, self.at))?.limit;
@@ -168,7 +175,7 @@ impl Work<'_> {
             if !near || left < need.amount || self.is_room_scarce(sidecar, &need) {
                 return None;
             }
-            Some((need.key.clone(), sizing::size(need.amount, Credits::ZERO, left).min(left)))
+            Some((need.key.clone(), sizing::size(need.amount, Credits::ZERO, left, holders).min(left)))
         };
         ahead.iter().take(AHEAD_MAX).filter_map(room).collect()
     }
@@ -232,9 +239,10 @@ impl Work<'_> {
         let reclaim = self.reclaim_after();
         let ended = self.account.ended(asking, self.at);
         let ended = ended.map(|lease| (self.account.usable(&lease.out), lease.ends_at.plus_micros(reclaim)));
-        let live = self.account.last_idle(asking, self.at).map(|end| {
-            (self.account.idle_elsewhere(asking, self.at), end.plus_micros(reclaim))
-        });
+        let live = self
+            .account
+            .last_idle(asking, self.at)
+            .map(|end| (self.account.idle_elsewhere(asking, self.at), end.plus_micros(reclaim)));
         let sealed = self.account.seals.iter().map(|seal| (self.account.usable(&seal.slices), seal.until));
         let parts: Vec<(Credits, Timestamp)> =
             ended.chain(live).chain(sealed).filter(|(c, _)| c.is_positive()).collect();
