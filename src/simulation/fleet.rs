@@ -4,19 +4,15 @@
 use std::collections::BTreeMap;
 
 use super::agenda::Event;
-use super::disk::{Disk, Stored};
 use super::fleet_figures::{Figures, Latest, Tally};
 use super::turn::{Reply, Wish};
 use super::world::{World, hash};
-use crate::credit::{Decision, Place, Reason, RunEvent, Subject};
-use crate::engine::account::entry::What;
-use crate::engine::account::{Command, Entry};
+use crate::credit::{Decision, Reason, Subject};
+use crate::engine::account::Command;
 use crate::engine::call::{Authorize, Commit};
 use crate::engine::contract::Playbooks;
 use crate::engine::handle::Handle;
-use crate::engine::wallet::Log;
 use crate::lease::terms::HandleKey;
-use crate::lease::{SidecarRecord, WalletEvent};
 use crate::playbook;
 use crate::playbook::charge::{Quantities, RunResult};
 use crate::types::{AccountId, Credits, Name, Quantity, ReservationId, SidecarId};
@@ -70,11 +66,11 @@ pub struct Fleet {
     ranks: Vec<u64>,
     clock: Clock,
     /// Authorisations without an answer.
-    asked: BTreeMap<u64, Waiting>,
+    pub(super) asked: BTreeMap<u64, Waiting>,
     /// Runs that are under way.
     open: BTreeMap<u64, Open>,
     /// Questions for which idle slices were recalled, and when.
-    recalling: BTreeMap<u64, i64>,
+    pub(super) recalling: BTreeMap<u64, i64>,
     /// Who died, and when.
     dead: Option<(SidecarId, i64)>,
     pub(super) latest: Latest,
@@ -92,11 +88,11 @@ impl std::fmt::Debug for Clock {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     at: i64,
     credits: i64,
     /// Whether the ledger was asked for it.
-    waited: bool,
+    pub(super) waited: bool,
 }
 
 #[derive(Debug)]
@@ -172,65 +168,6 @@ impl Fleet {
         let plenty = Credits::whole(4 * LARGEST).decimal() * rust_decimal::Decimal::from(self.load.sidecars);
         let scarce = self.latest.free().decimal() < plenty;
         if scarce { &mut self.figures.scarce } else { &mut self.figures.plenty }
-    }
-
-    /// A run was decided, or ended: which credits nobody holds any more, or somebody does now.
-    pub fn flowed(&mut self, now: i64, event: &RunEvent) {
-        let sum = |free: &dyn Fn(&crate::credit::Flow) -> bool| -> Credits {
-            event.flows.iter().filter(|flow| free(flow)).map(|flow| flow.amount).sum()
-        };
-        let (taken, back) = (sum(&|flow| flow.from == Place::Free), sum(&|flow| flow.to == Place::Free));
-        self.latest.changed(now, back - taken);
-    }
-
-    /// The same, of what a sidecar journaled after record `before`.
-    pub fn wrote(&mut self, now: i64, disk: &Disk, before: u64) {
-        for number in before + 1..=disk.last() {
-            if let Some((_, Stored::Record(SidecarRecord { event: WalletEvent::Run(event), .. }))) =
-                disk.record(number)
-            {
-                self.flowed(now, event);
-            }
-        }
-    }
-
-    /// The same, of what the ledger decided itself.
-    pub fn booked(&mut self, now: i64, entries: &[Entry]) {
-        for entry in entries {
-            if let What::Run(event) = &entry.what {
-                self.flowed(now, event);
-            }
-        }
-    }
-
-    /// So many sidecars were asked for what they hold idle.
-    pub fn recalls(&mut self, rpc: u64, now: i64, sidecars: usize) {
-        self.recalling.insert(rpc, now);
-        let tally = self.tally();
-        tally.recalls += 1;
-        tally.recalled += sidecars as u64;
-    }
-
-    /// A question was answered: what a recall brought is where it is needed.
-    pub fn hears(&mut self, rpc: u64, now: i64) {
-        if let Some(since) = self.recalling.remove(&rpc) {
-            self.figures.brought(now - since);
-        }
-    }
-
-    /// A call of the ledger goes out: a lease, which may be a mere renewal, or a decision.
-    pub fn asks(&mut self, call: u64, asks: &super::message::Asks) {
-        use super::message::Asks;
-        let authorizes = self.asked.get_mut(&call).map(|waiting| waiting.waited = true).is_some();
-        let tally = self.tally();
-        match asks {
-            Asks::Lease(..) => {
-                tally.leases += 1;
-                tally.renewals += u64::from(!authorizes);
-            }
-            Asks::Decide(..) => tally.decided += u64::from(authorizes),
-            Asks::Attach | Asks::Watch | Asks::Report(_) => {}
-        }
     }
 }
 

@@ -17,7 +17,7 @@
 //! | `ledger`, `serve`, `lease_job` | the ledger: its journal, its door, leases and recalls |
 //! | `callers`, `trouble` | what is asked, and what goes wrong |
 //! | `auditor`, `refusal`, `verdict` | what must hold by the replies alone, during a world and at its end |
-//! | `fleet`, `fleet_figures` | many sidecars of one account without troubles, and what that costs |
+//! | `fleet`, `fleet_counts`, `fleet_figures` | many sidecars of one account without troubles, and what that costs |
 //! | `trace`, `world`, `run` | a world, what happened in it, and what became of it |
 
 mod agenda;
@@ -29,6 +29,7 @@ mod dice;
 mod disk;
 mod exchange;
 mod fleet;
+mod fleet_counts;
 mod fleet_figures;
 mod lease_job;
 mod ledger;
