@@ -54,7 +54,8 @@ impl<S: LedgerStore> Ledger<S> {
         let (leasing, ticket) = loop {
             let asks = Arc::clone(&ask);
             let leasing = move |work: &mut Work<'_>| {
-                let recalled = recalled || gathered == Some(work.account.lent) && !work.knows_idle();
+                let recalled =
+                    recalled || gathered == Some(work.account.lent) && !work.account.knows_idle(work.at);
                 let less = work.knows_less(who.sidecar, &asks);
                 (!less).then(|| work.lease(who.sidecar, who.epoch, &asks, recalled))
             };
@@ -108,7 +109,8 @@ impl<S: LedgerStore> Ledger<S> {
         let (answer, ticket) = loop {
             let asks = Arc::clone(&ask);
             let deciding = move |work: &mut Work<'_>| {
-                let recalled = recalled || gathered == Some(work.account.lent) && !work.knows_idle();
+                let recalled =
+                    recalled || gathered == Some(work.account.lent) && !work.account.knows_idle(work.at);
                 let recalls = !recalled && work.lacks(&asks);
                 (!recalls).then(|| work.decide(&asks, who.sidecar))
             };

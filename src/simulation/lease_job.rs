@@ -223,7 +223,8 @@ impl World {
             What::Lease(ask) => {
                 let ask = ask.clone();
                 let leasing = self.at_ledger(&account, |work| {
-                    let recalled = recalled || gathered == Some(work.account.lent) && !work.knows_idle();
+                    let recalled =
+                        recalled || gathered == Some(work.account.lent) && !work.account.knows_idle(work.at);
                     work.lease(who.sidecar, who.epoch, &ask, recalled)
                 });
                 match leasing {
@@ -246,7 +247,8 @@ impl World {
             What::Decide(ask) => {
                 let ask = ask.clone();
                 let decided = self.at_ledger(&account, |work| {
-                    let recalled = recalled || gathered == Some(work.account.lent) && !work.knows_idle();
+                    let recalled =
+                        recalled || gathered == Some(work.account.lent) && !work.account.knows_idle(work.at);
                     let recalls = !recalled && work.lacks(&ask);
                     (!recalls).then(|| work.decide(&ask, who.sidecar))
                 });

@@ -198,15 +198,6 @@ impl Work<'_> {
             .collect()
     }
 
-    /// Whether sidecars have told of anything that is idle there: credits, or room.
-    pub fn knows_idle(&self) -> bool {
-        self.account.leases.values().filter(|lease| lease.ends_at > self.at).any(|lease| {
-            let told = |key| lease.totals.caps.iter().find(|(told, _)| told == key);
-            let held = |key| told(key).map(|(_, total)| total.held).unwrap_or_default();
-            self.account.idle(lease).is_positive() || lease.rooms.iter().any(|(key, room)| *room > held(key))
-        })
-    }
-
     /// Whether something of blocks that count as balance is idle at this sidecar, as far as its totals tell.
     pub(super) fn holds_idle_balance(&self, sidecar: SidecarId) -> bool {
         let Some(lease) = self.account.leases.get(&sidecar) else { return false };

@@ -156,7 +156,7 @@ impl Account {
         for step in moves {
             self.shift(*step);
         }
-        self.change_out(*sidecar, lease);
+        self.change_out(*sidecar, lease, &[]);
         if debt.is_positive() {
             self.owe(*debt, false);
         }

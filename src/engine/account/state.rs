@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::{Alarm, Answered, Booked};
+use super::idle::Idle;
 use crate::credit::price::PeriodOverage;
 use crate::credit::{Book, CapKey};
 use crate::engine::contract::Contract;
@@ -32,9 +33,7 @@ pub struct Account {
     pub leases: BTreeMap<SidecarId, Lease>,
     /// The same leases by their end: what time does next must not take a look at each.
     pub(super) ends: BTreeSet<(Timestamp, SidecarId)>,
-    /// What is idle of each lease as far as its totals tell, where anything is, and the sum: soft state as totals are.
-    pub(super) idle_at: BTreeMap<SidecarId, Credits>,
-    pub(super) idle_sum: Credits,
+    pub(super) idle: Idle,
     /// How many grants brought something: whether anything was lent since.
     pub lent: u64,
     pub seals: Vec<Seal>,
@@ -127,8 +126,7 @@ impl Account {
             chain: Vec::new(),
             leases: BTreeMap::new(),
             ends: BTreeSet::new(),
-            idle_at: BTreeMap::new(),
-            idle_sum: Credits::ZERO,
+            idle: Idle::default(),
             lent: 0,
             seals: Vec::new(),
             sidecars: BTreeMap::new(),
