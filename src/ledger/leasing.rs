@@ -45,13 +45,17 @@ impl<S: LedgerStore> Ledger<S> {
         // What a recall brings goes to the ask that waits for it, in order of arrival; mere renewals need not queue.
         let needs = ask.credits.is_positive() || !ask.caps.is_empty();
         let patience = self.patience(&slot).min(wait * RECALL_PART.0 / RECALL_PART.1);
+        let arrived = slot.with(|state| state.arrives());
         let turn = if needs { tokio::time::timeout(patience, slot.turn.lock()).await.ok() } else { None };
         // Whoever waited in vain for its turn takes what there is.
         let mut recalled = needs && turn.is_none();
+        let gathered = slot.with(|state| state.gathered_for(arrived));
         let ask = Arc::new(ask.clone());
         let (leasing, ticket) = loop {
             let asks = Arc::clone(&ask);
             let leasing = move |work: &mut Work<'_>| {
+                let recalled =
+                    recalled || gathered == Some(work.account.lent) && !work.account.knows_idle(work.at);
                 let less = work.knows_less(who.sidecar, &asks);
                 (!less).then(|| work.lease(who.sidecar, who.epoch, &asks, recalled))
             };
@@ -91,18 +95,22 @@ impl<S: LedgerStore> Ledger<S> {
         }
         let patience = self.patience(&slot).min(wait * RECALL_PART.0 / RECALL_PART.1);
         self.fetch(&slot, who.sidecar, named_in(ask, named), patience).await?;
+        let arrived = slot.with(|state| state.arrives());
         let turn = match ask {
             RunAsk::Authorize(_) | RunAsk::Record(_) => {
                 tokio::time::timeout(patience, slot.turn.lock()).await.ok()
             }
             _ => None,
         };
+        let gathered = slot.with(|state| state.gathered_for(arrived));
         let unfound = self.within_hold(who, ask);
         let ask = Arc::new(ask.clone());
         let mut recalled = false;
         let (answer, ticket) = loop {
             let asks = Arc::clone(&ask);
             let deciding = move |work: &mut Work<'_>| {
+                let recalled =
+                    recalled || gathered == Some(work.account.lent) && !work.account.knows_idle(work.at);
                 let recalls = !recalled && work.lacks(&asks);
                 (!recalls).then(|| work.decide(&asks, who.sidecar))
             };
@@ -148,6 +156,7 @@ impl<S: LedgerStore> Ledger<S> {
         if asked.is_empty() {
             return false;
         }
+        let begun = slot.with(|state| (state.arrivals, state.account.lent));
         let news = News::Recall { account: slot.id.clone(), sidecars: asked.clone() };
         let told = tokio::time::timeout(patience, self.tell_numbered(news)).await;
         let Ok(Some(number)) = told else { return false };
@@ -168,6 +177,7 @@ impl<S: LedgerStore> Ledger<S> {
                 slot.with(|state| state.silent.insert(sidecar, at));
             }
         }
+        slot.with(|state| state.gathered = begun.max(state.gathered));
         true
     }
 

@@ -68,6 +68,10 @@ pub struct State {
     pub answered: BTreeMap<SidecarId, u64>,
     /// Sidecars that did not answer a recall, and when that was.
     pub silent: BTreeMap<SidecarId, Timestamp>,
+    /// Asks that may need a recall, counted as they come.
+    pub arrivals: u64,
+    /// How many asks had come when the newest finished recall began, and how much was lent by then.
+    pub gathered: (u64, u64),
     /// The newest recall of another process that has not been answered through this one.
     pub recalled: Option<u64>,
 }
@@ -123,6 +127,8 @@ impl Slot {
                 told: BTreeMap::new(),
                 answered: BTreeMap::new(),
                 silent: BTreeMap::new(),
+                arrivals: 0,
+                gathered: (0, 0),
                 recalled: None,
             }),
             lane: Mutex::default(),
@@ -305,9 +311,7 @@ impl State {
     /// Takes running totals of all leases from the store.
     pub fn hear(&mut self, totals: Vec<(SidecarId, LeaseTotals)>, heard: u64) {
         for (sidecar, totals) in totals {
-            if let Some(lease) = self.account.leases.get_mut(&sidecar) {
-                lease.totals = totals;
-            }
+            self.account.hear_totals(sidecar, totals);
         }
         self.heard = heard;
         self.figured = Figured::of(&self.account);
@@ -328,6 +332,19 @@ impl State {
         let newest = self.answered.entry(sidecar).or_default();
         let before = std::mem::replace(newest, recall.max(*newest));
         self.recalled.is_some_and(|asked| before < asked && asked <= recall)
+    }
+
+    /// An ask comes that may need a recall; answers its number.
+    pub fn arrives(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals
+    }
+
+    /// Whether a recall brought what was idle after this ask had come, while it waited for its turn: then it needs none of
+    /// its own, as long as no more was lent than this. Without that, each of many refusals would wait for a recall.
+    pub fn gathered_for(&self, arrived: u64) -> Option<u64> {
+        let (through, lent) = self.gathered;
+        (arrived <= through).then_some(lent)
     }
 
     /// Remembers that a sidecar knows the account's terms.

@@ -31,6 +31,8 @@ pub enum Event {
     /// A job of the ledger has waited long enough: for its turn, or for answers to its recall.
     JobOver(u64, u64),
     Caller,
+    /// A run of a fleet comes to its end.
+    Ends(u64),
     Trouble,
     Restart(usize),
     LedgerUp,

@@ -198,7 +198,9 @@ impl World {
         if matches!(*call.wish, Wish::Renew) {
             let ask = self.visit(place, &account, |slot, here, _| {
                 slot.wallet.lease.as_ref()?;
-                let mut ask = slot.wallet.renewal(here.at);
+                let wallet = &mut slot.wallet;
+                let mut ask =
+                    if wallet.wants_more(here.at) { wallet.growth(here.at) } else { wallet.renewal(here.at) };
                 ask.burn += std::mem::take(&mut slot.burn);
                 Some(ask)
             });

@@ -324,6 +324,9 @@ impl World {
 
     /// A caller was answered.
     pub fn answered(&mut self, id: u64, call: &super::call::Call, reply: Reply) {
+        if self.fleet.is_some() {
+            return self.fleet_answered(id, call.place, reply);
+        }
         self.trace.answer(self.now, || format!("answer {id} at {}: {reply:?}", call.place));
         let at = self.ledger.time.now(self.now);
         let at = at.max(self.furthest);

@@ -63,6 +63,9 @@ impl World {
             }
             First::Decide(ask) => Asks::Decide(account, ask, wait),
         };
+        if let Some(fleet) = &mut self.fleet {
+            fleet.asks(id, &what);
+        }
         self.rpcs.insert(rpc, Rpc::Call { call: id });
         self.agenda.plan(self.now + wait, Event::Expired(rpc));
         self.ask_ledger(Question { from, rpc, who, what });

@@ -30,8 +30,16 @@ pub struct Job {
     /// Whether it had its turn, or waited for it in vain.
     in_turn: bool,
     /// The recall that it waits for, and who was asked.
-    recall: Option<(u64, Vec<SidecarId>)>,
+    recall: Option<Recall>,
     recalled: bool,
+}
+
+/// Its number, how much was lent when it began, and who was asked.
+#[derive(Debug)]
+struct Recall {
+    number: u64,
+    lent: u64,
+    asked: Vec<SidecarId>,
 }
 
 #[derive(Debug)]
@@ -127,9 +135,10 @@ impl World {
             slot.waiting.retain(|waits| *waits != id);
             job.in_turn = true;
             job.recalled = matches!(job.what, What::Lease(_));
-        } else if let Some((number, asked)) = job.recall.take() {
-            for sidecar in asked {
-                let answered = slot.answered.get(&sidecar).is_some_and(|last| *last >= number);
+        } else if let Some(recall) = job.recall.take() {
+            slot.gathered = slot.gathered.max((recall.number, recall.lent));
+            for sidecar in recall.asked {
+                let answered = slot.answered.get(&sidecar).is_some_and(|last| *last >= recall.number);
                 if !answered && slot.holds(sidecar) {
                     slot.silent.insert(sidecar, at);
                 }
@@ -153,14 +162,17 @@ impl World {
         let ready = ready.filter(|(_, job)| {
             job.recall
                 .as_ref()
-                .is_some_and(|(number, asked)| !asked.iter().any(|sidecar| waits(*number, sidecar)))
+                .is_some_and(|recall| !recall.asked.iter().any(|sidecar| waits(recall.number, sidecar)))
         });
         let ready: Vec<u64> = ready.map(|(id, _)| *id).collect();
         for id in ready {
-            if let Some(job) = self.ledger.jobs.get_mut(&id) {
-                job.recall = None;
-                self.work_job(id);
+            let Some(recall) = self.ledger.jobs.get_mut(&id).and_then(|job| job.recall.take()) else {
+                continue;
+            };
+            if let Some(slot) = self.ledger.slots.get_mut(account) {
+                slot.gathered = slot.gathered.max((recall.number, recall.lent));
             }
+            self.work_job(id);
         }
     }
 
@@ -178,17 +190,21 @@ impl World {
         if asked.is_empty() {
             return false;
         }
+        let lent = slot.account.lent;
         let number = self.numbers.next();
         for sidecar in &asked {
             if let Some(watch) = self.ledger.watches.get(sidecar).copied() {
                 self.tell_node(watch.to, watch.number, Told::Recall(account.clone(), number));
             }
         }
+        if let (Some(fleet), Some(job)) = (&mut self.fleet, self.ledger.jobs.get(&id)) {
+            fleet.recalls(job.back.1, self.now, asked.len());
+        }
         if Planted::RecallCountedEarly.is_here() {
             return false;
         }
         if let Some(job) = self.ledger.jobs.get_mut(&id) {
-            job.recall = Some((number, asked));
+            job.recall = Some(Recall { number, lent, asked });
             job.until = self.now + patience;
         }
         self.agenda.plan(self.now + patience, Event::JobOver(self.ledger.life, id));
@@ -200,10 +216,18 @@ impl World {
     fn work_job(&mut self, id: u64) {
         let Some(job) = self.ledger.jobs.get(&id) else { return };
         let (who, account, recalled) = (job.who, job.account.clone(), job.recalled);
+        // A recall that began after this came brought what there was, unless it was lent since.
+        let gathered = self.ledger.slots.get(&account).map(|slot| slot.gathered);
+        let gathered = gathered.filter(|(number, _)| id < *number).map(|(_, lent)| lent);
         match &job.what {
             What::Lease(ask) => {
                 let ask = ask.clone();
-                match self.at_ledger(&account, |work| work.lease(who.sidecar, who.epoch, &ask, recalled)) {
+                let leasing = self.at_ledger(&account, |work| {
+                    let recalled =
+                        recalled || gathered == Some(work.account.lent) && !work.account.knows_idle(work.at);
+                    work.lease(who.sidecar, who.epoch, &ask, recalled)
+                });
+                match leasing {
                     Leasing::Recall(holders) if !recalled => {
                         if let Some(job) = self.ledger.jobs.get_mut(&id) {
                             job.recalled = true;
@@ -223,6 +247,8 @@ impl World {
             What::Decide(ask) => {
                 let ask = ask.clone();
                 let decided = self.at_ledger(&account, |work| {
+                    let recalled =
+                        recalled || gathered == Some(work.account.lent) && !work.account.knows_idle(work.at);
                     let recalls = !recalled && work.lacks(&ask);
                     (!recalls).then(|| work.decide(&ask, who.sidecar))
                 });

@@ -64,6 +64,8 @@ pub struct LedgerSlot {
     pub answered: BTreeMap<SidecarId, u64>,
     /// Sidecars that did not answer a recall, and when that was.
     pub silent: BTreeMap<SidecarId, Timestamp>,
+    /// The number of the newest finished recall, and how much was lent when it began.
+    pub gathered: (u64, u64),
     /// The job that may recall, and those that wait for that.
     pub turn: Option<u64>,
     pub waiting: VecDeque<u64>,
@@ -84,6 +86,7 @@ impl LedgerSlot {
             told: BTreeSet::new(),
             answered: BTreeMap::new(),
             silent: BTreeMap::new(),
+            gathered: (0, 0),
             turn: None,
             waiting: VecDeque::new(),
         }
@@ -222,10 +225,18 @@ impl World {
         let slot =
             self.ledger.slots.entry(account.clone()).or_insert_with(|| LedgerSlot::new(account.clone()));
         let at = now.max(slot.account.clock);
+        let began = self.fleet.as_ref().map(|fleet| fleet.clock());
         let mut work = Work::begin(&mut slot.account, &self.playbooks, at);
         let answer = command(&mut work);
         let (entries, refresh) = work.finish();
-        let sound = slot.account.verify().and_then(|()| slot.charges_are_paid());
+        let sound = match (&mut self.fleet, began) {
+            (Some(fleet), Some(began)) => {
+                fleet.figures.ledger_nanos += fleet.clock().saturating_sub(began);
+                fleet.booked(self.now, &entries);
+                Ok(())
+            }
+            _ => slot.account.verify().and_then(|()| slot.charges_are_paid()),
+        };
         for entry in entries {
             self.trace.link(&entry.link);
             self.ledger.journal.push(Stored::Entry(account.clone(), Box::new(entry)));

@@ -149,6 +149,9 @@ impl World {
     /// The answer to one of a sidecar's own questions.
     pub fn hear_answer(&mut self, to: Address, rpc: u64, what: Answers) {
         let Some(asked) = self.rpcs.remove(&rpc) else { return };
+        if let Some(fleet) = &mut self.fleet {
+            fleet.hears(rpc, self.now);
+        }
         match (asked, what) {
             (Rpc::Attach { to, asked, knew }, Answers::Attached { epoch, acknowledged, at }) => {
                 let Some(node) = self.nodes.get(to.node) else { return };

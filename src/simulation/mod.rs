@@ -17,6 +17,7 @@
 //! | `ledger`, `serve`, `lease_job` | the ledger: its journal, its door, leases and recalls |
 //! | `callers`, `trouble` | what is asked, and what goes wrong |
 //! | `auditor`, `seen`, `refusal`, `verdict` | what must hold by the replies alone, during a world and at its end |
+//! | `fleet`, `fleet_counts`, `fleet_figures` | many sidecars of one account without troubles, and what that costs |
 //! | `trace`, `world`, `run` | a world, what happened in it, and what became of it |
 
 mod agenda;
@@ -27,6 +28,9 @@ mod clock;
 mod dice;
 mod disk;
 mod exchange;
+mod fleet;
+mod fleet_counts;
+mod fleet_figures;
 mod lease_job;
 mod ledger;
 mod link;
@@ -45,4 +49,6 @@ mod verdict;
 mod visit;
 mod world;
 
+pub use fleet::{LARGEST, Load, MEAN_USE, play_fleet};
+pub use fleet_figures::{Figures, Tally};
 pub use run::{Outcome, Problem, simulate, simulate_about, simulate_briefly};

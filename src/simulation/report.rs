@@ -74,11 +74,13 @@ impl World {
             return;
         };
         process.reporting = None;
+        // A recall that came meanwhile is answered at once.
+        let recalled = !process.recalled.is_empty();
         self.acknowledge(to.node, through);
         let node = self.nodes.get(to.node);
         let more = node
             .is_some_and(|node| node.disk.pending.front().is_some_and(|first| *first <= node.disk.durable));
-        self.plan_report(to.node, if more { 0 } else { TOTALS_EVERY });
+        self.plan_report(to.node, if more || recalled { 0 } else { TOTALS_EVERY });
     }
 
     pub fn report_failed(&mut self, to: Address) {

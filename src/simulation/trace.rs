@@ -95,6 +95,7 @@ const fn kind(event: &Event) -> &'static [u8] {
         Event::Written(..) => b"written",
         Event::JobOver(..) => b"job over",
         Event::Caller => b"caller",
+        Event::Ends(_) => b"ends",
         Event::Trouble => b"trouble",
         Event::Restart(_) => b"restart",
         Event::LedgerUp => b"ledger up",

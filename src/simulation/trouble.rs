@@ -100,7 +100,7 @@ impl World {
     }
 
     /// A lost disk is a new sidecar.
-    fn lose_disk(&mut self, place: usize, until: i64) {
+    pub fn lose_disk(&mut self, place: usize, until: i64) {
         let id = self.draw_sidecar();
         self.crash(place, until);
         if let Some(node) = self.nodes.get_mut(place).filter(|node| node.process.is_none()) {

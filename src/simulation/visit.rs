@@ -33,10 +33,22 @@ impl World {
             self.furthest = self.furthest.max(here.at);
         }
         let before = node.disk.last();
+        let began = self.fleet.as_ref().map(|fleet| fleet.clock());
         let slot = process.slot(account);
-        let renew = learned && slot.next_due() <= here.at && slot.pass_time(here, &mut node.disk);
+        let mut renew = learned && slot.next_due() <= here.at && slot.pass_time(here, &mut node.disk);
         let done = act(slot, here, &mut node.disk);
-        let sound = conservation::check(&slot.wallet.book, &std::collections::BTreeMap::new());
+        if learned && !slot.renewing && slot.wallet.wants_more(here.at) {
+            slot.renewing = true;
+            renew = true;
+        }
+        let sound = match (&mut self.fleet, began) {
+            (Some(fleet), Some(began)) => {
+                fleet.figures.sidecar_nanos += fleet.clock().saturating_sub(began);
+                fleet.wrote(self.now, &node.disk, before);
+                Ok(())
+            }
+            _ => conservation::check(&slot.wallet.book, &std::collections::BTreeMap::new()),
+        };
         let wrote = node.disk.last() > before;
         if wrote {
             process.dirty.insert(account.clone());

@@ -9,6 +9,7 @@ use super::call::Call;
 use super::callers::Callers;
 use super::clock::{Boottime, WallTime};
 use super::dice::Dice;
+use super::fleet::Fleet;
 use super::ledger::Ledger;
 use super::message::{Address, Sender};
 use super::network::Network;
@@ -53,6 +54,8 @@ pub struct World {
     pub callers: Callers,
     pub auditor: Auditor,
     pub trace: Trace,
+    /// In a world that only measures: its callers are the fleet's.
+    pub fleet: Option<Box<Fleet>>,
     /// The ledger's time by the sidecar's clock that went furthest: where the ledger's own is set back, sidecars go on by
     /// what they learned before.
     pub furthest: Timestamp,
@@ -104,6 +107,7 @@ impl World {
             callers: Callers::default(),
             auditor: Auditor::default(),
             trace: Trace::default(),
+            fleet: None,
             furthest: Timestamp::default(),
             calm_since: None,
             doomed: None,
@@ -132,7 +136,8 @@ impl World {
         }
         self.trace.event(self.now, &event);
         self.happen(event);
-        self.calm_since = if self.is_calm() { self.calm_since.or(Some(self.now)) } else { None };
+        let calm = self.fleet.is_none() && self.is_calm();
+        self.calm_since = if calm { self.calm_since.or(Some(self.now)) } else { None };
         self.problem.is_none()
     }
 
@@ -171,7 +176,10 @@ impl World {
             Event::LedgerLook(life) => self.look_at_ledger(life),
             Event::Written(life, through, then) => self.wrote(life, through, then),
             Event::JobOver(life, job) => self.job_over(life, job),
+            Event::Caller if self.fleet.is_some() => self.fleet_call(),
             Event::Caller => self.call(),
+            Event::Ends(run) => self.fleet_ends(run),
+            Event::Trouble if self.fleet.is_some() => self.fleet_trouble(),
             Event::Trouble => self.trouble(),
             Event::Restart(place) => self.restart(place),
             Event::LedgerUp => self.ledger_up(),

@@ -13,6 +13,8 @@
     )
 )]
 
+mod fleet;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bursar::simulation::{Outcome, simulate, simulate_briefly};

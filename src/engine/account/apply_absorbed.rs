@@ -1,7 +1,6 @@
 //! How the account evolves by a sidecar's record.
 
 use super::apply::arrival;
-use super::apply_lease::add;
 use super::entry::{Absorbed, Effects, Entry};
 use super::state::{Account, Seal};
 use crate::credit::{Change, Place, PoolId, RunEvent};
@@ -54,10 +53,7 @@ impl Account {
         for (key, held, spent) in &effects.counters {
             self.count(key, *held, *spent, at);
         }
-        if let Some(lease) = self.leases.get_mut(sidecar) {
-            add(&mut lease.out, &effects.lease);
-            add(&mut lease.rooms, &effects.room);
-        }
+        self.change_out(*sidecar, &effects.lease, &effects.room);
         if current {
             // After the lease has changed: it sees what that still holds.
             self.end_of_start(*sidecar, event);

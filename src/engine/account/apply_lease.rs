@@ -21,10 +21,14 @@ impl Account {
         let lease =
             self.leases.entry(entry.sidecar).or_insert_with(|| Lease { id: entry.lease, ..Lease::default() });
         lease.grants = entry.number;
-        lease.ends_at = entry.ends_at;
+        let before = std::mem::replace(&mut lease.ends_at, entry.ends_at);
+        self.ends.remove(&(before, entry.sidecar));
+        self.ends.insert((entry.ends_at, entry.sidecar));
+        self.lent += u64::from(!entry.slices.is_empty() || !entry.rooms.is_empty());
         add(&mut lease.out, &entry.slices);
         add(&mut lease.rooms, &entry.rooms);
         lease.last = (entry.slices.clone(), entry.rooms.clone());
+        self.weigh(entry.sidecar);
     }
 
     /// Its holder has ended a lease: what is out of it are the runs that it still knows.
@@ -32,8 +36,15 @@ impl Account {
         if let Some(lease) = self.leases.get_mut(&sidecar).filter(|lease| lease.id == over) {
             lease.last = Default::default();
             if lease.out.is_empty() && lease.rooms.is_empty() {
-                self.leases.remove(&sidecar);
+                self.drop_lease(sidecar);
             }
+        }
+    }
+
+    pub(super) fn drop_lease(&mut self, sidecar: SidecarId) {
+        if let Some(lease) = self.leases.remove(&sidecar) {
+            self.ends.remove(&(lease.ends_at, sidecar));
+            self.weigh(sidecar);
         }
     }
 
@@ -50,6 +61,7 @@ impl Account {
         }
         subtract(&mut lease.out, &slices);
         subtract(&mut lease.rooms, &rooms);
+        self.weigh(sidecar);
         self.free(slices, rooms, Timestamp::default());
     }
 
@@ -64,8 +76,9 @@ impl Account {
         lease.last = Default::default();
         let rooms = std::mem::take(&mut lease.rooms);
         if lease.out.is_empty() {
-            self.leases.remove(&sidecar);
+            self.drop_lease(sidecar);
         }
+        self.weigh(sidecar);
         self.free(back, rooms, at);
     }
 
@@ -77,6 +90,20 @@ impl Account {
             return at;
         }
         blocks().filter_map(|block| block.expires_at).min().map_or(at, |end| end.max(at))
+    }
+
+    /// When the next of all leases goes back, where each does `after` so long after its end.
+    pub(super) fn next_reclaim(&self, after: i64) -> Option<Timestamp> {
+        let mut next: Option<Timestamp> = None;
+        for (end, sidecar) in &self.ends {
+            // Those that are left go back later still.
+            if next.is_some_and(|next| next <= end.plus_micros(after)) {
+                break;
+            }
+            let at = self.leases.get(sidecar).map(|lease| self.reclaimed_at(lease, after));
+            next = next.into_iter().chain(at).min();
+        }
+        next
     }
 
     /// Held credits and room become free; what belongs to an ended block lapses at the next tick.

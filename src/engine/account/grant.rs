@@ -74,9 +74,9 @@ impl Work<'_> {
     /// Whether runs that need what is asked for are for the account itself to decide.
     fn is_decided_here(&self, sidecar: SidecarId, ask: &Ask) -> bool {
         let path = self.path(&ask.subject);
-        let prior = self.prior_for(ask, &path);
+        let prior = self.prior_for(sidecar, ask, &path);
         self.is_scarce(sidecar, ask, &path)
-            || self.is_counted_here(&self.credits_for(ask, &path, &prior.draws))
+            || self.is_counted_here(&self.credits_for(sidecar, ask, &path, &prior.draws))
     }
 
     fn granted(

@@ -24,14 +24,12 @@ impl Work<'_> {
     /// Whether this call would be refused for what sidecars hold idle, whoever asks among them, draw on a last resort, or
     /// leave debt: they are recalled first.
     pub fn lacks(&self, ask: &RunAsk) -> bool {
-        let holders = self.idle_holders(SidecarId::default());
-        if holders.is_empty() {
-            return false;
-        }
+        // First what is quickly said: most runs lack nothing.
+        let holders = || self.idle_holders(SidecarId::default());
         match self.lack(ask) {
             Lack::Nothing => false,
-            Lack::Balance => holders.iter().any(|holder| self.holds_idle_balance(*holder)),
-            Lack::Credits => true,
+            Lack::Balance => holders().iter().any(|holder| self.holds_idle_balance(*holder)),
+            Lack::Credits => !holders().is_empty(),
         }
     }
 

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::entry::What;
 use super::state::Lease;
 use super::work::Work;
-use crate::credit::cap::Need;
+use crate::credit::cap::{Kind, Need};
 use crate::credit::draw::{Drawn, Limits};
 use crate::credit::hold::{self, Draw};
-use crate::credit::{CapFlow, CapKey, Place, PoolId};
+use crate::credit::{CapFlow, CapKey, Place, PoolId, ScopeKey};
 use crate::lease::exchange::AHEAD_MAX;
 use crate::lease::{Ask, Grant, LeaseTotals, sizing};
+use crate::playbook::cap;
 use crate::playbook::draw_order::Species;
 use crate::types::{BlockId, Credits, Epoch, LeaseId, Planted, SidecarId, Timestamp};
 
@@ -39,9 +40,7 @@ impl Work<'_> {
     /// Running totals of a lease; they come with the records that they take into account.
     pub fn hear_totals(&mut self, sidecar: SidecarId, totals: LeaseTotals) {
         self.note_unreserved();
-        if let Some(lease) = self.account.leases.get_mut(&sidecar) {
-            lease.totals = totals;
-        }
+        self.account.hear_totals(sidecar, totals);
     }
 
     /// Issues what is asked. With `recalled`, nothing more comes from other sidecars.
@@ -66,9 +65,9 @@ impl Work<'_> {
             self.hear_totals(sidecar, ask.totals.clone());
             return Leasing::Granted(Box::new(Grant { scarce, ..grant }));
         }
-        let mut prior = self.prior_for(ask, &path);
-        let mut drawn = self.credits_for(ask, &path, &prior.draws);
-        let rooms = self.rooms_for(&ask.caps);
+        let mut prior = self.prior_for(sidecar, ask, &path);
+        let mut drawn = self.credits_for(sidecar, ask, &path, &prior.draws);
+        let rooms = self.rooms_for(sidecar, ask);
         let lacking = drawn.missing.is_positive() || rooms.is_none();
         // A last resort is none while credits lie idle elsewhere: the decision would differ by who was asked.
         let last_resort = drawn.draws.iter().any(|draw| draw.species.is_last_resort());
@@ -85,8 +84,8 @@ impl Work<'_> {
             }
         }
         if ask.buys && rooms.is_some() && self.buy_to_fit(ask.credits, ask.basic, &ask.subject) {
-            prior = self.prior_for(ask, &path);
-            drawn = self.credits_for(ask, &path, &prior.draws);
+            prior = self.prior_for(sidecar, ask, &path);
+            drawn = self.credits_for(sidecar, ask, &path, &prior.draws);
         }
         // What is limited per user is counted here alone.
         if !ask.partial && self.is_counted_here(&drawn) {
@@ -108,20 +107,8 @@ impl Work<'_> {
 
     /// Whether what is asked for is too little to be sliced, over all sidecars.
     pub(super) fn is_scarce(&self, sidecar: SidecarId, ask: &Ask, path: &[PoolId]) -> bool {
-        let others =
-            || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
-        let holders = 1 + others().count();
-        let idle = |lease: &Lease| {
-            let serves = |id: &BlockId| {
-                let block = self.account.book.block(*id);
-                block.is_some_and(|b| path.contains(&b.pool) || b.species.is_last_resort())
-            };
-            let out: BTreeMap<BlockId, Credits> =
-                lease.out.iter().filter(|(id, _)| serves(id)).map(|(id, amount)| (*id, *amount)).collect();
-            let held = lease.totals.held.iter().filter(|(id, _)| serves(id)).map(|(_, amount)| *amount);
-            self.account.usable(&out).saturating_sub(held.sum())
-        };
-        let lent: Credits = others().map(|(_, lease)| idle(lease)).sum();
+        let holders = self.holders(sidecar);
+        let lent = self.idle_along(sidecar, path);
         let (balance, last_resort) = self.rest(path);
         let largest = ask.credits.max(ask.largest);
         let credits = || sizing::is_scarce(balance + last_resort + lent, largest, holders);
@@ -129,17 +116,52 @@ impl Work<'_> {
             || ask.caps.iter().any(|need| self.is_room_scarce(sidecar, need))
     }
 
+    /// What is idle of other sidecars' live leases and may pay a run of this path.
+    fn idle_along(&self, sidecar: SidecarId, path: &[PoolId]) -> Credits {
+        if self.account.book.pools.len() <= 1 {
+            return self.account.idle_elsewhere(sidecar, self.at);
+        }
+        let serves = |id: &BlockId| {
+            let block = self.account.book.block(*id);
+            block.is_some_and(|b| path.contains(&b.pool) || b.species.is_last_resort())
+        };
+        let others = self.account.leases.iter();
+        let others = others.filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
+        let idle = others.map(|(_, lease)| {
+            let out: BTreeMap<BlockId, Credits> =
+                lease.out.iter().filter(|(id, _)| serves(id)).map(|(id, amount)| (*id, *amount)).collect();
+            let held = lease.totals.held.iter().filter(|(id, _)| serves(id)).map(|(_, amount)| *amount);
+            self.account.usable(&out).saturating_sub(held.sum())
+        });
+        idle.sum()
+    }
+
+    /// Sidecars with a live lease, the one that asks among them.
+    pub(super) fn holders(&self, sidecar: SidecarId) -> usize {
+        1 + self.account.other_holders(sidecar, self.at)
+    }
+
     fn is_room_scarce(&self, sidecar: SidecarId, need: &Need) -> bool {
         let others =
             || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
         let room = |lease: &Lease| lease.rooms.get(&need.key).copied().unwrap_or_default();
-        let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
-        !need.soft && sizing::is_scarce(self.room_left(need) + lent, need.amount, 1 + others().count())
+        let (left, holders) = (self.room_left(need), self.holders(sidecar));
+        // What others have is added up only where it may matter.
+        !need.soft && sizing::is_scarce(left, need.amount, holders) && {
+            let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
+            sizing::is_scarce(left + lent, need.amount, holders)
+        }
     }
 
     /// The credits to lease: the need from any block that may pay it, more only from blocks that count as balance (or,
     /// where the need reaches into overage, from there).
-    pub(super) fn credits_for(&self, ask: &Ask, path: &[PoolId], prior: &[Draw]) -> Drawn {
+    pub(super) fn credits_for(
+        &self,
+        sidecar: SidecarId,
+        ask: &Ask,
+        path: &[PoolId],
+        prior: &[Draw],
+    ) -> Drawn {
         let Some(frame) = self.frame() else { return Drawn::default() };
         let limits = frame.limits(ask.basic, path, &ask.subject);
         let need = ask.credits.saturating_sub(hold::total(prior));
@@ -150,7 +172,7 @@ impl Work<'_> {
         let overage = needed.draws.iter().any(|draw| draw.species == Species::Overage);
         let balance = self.rest(path);
         let left = if overage { balance.0 + balance.1 } else { balance.0 };
-        let size = sizing::size(need, ask.burn, left);
+        let size = sizing::size(need, ask.burn, left, self.holders(sidecar));
         let mut drawn = self.drawn_beside(size, Limits { basic: false, ..limits }, prior);
         if drawn.missing.is_positive() || (!overage && drawn.draws.iter().any(|d| d.species.is_last_resort()))
         {
@@ -160,23 +182,32 @@ impl Work<'_> {
     }
 
     /// The room to lease, or `None` where a hard cap has not enough for its need.
-    fn rooms_for(&self, needs: &[Need]) -> Option<Vec<(CapKey, Credits)>> {
-        let mut rooms = Vec::with_capacity(needs.len());
-        for need in needs {
+    fn rooms_for(&self, sidecar: SidecarId, ask: &Ask) -> Option<Vec<(CapKey, Credits)>> {
+        let mut rooms = Vec::with_capacity(ask.caps.len());
+        for need in &ask.caps {
             let left = self.room_left(need);
             if left < need.amount && !need.soft {
                 return None;
             }
-            let size = sizing::size(need.amount, Credits::ZERO, left).min(left);
-            rooms.push((need.key.clone(), size));
+            // Every run counts in a cap of the whole account's credits: its room is used up as credits are.
+            let burn = if self.counts_all_credits(&need.key) { ask.burn } else { Credits::ZERO };
+            let size = sizing::size(need.amount, burn, left, self.holders(sidecar));
+            rooms.push((need.key.clone(), size.min(left)));
         }
         Some(rooms)
+    }
+
+    fn counts_all_credits(&self, key: &CapKey) -> bool {
+        let plan = self.account.contract.as_ref().map(|contract| &contract.plan);
+        let cap = plan.and_then(|plan| cap::named(plan, key.cap.as_str()));
+        key.scope == ScopeKey::Account && cap.is_some_and(|cap| Kind::of(&cap.measure) == Kind::Credits)
     }
 
     /// Room in windows that have not begun: what there is plenty of, and of no window that is further off than a lease.
     fn rooms_ahead(&self, sidecar: SidecarId, ahead: &[Need]) -> Vec<(CapKey, Credits)> {
         let near = self.at.plus_micros(self.lasts());
         let contract = self.account.contract.as_ref();
+        let holders = self.holders(sidecar);
         let room = |need: &Need| {
             // By the plan as it is here: a counter is born with its limit.
             let limit = contract.and_then(|contract| contract.counter(&need.key, self.at))?.limit;
@@ -186,7 +217,7 @@ impl Work<'_> {
             if !near || left < need.amount || self.is_room_scarce(sidecar, &need) {
                 return None;
             }
-            Some((need.key.clone(), sizing::size(need.amount, Credits::ZERO, left).min(left)))
+            Some((need.key.clone(), sizing::size(need.amount, Credits::ZERO, left, holders).min(left)))
         };
         ahead.iter().take(AHEAD_MAX).filter_map(room).collect()
     }
@@ -227,15 +258,15 @@ impl Work<'_> {
     /// comes back.
     pub(super) fn out_of_reach(&self, asking: SidecarId) -> Option<(Credits, Timestamp)> {
         let reclaim = self.reclaim_after();
-        let others = self.account.leases.iter().filter(|(id, _)| **id != asking);
-        let leased = others.map(|(_, lease)| {
-            let is_over = lease.ends_at <= self.at;
-            let credits = if is_over { self.account.usable(&lease.out) } else { self.account.idle(lease) };
-            (credits, lease.ends_at.plus_micros(reclaim))
-        });
+        let ended = self.account.ended(asking, self.at);
+        let ended = ended.map(|lease| (self.account.usable(&lease.out), lease.ends_at.plus_micros(reclaim)));
+        let live = self
+            .account
+            .last_idle(asking, self.at)
+            .map(|end| (self.account.idle_elsewhere(asking, self.at), end.plus_micros(reclaim)));
         let sealed = self.account.seals.iter().map(|seal| (self.account.usable(&seal.slices), seal.until));
         let parts: Vec<(Credits, Timestamp)> =
-            leased.chain(sealed).filter(|(c, _)| c.is_positive()).collect();
+            ended.chain(live).chain(sealed).filter(|(c, _)| c.is_positive()).collect();
         let until = parts.iter().map(|(_, until)| *until).max()?;
         Some((parts.iter().map(|(credits, _)| *credits).sum(), until))
     }

@@ -13,13 +13,13 @@ use crate::types::{Credits, SidecarId};
 impl Work<'_> {
     /// What the pools before the last of a path have, as far as a run would draw on those after them. Answers what the
     /// need still lacks of them.
-    pub(super) fn prior_for(&self, ask: &Ask, path: &[PoolId]) -> Drawn {
+    pub(super) fn prior_for(&self, sidecar: SidecarId, ask: &Ask, path: &[PoolId]) -> Drawn {
         let Some((_, before)) = path.split_last().filter(|_| ask.prior.is_positive()) else {
             return Drawn::default();
         };
         let left = self.balance_left(before);
         let limits = Limits { basic: false, overage: Some(Credits::ZERO), ..Limits::late(before, self.at) };
-        let size = sizing::size(ask.prior, Credits::ZERO, left).min(left);
+        let size = sizing::size(ask.prior, Credits::ZERO, left, self.holders(sidecar)).min(left);
         let mut drawn = self.drawn(size, limits);
         drawn.draws.retain(|draw| !draw.species.is_last_resort());
         drawn.missing = ask.prior.saturating_sub(hold::total(&drawn.draws));

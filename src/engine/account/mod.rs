@@ -23,6 +23,7 @@
 //! | `lease_path` | leases along the pools of a run's path |
 //! | `lease` | issuing slices, and taking back those that nobody answers for |
 //! | `grant` | what a grant says, once and again, and grants that never arrived |
+//! | `idle` | what lies idle at sidecars, as far as they tell |
 //! | `emergency` | credits for use while the ledger can't be reached, leased in advance |
 //! | `absorb` | what sidecars report, each record once |
 //! | `absorb_run`, `absorb_purse`, `absorb_room` | a record of a run: its credits, and its room |
@@ -61,6 +62,7 @@ pub mod entry;
 mod entry_absorbed;
 pub mod entry_contract;
 mod grant;
+mod idle;
 mod lacking;
 mod lease;
 mod lease_path;

@@ -199,9 +199,7 @@ impl Account {
         }
         for (sidecar, part) in leases {
             self.carry(*from, heir, held, *part);
-            if let Some(lease) = self.leases.get_mut(sidecar) {
-                super::apply_lease::add(&mut lease.out, &[(*from, -*part), (heir, *part)]);
-            }
+            self.change_out(*sidecar, &[(*from, -*part), (heir, *part)], &[]);
         }
         for (sidecar, part) in seals {
             self.carry(*from, heir, held, *part);

@@ -156,9 +156,7 @@ impl Account {
         for step in moves {
             self.shift(*step);
         }
-        if let Some(held) = self.leases.get_mut(sidecar) {
-            super::apply_lease::add(&mut held.out, lease);
-        }
+        self.change_out(*sidecar, lease, &[]);
         if debt.is_positive() {
             self.owe(&PoolId::Account, *debt, false);
         }
@@ -173,11 +171,13 @@ impl Account {
             self.count(key, *more, Credits::ZERO, at);
         }
         if lease.is_none() && out.is_empty() && rooms.is_empty() {
-            self.leases.remove(sidecar);
+            self.drop_lease(*sidecar);
             return;
         }
         let held = self.leases.entry(*sidecar).or_default();
         let (id, grants) = lease.unwrap_or((held.id, held.grants));
+        self.ends.remove(&(held.ends_at, *sidecar));
+        self.ends.insert((*ends_at, *sidecar));
         *held = Lease {
             id,
             grants,
@@ -188,6 +188,7 @@ impl Account {
             totals: std::mem::take(&mut held.totals),
         };
         self.next_lease = self.next_lease.max(id.0 + 1);
+        self.weigh(*sidecar);
     }
 }
 

@@ -6,6 +6,7 @@ use super::absorb::take_along;
 use super::burn::Burn;
 use super::entry::{Alarm, Answered, Booked, Covered, Purchase};
 use super::entry_contract::{Allotted, Pending, Sent, TransferId};
+use super::idle::Idle;
 use crate::credit::invoice::Line;
 use crate::credit::path::{self, Path};
 use crate::credit::price::PeriodOverage;
@@ -35,6 +36,11 @@ pub struct Account {
     /// When each link of the overage chain starts anew.
     pub chain: Vec<Option<Timestamp>>,
     pub leases: BTreeMap<SidecarId, Lease>,
+    /// The same leases by their end: what time does next must not take a look at each.
+    pub(super) ends: BTreeSet<(Timestamp, SidecarId)>,
+    pub(super) idle: Idle,
+    /// How many grants brought something: whether anything was lent since.
+    pub lent: u64,
     pub seals: Vec<Seal>,
     pub sidecars: BTreeMap<SidecarId, Seen>,
     pub requests: BTreeMap<RequestId, Answered>,
@@ -175,6 +181,9 @@ impl Account {
             allowances: Vec::new(),
             chain: Vec::new(),
             leases: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            idle: Idle::default(),
+            lent: 0,
             seals: Vec::new(),
             sidecars: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -285,12 +294,6 @@ impl Account {
         let counts =
             |id: &BlockId| self.book.block(*id).is_some_and(|block| block.species != Species::Emergency);
         slices.iter().filter(|(id, _)| counts(id)).map(|(_, amount)| *amount).sum()
-    }
-
-    /// What no run holds of what a lease has out, as far as its totals tell.
-    pub(super) fn idle(&self, lease: &Lease) -> Credits {
-        let held = lease.totals.held.iter().map(|(_, amount)| *amount).sum();
-        self.usable(&lease.out).saturating_sub(held)
     }
 
     /// Whether there is debt that credits coming back would pay.

@@ -53,8 +53,7 @@ impl Work<'_> {
             .map(|block| block.effective_at)
             .filter(|start| *start > self.at);
         let runs = account.book.deadlines.first().map(|(at, _)| *at);
-        let reclaim = self.reclaim_after();
-        let leases = account.leases.values().map(|lease| account.reclaimed_at(lease, reclaim));
+        let leases = account.next_reclaim(self.reclaim_after());
         let seals = account.seals.iter().map(|seal| seal.until);
         let grants = account.allowances.iter().chain(&account.chain).copied().flatten();
         let period = Some(account.period.end).filter(|_| !self.is_over());

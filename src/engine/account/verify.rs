@@ -8,7 +8,8 @@ use crate::credit::conservation;
 impl Account {
     /// Conservation in every block, holds accounted for, caps and debt in range.
     pub fn verify(&self) -> Result<(), String> {
-        conservation::check(&self.book, &self.elsewhere())
+        conservation::check(&self.book, &self.elsewhere())?;
+        self.verify_idle()
     }
 
     /// Whether an account that was replayed from this one's journal is this one. What no journal has, the running

@@ -101,9 +101,29 @@ impl Wallet {
     /// A request for more credits, ahead of need. Once per grant: whatever comes of it, the next run that lacks something
     /// asks by itself.
     pub fn growth(&mut self, at: Timestamp) -> Ask {
-        let need = Short { credits: self.largest, ..Short::default() };
+        let need = Short { credits: self.largest, caps: self.budgets(at), ..Short::default() };
         (self.granted, self.taken) = (Credits::ZERO, Credits::ZERO);
         self.ask(&need, &self.asked_for.clone(), false, at)
+    }
+
+    /// Caps of the whole account's credits, of which there was plenty: their room is used up as credits are, so that more
+    /// of it is asked for at once.
+    fn budgets(&self, at: Timestamp) -> Vec<Need> {
+        let Some(contract) = &self.contract else { return Vec::new() };
+        let need = |(key, counter): (&CapKey, &Counter)| {
+            let cap = cap::named(&contract.plan, key.cap.as_str())?;
+            let plenty = self.rest.caps.get(key).is_some_and(|room| *room > self.granted);
+            let runs = counter.used().is_positive() && counter.ends_at.is_none_or(|end| end > at);
+            let counts = key.scope == ScopeKey::Account && matches!(cap.measure, Measure::Credits { .. });
+            (plenty && runs && counts).then(|| Need {
+                key: key.clone(),
+                amount: self.largest,
+                limit: cap.limit(),
+                soft: cap.soft,
+                ends_at: counter.ends_at,
+            })
+        };
+        self.book.counters.iter().filter_map(need).collect()
     }
 
     /// A request for more time.
