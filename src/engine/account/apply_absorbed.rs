@@ -1,5 +1,7 @@
 //! How the account evolves by a sidecar's record.
 
+use std::collections::BTreeSet;
+
 use super::apply::arrival;
 use super::entry::{Absorbed, Effects, Entry};
 use super::state::{Account, Seal};
@@ -28,7 +30,7 @@ impl Account {
             charged.book(charges(run).chain(effects.charged.iter().copied()));
         }
         match event {
-            WalletEvent::Run(run) if self.owners.get(&run.id) == Some(sidecar) => self.follow(run),
+            WalletEvent::Run(run) => self.follow(*sidecar, run),
             WalletEvent::LeaseOver(lease) => self.lease_over(*sidecar, *lease),
             WalletEvent::Promoted(runs) => {
                 for (index, run) in runs.iter().enumerate() {
@@ -131,13 +133,21 @@ impl Account {
         });
     }
 
-    /// What a record of a run changes in a run that the account already holds: a promoted one.
-    fn follow(&mut self, event: &RunEvent) {
+    /// What a record of a run changes in runs that the account already holds: those that this sidecar promoted, be it this
+    /// run or the one that it lives in.
+    fn follow(&mut self, sidecar: SidecarId, event: &RunEvent) {
+        let promoted: BTreeSet<ReservationId> = [event.id]
+            .into_iter()
+            .chain(event.flows.iter().flat_map(|flow| [flow.from, flow.to]).filter_map(other))
+            .chain(event.caps.iter().flat_map(|flow| [flow.from, flow.to]).filter_map(other))
+            .filter(|id| self.owners.get(id) == Some(&sidecar))
+            .collect();
+        let own = promoted.contains(&event.id);
         let draws = |place: Place| match place {
             Place::Held => Some(event.id),
-            Place::Other(id) => Some(id),
-            _ => None,
+            place => other(place),
         };
+        let draws = |place: Place| draws(place).filter(|id| promoted.contains(id));
         for flow in &event.flows {
             let draw =
                 crate::credit::hold::Draw { block: flow.block, species: flow.species, amount: flow.amount };
@@ -147,7 +157,7 @@ impl Account {
             if let Some(run) = draws(flow.to).and_then(|id| self.book.runs.get_mut(&id)) {
                 crate::credit::hold::add(run.held_mut(), draw);
             }
-            if let Some(run) = self.book.runs.get_mut(&event.id) {
+            if let Some(run) = self.book.runs.get_mut(&event.id).filter(|_| own) {
                 if flow.from == Place::Spent {
                     crate::credit::hold::remove(&mut run.spent, &draw);
                 }
@@ -164,7 +174,7 @@ impl Account {
                     Place::Other(id) => (id, false),
                     Place::Free | Place::Lapsed => continue,
                 };
-                let run = self.book.runs.get_mut(&owner);
+                let run = self.book.runs.get_mut(&owner).filter(|_| promoted.contains(&owner));
                 if let Some(hold) = run.and_then(|run| run.caps.iter_mut().find(|hold| hold.key == flow.key))
                 {
                     *(if spent { &mut hold.spent } else { &mut hold.held }) += sign;
@@ -172,6 +182,7 @@ impl Account {
             }
         }
         if let Change::Progressed { reported, expires_at } = &event.change
+            && own
             && let Some(run) = self.book.close(event.id)
         {
             self.book.open(crate::credit::Reservation {
@@ -181,5 +192,12 @@ impl Account {
                 ..*run
             });
         }
+    }
+}
+
+fn other(place: Place) -> Option<ReservationId> {
+    match place {
+        Place::Other(id) => Some(id),
+        _ => None,
     }
 }
