@@ -148,14 +148,12 @@ fn prices(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Prices>> {
     let before = f.refused();
     let items = cursor.items(f, TIERS_MAX);
     let mut tiers: Vec<Tier> = Vec::new();
-    let mut ends_told = false;
     for (n, item) in items.iter().enumerate() {
         let Some(fields) = item.fields(f, &shape::TIER) else { continue };
         let at = fields.require(f, "at", "0.10").and_then(|c| c.amount(f));
         let up_to: Option<At<Credits>> = fields.get("up_to").and_then(|c| c.amount(f));
         let last = n + 1 == items.len();
-        // Two tiers in the wrong order are one mistake.
-        if last != fields.get("up_to").is_none() && !std::mem::replace(&mut ends_told, true) {
+        if last != fields.get("up_to").is_none() {
             let problem = if last { "the last tier has an end" } else { "only the last tier has no end" };
             let why = "each credit of overage has one price: no gap, no overlap, no end.";
             f.error_because(item.place(), problem, why, "give each tier but the last its `up_to`");
