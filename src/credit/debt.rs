@@ -19,7 +19,9 @@ pub fn repay(book: &Book, pool: &super::pool::PoolId, at: Timestamp) -> Repaymen
     let Some(pool) = book.pool(pool) else { return out };
     let mut owed = pool.debt - pool.observed_debt;
     for block in &pool.blocks {
-        let pays = block.pays(at) && block.species != Species::Incentive && !block.species.is_last_resort();
+        // An incentive that rolled over is an incentive still.
+        let awarded = block.rolls_as() == Species::Incentive;
+        let pays = block.pays(at) && !awarded && !block.species.is_last_resort();
         let part = block.available.min(owed);
         if pays && part.is_positive() {
             out.moves.push(Move {

@@ -467,6 +467,13 @@ mod tests {
                 ],
             ),
             (
+                with_plan("features: {seats: many}, pooling: {scope: hybrid, personal: 20}"),
+                &[
+                    "error[C7] plans.basic.pooling: `features.seats` is `many`, and seats are a whole number from 0 to 1000000",
+                ],
+            ),
+            (with_plan("features: {seats: many}"), &[]),
+            (
                 with_plan("pooling: {scope: hybrid, personal: 20%}"),
                 &["error[C7] plans.basic.pooling.personal: `20%` of an allowance, and the plan has none"],
             ),

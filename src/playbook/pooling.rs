@@ -2,6 +2,9 @@
 
 use super::scalar::Portion;
 
+/// The most seats of an account: far more than people in one customer, and still a factor that no share overflows by.
+pub const SEATS_MAX: u32 = 1_000_000;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Pooling {
     pub scope: PoolScope,

@@ -11,11 +11,14 @@ use super::document::chain::Link;
 use super::document::governance::{CapLine, Condition};
 use super::document::plan::{AllowanceLine, Plan, Trading};
 use super::finding::{At, Findings, Place, shown, why};
+use super::meaning::Feature;
 use super::nearest::nearest;
+use super::pooling::{PoolScope, SEATS_MAX};
 use super::scalar::Portion;
 use crate::types::{Credits, Name};
 
-/// Every rule over what is sound of a document; a part with an error in its writing has been reported already.
+/// Every rule over what could be read of a document; nothing is concluded from a part whose writing has an error: that
+/// has been reported already.
 pub fn apply(document: &Document, f: &mut Findings) {
     for action in document.actions.values() {
         let written = std::iter::once(&action.keys).chain(action.when.iter().map(|entry| &entry.keys));
@@ -26,10 +29,15 @@ pub fn apply(document: &Document, f: &mut Findings) {
     let actions = document.action_names.iter().map(Name::as_str).collect();
     for plan in &document.plans {
         names(plan, &actions, f);
-        chain(plan, f);
-        allowance_wanted(plan, f);
-        overage_alerts(plan, f);
+        if plan.read_well("overage") {
+            chain(plan, f);
+            overage_alerts(plan, f);
+        }
+        if plan.read_well("allowance") {
+            allowance_wanted(plan, f);
+        }
         trading(plan, f);
+        seats(plan, f);
     }
     precision(document, f);
 }
@@ -80,13 +88,13 @@ fn names(plan: &Plan, actions: &Known<'_>, f: &mut Findings) {
     }
     let shelf = plan.on_demand.iter().flat_map(|shelf| &shelf.value.packs);
     let packs = shelf.map(|(name, _)| name.value.as_str()).collect();
-    for link in &plan.overage {
+    for link in plan.overage.iter().filter(|_| plan.read_well("on_demand")) {
         if let Link::TopUp { pack, .. } = &link.value {
             dangling(pack, "pack", &packs, f);
         }
     }
     let caps = plan.caps.iter().map(|line| line.name.value.as_str()).collect();
-    for alert in &plan.alerts {
+    for alert in plan.alerts.iter().filter(|_| plan.read_well("caps")) {
         if let Condition::CapReaches { cap, .. } = &alert.when.value {
             dangling(cap, "cap", &caps, f);
         }
@@ -185,6 +193,29 @@ fn trading(plan: &Plan, f: &mut Findings) {
         let problem = format!("`{}`: credits are not traded", shown(text));
         let why = "credits that can be sold on are worth what a market pays, and no longer what the price list says.";
         f.error_because(place, problem, why, "write `trading: none`, or leave it out");
+    }
+}
+
+/// Shares of a hybrid plan go by its feature `seats` where a subscription names none: it must count something.
+fn seats(plan: &Plan, f: &mut Findings) {
+    let hybrid = plan.pooling.as_ref().filter(|pooling| pooling.value.scope.value == PoolScope::Hybrid);
+    let (Some(pooling), Some(seats)) = (hybrid, plan.features.get("seats")) else { return };
+    let count = match seats {
+        Feature::Number(text) => text.parse().ok().filter(|seats: &u32| *seats <= SEATS_MAX),
+        _ => None,
+    };
+    if count.is_none() {
+        let given = match seats {
+            Feature::Number(text) | Feature::Text(text) => format!("`{}`", shown(text)),
+            Feature::Bool(flag) => format!("`{flag}`"),
+            Feature::List(_) => "a list".to_owned(),
+            Feature::Map(_) => "a map".to_owned(),
+        };
+        let problem =
+            format!("`features.seats` is {given}, and seats are a whole number from 0 to {SEATS_MAX}");
+        let why = "nobody would have a share, though the plan promises one for each seat.";
+        let help = "write the number of seats, such as `seats: 25`, or give the feature another name";
+        f.error_because(&pooling.place, problem, why, help);
     }
 }
 

@@ -37,10 +37,16 @@ pub fn warn(document: &Document, f: &mut Findings) {
     for plan in &document.plans {
         draw_order(plan, f);
         rollover(plan, f);
-        packs(plan, f);
-        incentives(plan, f);
+        if plan.read_well("on_demand") {
+            packs(plan, f);
+        }
+        if plan.read_well("incentives") {
+            incentives(plan, f);
+        }
         governance(plan, f);
-        default_lifetimes(plan, document, f);
+        if plan.read_well("offline") && plan.read_well("includes") {
+            default_lifetimes(plan, document, f);
+        }
         if let Some(credit) = &document.credit {
             overage_price(plan, credit, f);
         }
@@ -102,7 +108,8 @@ struct Reclaims<'a> {
 impl<'a> Reclaims<'a> {
     fn of(document: &'a Document) -> Self {
         let mut reclaims = Self { by_action: BTreeMap::new(), of_all: None };
-        for plan in &document.plans {
+        let read_well = |plan: &&Plan| plan.read_well("offline") && plan.read_well("includes");
+        for plan in document.plans.iter().filter(read_well) {
             let after = reclaim_after(plan);
             match &plan.includes {
                 None => reclaims.of_all = Some(reclaims.of_all.map_or(after, |other| shorter(other, after))),
@@ -219,10 +226,10 @@ fn incentives(plan: &Plan, f: &mut Findings) {
 
 fn governance(plan: &Plan, f: &mut Findings) {
     let place = Place { mark: plan.name.place.mark, ..plan.place.clone() };
-    if plan.caps.is_empty() {
+    if plan.caps.is_empty() && plan.read_well("caps") {
         f.warning(&place, Caution::NoCap, "the plan has no cap of any kind".to_owned());
     }
-    if plan.alerts.is_empty() {
+    if plan.alerts.is_empty() && plan.read_well("alerts") {
         f.warning(&place, Caution::NoAlert, "the plan has no alert of any kind".to_owned());
     }
 }
@@ -236,7 +243,8 @@ fn overage_price(plan: &Plan, credit: &Credit, f: &mut Findings) {
             Some(prices) => {
                 (&prices.place, prices.value.0.iter().map(|tier| tier.at).max().unwrap_or_default())
             }
-            None => (&link.place, own),
+            None if plan.read_well("overage") => (&link.place, own),
+            None => continue,
         };
         if highest > list {
             let problem = format!("a credit of overage costs `{highest}`, above the list price of `{list}`");

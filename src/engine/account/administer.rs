@@ -5,13 +5,13 @@ use thiserror::Error;
 
 use super::amounts;
 use super::entry::{Answered, Reply, Source, What};
-use super::subscription::SEATS_MAX;
 use super::transfer::TransferAsk;
 use super::work::Work;
 use crate::credit::{Block, Column, Move, PoolId};
 use crate::lease::terms::HandleKey;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overlay::{self, Overlay};
+use crate::playbook::pooling::SEATS_MAX;
 use crate::types::{BlockId, Credits, Length, Money, Name, RequestId, ReservationId, Timestamp, calendar};
 
 /// A write of an administrator.

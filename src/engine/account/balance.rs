@@ -87,9 +87,11 @@ impl Account {
                 balance.spent += block.spent;
             }
             if block.species == Species::Borrowed {
-                // What no allowance covered is debt, or was paid as such. What was never borrowed is no loss.
+                // What no allowance covered is debt, or was paid as such.
                 balance.spent -= self.reconciled.get(&block.id).copied().unwrap_or_default();
-            } else {
+            }
+            // Headroom that nobody used is no loss: it was nobody's, and the next period has its own.
+            if !block.species.is_last_resort() {
                 balance.lapsed += block.lapsed;
             }
             if block.species == Species::Overage {

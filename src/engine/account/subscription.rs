@@ -15,11 +15,9 @@ use crate::playbook::Plan;
 use crate::playbook::allowance::{Allowance, Recurs};
 use crate::playbook::draw_order::Species;
 use crate::playbook::overlay::{self, Overlay, OverlayFault};
+use crate::playbook::pooling::SEATS_MAX;
 use crate::types::calendar::{self, Stretch};
 use crate::types::{BlockId, Credits, Money, Name, Ratio};
-
-/// The most seats.
-pub const SEATS_MAX: u32 = 1_000_000;
 
 impl Work<'_> {
     pub(super) fn subscribe(

@@ -64,8 +64,14 @@ pub fn read(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<At<Link>> {
 }
 
 fn link(item: &Cursor<'_>, f: &mut Findings) -> Option<At<Link>> {
+    let before = f.refused();
     let fields = item.fields(f, &shape::LINK)?;
-    let [kind] = fields.present(shape::LINK.one_of)[..] else {
+    let kinds = fields.present(shape::LINK.one_of);
+    if kinds.is_empty() && f.refused() > before {
+        // A mistyped kind has been told as the unknown key that it is.
+        return None;
+    }
+    let [kind] = kinds[..] else {
         let problem =
             "a link of the chain is a map with exactly one of `top_up`, `borrow`, `soft`, `degraded`";
         f.error(item.place(), problem, "write each link as a list item of its own: `- soft: {up_to: 2000}`");

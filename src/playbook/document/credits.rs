@@ -263,6 +263,11 @@ pub fn incentives(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<(At<Name>, Incen
 fn incentive(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Incentive> {
     let fields = cursor.fields(f, &shape::INCENTIVE)?;
     let credits = fields.require(f, "credits", "50").and_then(|c| c.amount(f));
+    if let Some(nothing) = credits.as_ref().filter(|credits: &&At<Credits>| credits.value.is_zero()) {
+        let why = "nobody could be awarded it: each award would be refused.";
+        let help = "write a number above zero, such as `50`";
+        f.error_because(&nothing.place, "an incentive of no credits", why, help);
+    }
     Some(Incentive {
         credits: credits?,
         lasts: fields.get("lasts").and_then(|c| c.length(f)),

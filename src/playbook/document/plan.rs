@@ -51,6 +51,8 @@ pub struct Plan {
     pub caps: Vec<CapLine>,
     pub alerts: Vec<Alert>,
     pub offline: Option<At<Offline>>,
+    /// Keys whose values have an error in their writing: what stands here of them may lack a part.
+    pub faulty: Vec<&'static str>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -74,50 +76,85 @@ pub enum Recurrence {
 }
 
 impl Plan {
+    /// Whether all that `key` says could be read, so that nothing is concluded from a part that is missing.
+    pub fn read_well(&self, key: &str) -> bool {
+        !self.faulty.contains(&key)
+    }
+
     pub fn recurs(&self) -> bool {
         self.allowance.iter().any(|line| matches!(line.value.every.value, Recurrence::Every(_)))
     }
 }
 
-/// `None` where anything in its writing is wrong.
+/// `None` where it is no map of keys. What is wrong in the writing of one key does not hide what others say.
 pub fn read(name: At<Name>, cursor: &Cursor<'_>, f: &mut Findings) -> Option<Plan> {
     let fields = cursor.fields(f, &shape::PLAN)?;
-    // A key too many does not touch what the others say.
-    let before = f.refused();
+    let mut faulty = Vec::new();
     let rollover = fields.get("rollover").map(|c| c.of(6));
     let incentives = fields.get("incentives").map(|c| c.of(13));
-    let plan = Plan {
+    Some(Plan {
         name,
         place: fields.place().clone(),
         mode: fields
             .get("mode")
             .and_then(|c| c.of(15).word(f, &[("enforce", Mode::Enforce), ("observe", Mode::Observe)])),
-        includes: fields.get("includes").map(|c| includes(&c.of(15), f)),
+        includes: watched("includes", f, &mut faulty, |f| {
+            fields.get("includes").map(|c| includes(&c.of(15), f))
+        }),
         price: fields.get("price").and_then(|c| c.of(4).amount(f)),
         features: fields.get("features").map(|c| features::read(&c.of(15), f)).unwrap_or_default(),
-        allowance: fields.get("allowance").map(|c| allowance(&c.of(3), f)).unwrap_or_default(),
+        allowance: watched("allowance", f, &mut faulty, |f| {
+            fields.get("allowance").map(|c| allowance(&c.of(3), f)).unwrap_or_default()
+        }),
         anchor: fields.get("anchor").and_then(|c| {
             c.of(3).word(f, &[("subscription", Anchor::Subscription), ("calendar", Anchor::Calendar)])
         }),
         term: fields.get("term").and_then(|c| billing::term(&c.of(3), f)),
         fee: fields.get("fee").and_then(|c| billing::fee(&c.of(4), f)),
         commitment: fields.get("commitment").and_then(|c| billing::commitment(&c.of(4), f)),
-        overage: fields.get("overage").map(|c| chain::read(&c.of(5), f)).unwrap_or_default(),
+        overage: watched("overage", f, &mut faulty, |f| {
+            fields.get("overage").map(|c| chain::read(&c.of(5), f)).unwrap_or_default()
+        }),
         rollover_place: rollover.as_ref().map(|c| c.place().clone()),
         rollover: rollover.map(|c| credits::rollover(&c, f)).unwrap_or_default(),
         pooling: fields.get("pooling").and_then(|c| credits::pooling(&c.of(7), f)),
-        on_demand: fields.get("on_demand").and_then(|c| credits::on_demand(&c.of(8), f)),
+        on_demand: watched("on_demand", f, &mut faulty, |f| {
+            fields.get("on_demand").and_then(|c| credits::on_demand(&c.of(8), f))
+        }),
         incentives_place: incentives.as_ref().map(|c| c.place().clone()),
-        incentives: incentives.map(|c| credits::incentives(&c, f)).unwrap_or_default(),
+        incentives: watched("incentives", f, &mut faulty, |f| {
+            incentives.map(|c| credits::incentives(&c, f)).unwrap_or_default()
+        }),
         refunds: fields.get("refunds").and_then(|c| credits::refunds(&c.of(9), f)),
         draw_order: fields.get("draw_order").and_then(|c| draw_order(&c.of(10), f)),
         transfers: fields.get("transfers").and_then(|c| credits::transfers(&c.of(11), f)),
         trading: fields.get("trading").map(|c| trading(&c.of(12))),
-        caps: fields.get("caps").map(|c| governance::caps(&c.of(14), f)).unwrap_or_default(),
-        alerts: fields.get("alerts").map(|c| governance::alerts(&c.of(14), f)).unwrap_or_default(),
-        offline: fields.get("offline").and_then(|c| governance::offline(&c, f)),
-    };
-    (f.refused() == before).then_some(plan)
+        caps: watched("caps", f, &mut faulty, |f| {
+            fields.get("caps").map(|c| governance::caps(&c.of(14), f)).unwrap_or_default()
+        }),
+        alerts: watched("alerts", f, &mut faulty, |f| {
+            fields.get("alerts").map(|c| governance::alerts(&c.of(14), f)).unwrap_or_default()
+        }),
+        offline: watched("offline", f, &mut faulty, |f| {
+            fields.get("offline").and_then(|c| governance::offline(&c, f))
+        }),
+        faulty,
+    })
+}
+
+/// Reads one key's value, and notes the key where that found an error.
+fn watched<T>(
+    key: &'static str,
+    f: &mut Findings,
+    faulty: &mut Vec<&'static str>,
+    read: impl FnOnce(&mut Findings) -> T,
+) -> T {
+    let before = f.refused();
+    let value = read(f);
+    if f.refused() > before {
+        faulty.push(key);
+    }
+    value
 }
 
 fn includes(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<At<Name>> {
