@@ -68,8 +68,9 @@ impl Work<'_> {
         }
         let mut prior = self.prior_for(ask, &path);
         let mut drawn = self.credits_for(ask, &path, &prior.draws);
-        let rooms = self.rooms_for(&ask.caps);
-        let lacking = drawn.missing.is_positive() || rooms.is_none();
+        let rooms = self.rooms_for(sidecar, &ask.caps);
+        let lacking =
+            drawn.missing.is_positive() || rooms.is_none() || self.is_soft_room_elsewhere(sidecar, &ask.caps);
         // A last resort is none while credits lie idle elsewhere: the decision would differ by who was asked.
         let last_resort = drawn.draws.iter().any(|draw| draw.species.is_last_resort());
         let turn = prior.missing.is_positive();
@@ -126,7 +127,7 @@ impl Work<'_> {
         let largest = ask.credits.max(ask.largest);
         let credits = || sizing::is_scarce(balance + last_resort + lent, largest, holders);
         (ask.credits.is_positive() && credits())
-            || ask.caps.iter().any(|need| self.is_room_scarce(sidecar, need))
+            || ask.caps.iter().any(|need| !need.soft && self.is_room_scarce(sidecar, need))
     }
 
     fn is_room_scarce(&self, sidecar: SidecarId, need: &Need) -> bool {
@@ -134,7 +135,7 @@ impl Work<'_> {
             || self.account.leases.iter().filter(|(id, lease)| **id != sidecar && lease.ends_at > self.at);
         let room = |lease: &Lease| lease.rooms.get(&need.key).copied().unwrap_or_default();
         let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
-        !need.soft && sizing::is_scarce(self.room_left(need) + lent, need.amount, 1 + others().count())
+        sizing::is_scarce(self.room_left(need) + lent, need.amount, 1 + others().count())
     }
 
     /// The credits to lease: the need from any block that may pay it, more only from blocks that count as balance (or,
@@ -159,16 +160,38 @@ impl Work<'_> {
         drawn
     }
 
-    /// The room to lease, or `None` where a hard cap has not enough for its need.
-    fn rooms_for(&self, needs: &[Need]) -> Option<Vec<(CapKey, Credits)>> {
+    /// What other sidecars hold idle of a counter, as far as their totals tell.
+    pub(super) fn room_idle_elsewhere(&self, sidecar: SidecarId, key: &CapKey) -> Credits {
+        let live = |(id, lease): &(&SidecarId, &Lease)| **id != sidecar && lease.ends_at > self.at;
+        let idle = |(_, lease): (&SidecarId, &Lease)| {
+            let total = lease.totals.caps.iter().find(|(known, _)| known == key);
+            let held = total.map(|(_, total)| total.held).unwrap_or_default();
+            lease.rooms.get(key).copied().unwrap_or_default().saturating_sub(held)
+        };
+        self.account.leases.iter().filter(live).map(idle).sum()
+    }
+
+    /// Whether a soft cap would be said to be reached only because others hold room of it idle.
+    fn is_soft_room_elsewhere(&self, sidecar: SidecarId, needs: &[Need]) -> bool {
+        needs.iter().any(|need| {
+            need.soft
+                && self.room_left(need) < need.amount
+                && self.room_idle_elsewhere(sidecar, &need.key).is_positive()
+        })
+    }
+
+    /// The room to lease, or `None` where a hard cap has not enough for its need. A soft cap refuses nobody, so no run
+    /// goes to the ledger for it; where it is too small to be sliced, its room is leased run by run, and is counted right.
+    fn rooms_for(&self, sidecar: SidecarId, needs: &[Need]) -> Option<Vec<(CapKey, Credits)>> {
         let mut rooms = Vec::with_capacity(needs.len());
         for need in needs {
             let left = self.room_left(need);
             if left < need.amount && !need.soft {
                 return None;
             }
-            let size = sizing::size(need.amount, Credits::ZERO, left).min(left);
-            rooms.push((need.key.clone(), size));
+            let exact = need.soft && self.is_room_scarce(sidecar, need);
+            let size = if exact { need.amount } else { sizing::size(need.amount, Credits::ZERO, left) };
+            rooms.push((need.key.clone(), size.min(left)));
         }
         Some(rooms)
     }
