@@ -303,7 +303,7 @@ pub(super) fn covers(
 pub(super) fn wire_line(line: &InvoiceLine, now: Timestamp) -> wire::InvoiceLine {
     wire::InvoiceLine {
         number: line.number,
-        kind: wire_kind(line.kind).into(),
+        kind: wire_kind(line).into(),
         credits: line.credits.to_string(),
         amount: line.amount.to_string(),
         currency: line.currency.clone(),
@@ -315,8 +315,10 @@ pub(super) fn wire_line(line: &InvoiceLine, now: Timestamp) -> wire::InvoiceLine
     }
 }
 
-const fn wire_kind(kind: LineKind) -> wire::InvoiceLineKind {
-    match kind {
+const fn wire_kind(line: &InvoiceLine) -> wire::InvoiceLineKind {
+    match line.kind {
+        // A period's overage has no instant of its own; what is owed at an account's end has.
+        LineKind::Overage if line.at.is_some() => wire::InvoiceLineKind::Debt,
         LineKind::Fee => wire::InvoiceLineKind::Fee,
         LineKind::Commitment => wire::InvoiceLineKind::Commitment,
         LineKind::Pack => wire::InvoiceLineKind::Pack,

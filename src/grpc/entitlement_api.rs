@@ -170,7 +170,7 @@ pub enum Refused {
     /// A handle that is not authentic, or that belongs to another account than the call.
     #[error("`{field}` {what}")]
     Handle { field: &'static str, what: &'static str },
-    #[error("the plan has no pool `{0}`; its one pool is `account`")]
+    #[error("the plan has no pool `{0}`; its `pooling` says which there are")]
     PoolUnknown(PoolId),
     #[error("this sidecar does not act for the account `{0}`; call one that does")]
     NotServed(AccountId),

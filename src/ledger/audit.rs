@@ -209,13 +209,6 @@ fn what(what: &What) -> Told {
         What::Reconciled { .. } => kept("reconciled", "emergency credits are a debt to reconcile"),
         What::Unexplained(_) => kept("unexplained", "use that no record explains, after a restore"),
         What::Recounted(_) => kept("recounted", "a slice counted anew, after a restore"),
-        other => contract(other),
-    }
-}
-
-/// What the contract, its bills, refunds and transfers do.
-fn contract(what: &What) -> Told {
-    match what {
         What::Overlaid(_) => told("overlaid", 15, "add-ons, overrides, caps or seats of this account"),
         What::PlanMoved(_) => told("plan_moved", 16, "another plan, or another version of it"),
         What::Billed(_) => told("billed", 4, "a billing line"),
@@ -245,7 +238,6 @@ fn contract(what: &What) -> Told {
         What::Awarded { .. } => told("awarded", 13, "an incentive"),
         What::Rolled(_) => told("rolled", 6, "the rollover of its species"),
         What::Covered { .. } => told("covered", 5, "what was borrowed is paid back by the allowance"),
-        _ => kept("other", "the ledger's own book-keeping"),
     }
 }
 

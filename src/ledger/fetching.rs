@@ -87,7 +87,7 @@ pub(super) fn named_in(ask: &RunAsk, others: &[NamedRun]) -> Vec<NamedRun> {
         | RunAsk::Commit(_, handle)
         | RunAsk::Release(_, handle)
         | RunAsk::State(_, handle) => handle.as_deref(),
-        RunAsk::Authorize(_) | RunAsk::Record(_) | RunAsk::Balance(_) => None,
+        RunAsk::Authorize(_) | RunAsk::Record(_) | RunAsk::Balance(..) => None,
     };
     own.map(of_handle).into_iter().chain(others.iter().copied()).collect()
 }

@@ -199,6 +199,6 @@ fn takes_credits(ask: &RunAsk) -> bool {
         | RunAsk::Release(..)
         | RunAsk::Record(_)
         | RunAsk::State(..)
-        | RunAsk::Balance(_) => false,
+        | RunAsk::Balance(..) => false,
     }
 }

@@ -41,10 +41,9 @@ pub fn balance(
     if let Some(pool) = pool.filter(|pool| !has_pool(&contract.plan.pooling, pool)) {
         return Some(Err(AdminRefusal::PoolUnknown(pool.clone())));
     }
-    let this_period = account.overage.iter().filter(|period| period.start >= account.period.start);
     Some(Ok(BalanceView {
         balance: account.balance_of(pool, at, &BTreeMap::new()),
-        overage: this_period.map(|period| period.spent).sum(),
+        overage: account.overage_in_period(pool),
         leased: idle_at_sidecars(account, at),
         out_of_reach: out_of_reach(account, at),
         caps: caps(account, at),

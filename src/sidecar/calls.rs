@@ -235,7 +235,7 @@ impl<U: Upstream> Core<U> {
             Ok(reply) => {
                 if changes_account(ask) {
                     let _known = self.shards.visit(account, |desk| {
-                        desk.slot.standing = None;
+                        desk.slot.standings.clear();
                         desk.slot.changed();
                     });
                 }
@@ -296,7 +296,7 @@ fn changes_account(ask: &RunAsk) -> bool {
     match ask {
         RunAsk::Authorize(call) => !call.validate_only,
         RunAsk::Progress(..) | RunAsk::Commit(..) | RunAsk::Record(_) | RunAsk::Release(..) => true,
-        RunAsk::State(..) | RunAsk::Balance(_) => false,
+        RunAsk::State(..) | RunAsk::Balance(..) => false,
     }
 }
 
@@ -305,6 +305,6 @@ fn may_draw(ask: &RunAsk) -> bool {
     match ask {
         RunAsk::Authorize(call) => !call.validate_only,
         RunAsk::Progress(..) | RunAsk::Commit(..) | RunAsk::Record(_) => true,
-        RunAsk::Release(..) | RunAsk::State(..) | RunAsk::Balance(_) => false,
+        RunAsk::Release(..) | RunAsk::State(..) | RunAsk::Balance(..) => false,
     }
 }

@@ -32,6 +32,9 @@ actions:
 plans:
   hard:
     allowance: {credits: 500, every: month}
+  teams:
+    allowance: {credits: 500, every: month}
+    pooling: {scope: team}
   capped:
     allowance: {credits: 1000000, every: month}
     caps: [{name: monthly, per: account, limit: 300, every: month}]
@@ -86,14 +89,17 @@ impl FakeLedger {
     }
 
     pub fn subscribe(&self, account: &str, plan: &str) {
+        let key = HandleKey { id: 1, secret: [7; 32] };
+        let (plan, overlay) = (Name::parse(plan).unwrap(), Box::default());
+        self.administer(account, &Command::Subscribe { plan, zone: "UTC".to_owned(), key, overlay });
+    }
+
+    pub fn administer(&self, account: &str, command: &Command) {
         let id = AccountId::parse(account).unwrap();
         let state = &mut *self.0.lock();
         let account = state.accounts.entry(id.clone()).or_insert_with(|| Account::new(id));
-        let key = HandleKey { id: 1, secret: [7; 32] };
-        let (plan, overlay) = (Name::parse(plan).unwrap(), Box::default());
-        let command = Command::Subscribe { plan, zone: "UTC".to_owned(), key, overlay };
         let mut work = Work::begin(account, &state.playbooks, now());
-        work.administer(&command, None).unwrap();
+        work.administer(command, None).unwrap();
         work.finish();
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::tape::Tape;
+use crate::credit::PoolId;
 use crate::engine::account::balance::Standing;
 use crate::engine::wallet::{Here, Wallet};
 use crate::lease::Ask;
@@ -49,8 +50,8 @@ pub struct Slot {
     pub dirty: bool,
     /// When the ledger last said what it has left.
     pub heard_at: Timestamp,
-    /// The account's balance as the ledger last told it, and the newest record of this account then.
-    pub standing: Option<(u64, Standing)>,
+    /// The balance of the account or of a pool as the ledger last told it, and the newest record of this account then.
+    pub standings: BTreeMap<Option<PoolId>, (u64, Standing)>,
     /// Runs that the ledger settles though they were asked for here, and until when that is remembered.
     elsewhere: BTreeMap<ReservationId, Timestamp>,
 }
@@ -85,7 +86,7 @@ impl Slot {
             watched: None,
             dirty: false,
             heard_at: Timestamp::default(),
-            standing: None,
+            standings: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
         }
     }

@@ -13,8 +13,9 @@ use super::door::Door;
 use super::fake_ledger::FakeLedger;
 use super::ids::Ids;
 use super::recover::{self, Opened, Opening};
-use crate::credit::{Decision, Reason, State};
+use crate::credit::{Decision, PoolId, Reason, State};
 use crate::engine::Fault;
+use crate::engine::account::Command;
 use crate::engine::answer::{AuthorizeAnswer, RunAnswer};
 use crate::grpc::convert;
 use crate::grpc::entitlement_api::{Answered, Entitlements, Refused};
@@ -278,6 +279,36 @@ async fn nobody_knows_the_account() {
     assert!(matches!(balance, Err(Refused::Fault(Fault::AccountUnknown))), "{balance:?}");
     rig.core.shards.forget_strangers();
     assert_eq!(rig.core.shards.count(), 0, "names that nobody subscribed leave memory");
+}
+
+#[tokio::test]
+async fn a_pool_has_a_balance_of_its_own() {
+    let (ledger, disk) = (FakeLedger::new(&[("acme", "teams")]), MemoryDisk::new());
+    let team = PoolId::parse("team:a").unwrap();
+    let (from, to) = (PoolId::Account, team.clone());
+    ledger.administer("acme", &Command::Allocate { from, to, credits: c(100) });
+    let rig = start(&ledger, &disk);
+    rig.online().await;
+    let account = crate::types::AccountId::parse("acme").unwrap();
+    let of = async |pool: Option<PoolId>| {
+        let view = rig.door.balance(account.clone(), pool, None).await?;
+        Ok::<_, Refused>((view.available, view.held))
+    };
+    assert_eq!(of(Some(team.clone())).await.unwrap(), (c(100), c(0)));
+    assert_eq!(of(Some(PoolId::Account)).await.unwrap(), (c(400), c(0)));
+    assert_eq!(of(None).await.unwrap(), (c(500), c(0)));
+    let user = of(PoolId::parse("user:ann")).await;
+    assert!(matches!(user, Err(Refused::PoolUnknown(_))), "{user:?}");
+
+    let subject = Some(v1::Subject { team: "a".to_owned(), ..v1::Subject::default() });
+    let held = rig.authorize(v1::AuthorizeRequest { subject, ..hold("acme", 10, "") }).await.unwrap();
+    assert_eq!(held.answer.held, c(10));
+    assert_eq!(of(Some(team.clone())).await.unwrap(), (c(90), c(10)));
+    assert_eq!(of(Some(PoolId::Account)).await.unwrap(), (c(400), c(0)));
+    // Without the ledger it is what this sidecar knows.
+    ledger.away(true);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(of(Some(team)).await.unwrap(), (c(90), c(10)));
 }
 
 #[tokio::test]

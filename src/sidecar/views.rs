@@ -11,6 +11,7 @@ use super::handles::{self, ToSeal};
 use super::runs::{AUTHORIZE, RECORD};
 use super::slot::{Desk, Slot};
 use super::upstream::Upstream;
+use crate::credit::path::has_pool;
 use crate::credit::{PoolId, Run, State};
 use crate::engine::Fault;
 use crate::engine::account::balance::Standing;
@@ -26,6 +27,9 @@ use crate::types::{AccountId, Credits, RequestId, ReservationId, SidecarId, Time
 
 /// Figures of the ledger that are older than this are asked for anew, in microseconds.
 const FRESH_MICROS: i64 = 1_000_000;
+
+/// Pools of an account whose figures are kept: those that are watched just now, mostly one or none.
+const STANDINGS_MAX: usize = 16;
 
 /// A balance waits for the ledger at most so long.
 const LEDGER_WITHIN: Duration = Duration::from_secs(1);
@@ -187,34 +191,34 @@ impl<U: Upstream> Core<U> {
         pool: Option<PoolId>,
         patience: Option<Duration>,
     ) -> Result<BalanceView, Refused> {
-        self.plan(account, patience).await?;
-        if let Some(pool) = pool.filter(|pool| *pool != PoolId::Account) {
-            return Err(Refused::PoolUnknown(pool));
+        let (plan, _) = self.plan(account, patience).await?;
+        if let Some(pool) = pool.as_ref().filter(|pool| !has_pool(&plan.pooling, pool)) {
+            return Err(Refused::PoolUnknown(pool.clone()));
         }
-        self.refresh(account, patience).await;
-        let view = self.shards.visit(account, |desk| balance(desk));
+        self.refresh(account, pool.as_ref(), patience).await;
+        let view = self.shards.visit(account, |desk| balance(desk, pool.as_ref()));
         view.unwrap_or(Err(Refused::NotReady("the account has just left memory")))?
             .ok_or_else(|| Fault::AccountUnknown.into())
     }
 
     /// Asks the ledger for the balance, where it is in reach and its last word is out of date.
-    async fn refresh(&self, account: &AccountId, patience: Option<Duration>) {
+    async fn refresh(&self, account: &AccountId, pool: Option<&PoolId>, patience: Option<Duration>) {
         let wait = patience.unwrap_or(LEDGER_WITHIN).min(LEDGER_WITHIN);
         let heard = async {
             let turn = self.shards.visit(account, |desk| desk.slot.turn())?.ok()?;
             let _held = turn.lock().await;
             let asked = self.shards.visit(account, |desk| {
                 let slot = &*desk.slot;
-                (!is_fresh(slot, desk.here.at)).then(|| (slot.last, slot.wallet.totals()))
+                told(slot, pool, desk.here.at).is_none().then(|| (slot.last, slot.wallet.totals()))
             });
             let (last, totals) = asked?.ok()??;
-            let ask = RunAsk::Balance(Box::new(totals));
+            let ask = RunAsk::Balance(Box::new(totals), pool.cloned());
             let Ok(RunReply::Balance(standing)) = self.pass(account, wait, &ask, &[]).await else {
                 return None;
             };
             self.shards.visit(account, |desk| {
                 desk.slot.heard_at = standing.at;
-                desk.slot.standing = Some((last, *standing));
+                keep(desk.slot, last, *standing);
             })
         };
         if self.link.is_online() {
@@ -290,17 +294,26 @@ fn open_runs(desk: &Desk<'_, '_>, question: &ListQuestion, settler: SidecarId) -
     ids.into_iter().filter_map(|(_, id)| found(desk, id, settler)).collect()
 }
 
-/// Whether the ledger's word still holds: it is not old, and nothing has happened here since.
-fn is_fresh(slot: &Slot, at: Timestamp) -> bool {
-    let holds = |(last, _): &(u64, Standing)| *last == slot.last;
-    slot.standing.as_ref().is_some_and(holds) && at.micros_since(slot.heard_at) <= FRESH_MICROS
+/// The ledger's word on a pool, or on all together, where it still holds: it is not old, and nothing has happened here since.
+fn told<'s>(slot: &'s Slot, pool: Option<&PoolId>, at: Timestamp) -> Option<&'s Standing> {
+    let (last, standing) = slot.standings.get(&pool.cloned())?;
+    (*last == slot.last && at.micros_since(standing.at) <= FRESH_MICROS).then_some(standing)
+}
+
+/// Keeps the ledger's word on what it is about. Of what nobody asks for any more the oldest goes.
+fn keep(slot: &mut Slot, last: u64, standing: Standing) {
+    slot.standings.insert(standing.pool.clone(), (last, standing));
+    if slot.standings.len() > STANDINGS_MAX {
+        let oldest = slot.standings.iter().min_by_key(|(_, (_, standing))| standing.at);
+        let oldest = oldest.map(|(pool, _)| pool.clone());
+        oldest.and_then(|pool| slot.standings.remove(&pool));
+    }
 }
 
 /// The balance as the ledger told it or, where it is out of reach, as far as this sidecar knows it.
-fn balance(desk: &Desk<'_, '_>) -> Option<BalanceView> {
-    let (slot, at) = (&*desk.slot, desk.here.at);
-    let own = own_balance(desk)?;
-    let Some((_, standing)) = slot.standing.as_ref().filter(|_| is_fresh(slot, at)) else { return Some(own) };
+fn balance(desk: &Desk<'_, '_>, pool: Option<&PoolId>) -> Option<BalanceView> {
+    let own = own_balance(desk, pool)?;
+    let Some(standing) = told(desk.slot, pool, desk.here.at) else { return Some(own) };
     let told = standing.balance.clone();
     Some(BalanceView {
         available: told.available,
@@ -320,15 +333,21 @@ fn balance(desk: &Desk<'_, '_>) -> Option<BalanceView> {
     })
 }
 
-fn own_balance(desk: &Desk<'_, '_>) -> Option<BalanceView> {
+fn own_balance(desk: &Desk<'_, '_>, pool: Option<&PoolId>) -> Option<BalanceView> {
     let (wallet, at) = (&desk.slot.wallet, desk.here.at);
     let contract = wallet.contract.as_ref()?;
+    let here = |id: &PoolId| pool.is_none_or(|pool| pool == id);
+    let others = wallet.rest.pools.iter().filter(|(id, _)| here(id)).map(|(_, rest)| *rest);
+    let rest = if here(&PoolId::Account) { wallet.rest.balance } else { Credits::ZERO };
+    let draws = wallet.book.runs.values().flat_map(|run| &run.held);
+    let counts = |id| pool.is_none() || wallet.book.block(id).is_some_and(|block| here(&block.pool));
+    let held = draws.filter(|draw| counts(draw.block));
     let mut view = BalanceView {
-        available: wallet.rest.balance,
-        held: wallet.book.runs.values().map(|run| run.held_total()).sum(),
+        available: rest + others.sum::<Credits>(),
+        held: held.map(|draw| draw.amount).sum(),
         spent: Credits::ZERO,
         lapsed: Credits::ZERO,
-        debt: wallet.book.pools.iter().map(|pool| pool.debt).sum(),
+        debt: wallet.book.pools.iter().filter(|pool| here(&pool.id)).map(|pool| pool.debt).sum(),
         overage: Credits::ZERO,
         by: BTreeMap::new(),
         period_ends: contract.period_ends,
@@ -338,7 +357,7 @@ fn own_balance(desk: &Desk<'_, '_>) -> Option<BalanceView> {
         at,
         as_of: desk.slot.heard_at,
     };
-    for block in wallet.book.blocks() {
+    for block in wallet.book.blocks().filter(|block| here(&block.pool)) {
         view.spent += block.spent;
         view.lapsed += block.lapsed;
         if block.species == Species::Overage {

@@ -93,8 +93,7 @@ impl Looked {
         let (mut others, mut periods) = (Vec::new(), Vec::new());
         for line in all {
             let (credits, amount) = (line.credits.parse().unwrap(), line.amount.parse().unwrap());
-            // What is owed at an account's end is for an instant, a period's overage for the period.
-            if line.kind() == ledger_v1::InvoiceLineKind::Overage && line.covers_from != line.covers_to {
+            if line.kind() == ledger_v1::InvoiceLineKind::Overage {
                 let from = line.covers_from.map(|at| at.seconds).unwrap_or_default();
                 periods.push(Overage { from, place: others.len(), credits, amount });
             } else {
@@ -111,7 +110,8 @@ impl Looked {
             if at.is_none() && place.is_some_and(|place| place <= index) {
                 at = Some(lines.len());
             }
-            if kind == ledger_v1::InvoiceLineKind::Overage {
+            // A scenario calls what is owed at an account's end overage, too.
+            if kind == ledger_v1::InvoiceLineKind::Debt {
                 (credits, amount) = (credits + of_line, amount + cost);
                 at = at.or(Some(lines.len()));
             } else {

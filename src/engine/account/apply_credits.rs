@@ -25,7 +25,44 @@ impl Account {
             }
             What::Rolled(rolled) => self.rolled(rolled),
             What::Covered { block, by, amount } => self.covered(*block, *by, *amount),
-            _ => {}
+            // Applied before it came here.
+            What::Subscribed { .. }
+            | What::Suspended
+            | What::Resumed
+            | What::OverageLimited(_)
+            | What::PeriodStarted { .. }
+            | What::Granted { .. }
+            | What::Lapsed(_)
+            | What::Voided(_)
+            | What::Repaid { .. }
+            | What::Leased(_)
+            | What::GrantLost { .. }
+            | What::Reclaimed { .. }
+            | What::Absorbed(_)
+            | What::Run(_)
+            | What::Started { .. }
+            | What::Unsealed { .. }
+            | What::Raised(_)
+            | What::Cleared(_)
+            | What::Unpaid(_)
+            | What::Reconciled { .. }
+            | What::Unexplained(_)
+            | What::Recounted(_)
+            | What::Overlaid(_)
+            | What::PlanMoved(_)
+            | What::Billed(_)
+            | What::Pended(_)
+            | What::Ended
+            | What::TermStarted { .. }
+            | What::CommitmentStarted { .. }
+            | What::Refunded(_)
+            | What::TransferSent(_)
+            | What::TransferReceived(_)
+            | What::TransferAnswered { .. }
+            | What::DebtBilled { .. }
+            | What::Reduced(_)
+            | What::PoolsMerged(_)
+            | What::PurchaseRefunded(_) => {}
         }
     }
 

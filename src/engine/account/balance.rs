@@ -8,7 +8,7 @@ use super::state::Account;
 use crate::credit::{Block, CapKey, Counter, PoolId, ScopeKey};
 use crate::lease::LeaseTotals;
 use crate::playbook::draw_order::Species;
-use crate::types::{BlockId, Credits, Money, SidecarId, Timestamp};
+use crate::types::{BlockId, Credits, SidecarId, Timestamp};
 
 /// A balance, by what can be done with it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -47,6 +47,9 @@ pub struct Standing {
     /// The ledger's clock.
     #[n(2)]
     pub at: Timestamp,
+    /// The pool that the balance is of; `None`: all together, or told by a ledger that does not know the question.
+    #[n(3)]
+    pub pool: Option<PoolId>,
 }
 
 impl Account {
@@ -100,6 +103,14 @@ impl Account {
             }
         }
         balance
+    }
+
+    /// What was spent from overage in this period, of all pools or of one.
+    pub fn overage_in_period(&self, pool: Option<&PoolId>) -> Credits {
+        let of_period =
+            |block: &&Block| block.species == Species::Overage && block.effective_at >= self.period.start;
+        let blocks = self.book.blocks().filter(of_period);
+        blocks.filter(|block| pool.is_none_or(|pool| *pool == block.pool)).map(|block| block.spent).sum()
     }
 
     /// What is available in each block that pays now, last resorts excepted, over ledger and live leases.
@@ -159,10 +170,70 @@ impl Account {
         };
         known.map(used).collect()
     }
+}
 
-    /// Overage since the subscription: credits, and what they cost.
-    pub fn overage_total(&self) -> (Credits, Money) {
-        let credits = self.overage.iter().map(|period| period.spent).sum();
-        (credits, self.overage.iter().map(|period| period.amount).sum())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::account::{Command, RunAsk, RunReply, Work};
+    use crate::engine::call::{Authorize, Commit, Record};
+    use crate::engine::contract::Playbooks;
+    use crate::lease::terms::HandleKey;
+    use crate::playbook::charge::{Quantities, RunResult};
+    use crate::playbook::load;
+    use crate::types::{AccountId, Name, ReservationId};
+
+    const PLAYBOOK: &str = "{bursar: 1, playbook: p, version: 1, credit: {unit: output, price: 0.10, currency: USD}, \
+        actions: {draft: {weight: 1}}, plans: {basic: {allowance: {credits: 10, every: month}, overage: [{soft: {}}]}}}";
+
+    fn record(units: &str) -> RunAsk {
+        let id = ReservationId([7; 16]);
+        let authorize = Authorize {
+            id,
+            action: Name::parse("draft").unwrap(),
+            subject: Default::default(),
+            quantities: Some(Quantities::Single(units.parse().unwrap())),
+            dimensions: Default::default(),
+            run_id: None,
+            parent: None,
+            retry_of: None,
+            ttl: None,
+            validate_only: false,
+        };
+        let commit = Commit {
+            id,
+            result: RunResult::Succeeded,
+            quantities: None,
+            completion: None,
+            verified: false,
+            request_id: None,
+            provisional: None,
+        };
+        RunAsk::Record(Box::new(Record { authorize, commit }))
+    }
+
+    #[test]
+    fn a_sidecar_is_told_of_the_overage_of_this_period() {
+        let mut playbooks = Playbooks::default();
+        playbooks.publish(load(PLAYBOOK).unwrap());
+        let mut account = Account::new(AccountId::parse("acme").unwrap());
+        let mut at = |when: &str, ask: &RunAsk| {
+            let mut work = Work::begin(&mut account, &playbooks, when.parse().unwrap());
+            let (plan, key) = (Name::parse("basic").unwrap(), HandleKey { id: 1, secret: [3; 32] });
+            let command = Command::Subscribe { plan, zone: "UTC".to_owned(), key, overlay: Box::default() };
+            let _known = work.administer(&command, None);
+            let reply = work.decide(ask, SidecarId::default()).unwrap();
+            work.finish();
+            reply
+        };
+        at("2026-01-01T00:00:00Z", &record("15"));
+        for pool in [None, Some(PoolId::Account)] {
+            let ask = RunAsk::Balance(Box::default(), pool.clone());
+            let RunReply::Balance(now) = at("2026-01-02T00:00:00Z", &ask) else { panic!("no balance") };
+            assert_eq!((now.balance.overage, now.pool), (Credits::whole(5), pool));
+        }
+        let ask = RunAsk::Balance(Box::default(), None);
+        let RunReply::Balance(later) = at("2026-02-02T00:00:00Z", &ask) else { panic!("no balance") };
+        assert_eq!((later.balance.overage, later.balance.spent), (Credits::ZERO, Credits::whole(15)));
     }
 }

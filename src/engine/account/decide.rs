@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use minicbor::{Decode, Encode};
 
-use super::balance::Standing;
+use super::balance::{Balance, Standing};
 use super::entry::Booked;
 use super::work::Work;
-use crate::credit::{Final, State};
+use crate::credit::{Final, PoolId, State};
 use crate::engine::answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};
 use crate::engine::authorize::{Verdict, authorize, wanting};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
@@ -35,9 +35,9 @@ pub enum RunAsk {
     Record(#[n(0)] Box<Record>),
     #[n(5)]
     State(#[n(0)] ReservationId, #[n(1)] Option<Box<Handle>>),
-    /// The account's balance; with what runs hold of the asker's lease.
+    /// The balance of the account or of one of its pools; with what runs hold of the asker's lease.
     #[n(6)]
-    Balance(#[n(0)] Box<LeaseTotals>),
+    Balance(#[n(0)] Box<LeaseTotals>, #[n(1)] Option<PoolId>),
 }
 
 /// What the account answers.
@@ -65,16 +65,18 @@ impl Work<'_> {
             RunAsk::Release(call, handle) => self.release(call, handle.as_deref(), asking).map(run),
             RunAsk::Record(call) => self.record(call, asking).map(run),
             RunAsk::State(id, handle) => self.state(*id, handle.as_deref()).map(run),
-            RunAsk::Balance(totals) => {
+            RunAsk::Balance(totals, pool) => {
                 self.hear_totals(asking, (**totals).clone());
-                Ok(RunReply::Balance(Box::new(self.standing())))
+                Ok(RunReply::Balance(Box::new(self.standing(pool.clone()))))
             }
         }
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self, pool: Option<PoolId>) -> Standing {
         let (account, at) = (&self.account, self.at);
-        Standing { balance: account.balance(at, &BTreeMap::new()), caps: account.caps(at), at }
+        let balance = account.balance_of(pool.as_ref(), at, &BTreeMap::new());
+        let balance = Balance { overage: account.overage_in_period(pool.as_ref()), ..balance };
+        Standing { balance, caps: account.caps(at), at, pool }
     }
 
     fn authorize(&mut self, call: &Authorize, force: bool) -> Result<AuthorizeAnswer, Fault> {

@@ -53,7 +53,7 @@ impl Work<'_> {
                 _ => Lack::Nothing,
             },
             RunAsk::Commit(call, handle) => self.lack_of_commit(call, handle.as_deref()),
-            RunAsk::Release(..) | RunAsk::State(..) | RunAsk::Balance(_) => Lack::Nothing,
+            RunAsk::Release(..) | RunAsk::State(..) | RunAsk::Balance(..) => Lack::Nothing,
         }
     }
 
