@@ -2,7 +2,7 @@
 
 use super::keys;
 use crate::playbook::tree::{self, Entry, Kind, Node};
-use crate::types::Timestamp;
+use crate::types::{Length, Timestamp};
 
 /// When a scenario starts that does not say.
 const START: &str = "2026-01-01T00:00:00Z";
@@ -36,8 +36,8 @@ pub struct Step {
 #[derive(Clone, Copy, Debug)]
 pub enum At {
     Absolute(Timestamp),
-    /// Microseconds after the start.
-    After(i64),
+    /// After the start; months on the calendar of UTC.
+    After(Length),
 }
 
 /// What is wrong with a scenario as it is written.
@@ -142,15 +142,7 @@ fn at(text: &str) -> Result<At, String> {
     let absolute = |text: &str| text.parse().map(At::Absolute).map_err(|error| format!("`at`: {error}"));
     match text.strip_prefix('+') {
         None => absolute(text),
-        Some(length) => {
-            let length: crate::types::Length = length.parse().map_err(|error| format!("`at`: {error}"))?;
-            match length {
-                crate::types::Length::Exact(micros) => Ok(At::After(micros)),
-                crate::types::Length::Months(_) => {
-                    Err(format!("`at`: `{text}` counts months; give an absolute time or an exact length"))
-                }
-            }
-        }
+        Some(length) => length.parse().map(At::After).map_err(|error| format!("`at`: {error}")),
     }
 }
 

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use jiff::tz::TimeZone;
+
 use super::deal::{Dealing, dealt};
 use super::file::{self, At, Malformed, Scenario, Step};
 use super::operation::{Unread, Wrong};
 use super::value::{self, Value};
 use super::world::World;
 use crate::playbook::load;
-use crate::types::Timestamp;
+use crate::types::{Timestamp, calendar};
 
 /// What became of one scenario.
 #[derive(Clone, Debug)]
@@ -139,7 +141,7 @@ fn take(site: &mut impl Site, scenario: &Scenario, step: &Step) -> Result<(), (S
     if let Some(at) = step.at {
         let at = match at {
             At::Absolute(at) => at,
-            At::After(micros) => scenario.start.plus_micros(micros),
+            At::After(length) => calendar::plus(scenario.start, length, &TimeZone::UTC),
         };
         if at < site.now() {
             return Err(("time to go on".to_owned(), format!("{at}, before {}", site.now())));
