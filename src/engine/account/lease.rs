@@ -69,17 +69,19 @@ impl Work<'_> {
         let mut prior = self.prior_for(ask, &path);
         let mut drawn = self.credits_for(ask, &path, &prior.draws);
         let rooms = self.rooms_for(sidecar, &ask.caps);
-        let lacking =
-            drawn.missing.is_positive() || rooms.is_none() || self.is_soft_room_elsewhere(sidecar, &ask.caps);
+        let lacking = drawn.missing.is_positive() || rooms.is_none();
+        let soft = self.soft_room_elsewhere(sidecar, &ask.caps);
         // A last resort is none while credits lie idle elsewhere: the decision would differ by who was asked.
         let last_resort = drawn.draws.iter().any(|draw| draw.species.is_last_resort());
         let turn = prior.missing.is_positive();
-        if (lacking || last_resort || turn) && !recalled {
+        if (lacking || last_resort || turn || !soft.is_empty()) && !recalled {
             let mut holders = self.idle_holders(sidecar);
-            if !lacking && !last_resort {
-                holders.retain(|holder| self.holds_idle_of(*holder, &path));
-            } else if !lacking {
-                holders.retain(|holder| self.holds_idle_balance(*holder));
+            if !lacking {
+                holders.retain(|holder| {
+                    soft.contains(holder)
+                        || (last_resort && self.holds_idle_balance(*holder))
+                        || (!last_resort && turn && self.holds_idle_of(*holder, &path))
+                });
             }
             if !holders.is_empty() {
                 return Leasing::Recall(holders);
@@ -162,22 +164,24 @@ impl Work<'_> {
 
     /// What other sidecars hold idle of a counter, as far as their totals tell.
     pub(super) fn room_idle_elsewhere(&self, sidecar: SidecarId, key: &CapKey) -> Credits {
-        let live = |(id, lease): &(&SidecarId, &Lease)| **id != sidecar && lease.ends_at > self.at;
-        let idle = |(_, lease): (&SidecarId, &Lease)| {
-            let total = lease.totals.caps.iter().find(|(known, _)| known == key);
-            let held = total.map(|(_, total)| total.held).unwrap_or_default();
-            lease.rooms.get(key).copied().unwrap_or_default().saturating_sub(held)
-        };
-        self.account.leases.iter().filter(live).map(idle).sum()
+        self.idle_rooms(sidecar, key).map(|(_, idle)| idle).sum()
     }
 
-    /// Whether a soft cap would be said to be reached only because others hold room of it idle.
-    fn is_soft_room_elsewhere(&self, sidecar: SidecarId, needs: &[Need]) -> bool {
-        needs.iter().any(|need| {
-            need.soft
-                && self.room_left(need) < need.amount
-                && self.room_idle_elsewhere(sidecar, &need.key).is_positive()
+    fn idle_rooms(&self, sidecar: SidecarId, key: &CapKey) -> impl Iterator<Item = (SidecarId, Credits)> {
+        let live =
+            self.account.leases.iter().filter(move |(id, lease)| **id != sidecar && lease.ends_at > self.at);
+        live.map(move |(id, lease)| {
+            let total = lease.totals.caps.iter().find(|(known, _)| known == key);
+            let held = total.map(|(_, total)| total.held).unwrap_or_default();
+            (*id, lease.rooms.get(key).copied().unwrap_or_default().saturating_sub(held))
         })
+    }
+
+    /// Who holds idle room of a soft cap that would be said to be reached only for that.
+    fn soft_room_elsewhere(&self, sidecar: SidecarId, needs: &[Need]) -> Vec<SidecarId> {
+        let short = needs.iter().filter(|need| need.soft && self.room_left(need) < need.amount);
+        let idle = short.flat_map(|need| self.idle_rooms(sidecar, &need.key));
+        idle.filter(|(_, idle)| idle.is_positive()).map(|(id, _)| id).collect()
     }
 
     /// The room to lease, or `None` where a hard cap has not enough for its need. A soft cap refuses nobody, so no run
