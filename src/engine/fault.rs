@@ -42,6 +42,7 @@ impl Fault {
     /// The reason in the error's details.
     pub const fn reason(&self) -> &'static str {
         match self {
+            Self::InvalidQuantity(ChargeFault::CompletionOutOfRange { .. }) => "INVALID_COMPLETION",
             Self::InvalidQuantity(_) => "INVALID_QUANTITY",
             Self::ActionUnknown { .. } => "ACTION_UNKNOWN",
             Self::InvalidTtl => "INVALID_TTL",

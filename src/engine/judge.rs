@@ -58,7 +58,7 @@ pub fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
             Some(room) if room >= fresh => continue,
             known if need.soft => {
                 let rest = frame.rest_of(&need.key);
-                if known.is_none_or(|room| room < fresh && rest.is_positive()) {
+                if known.is_none_or(|_| may_have_more(frame, need)) {
                     short.caps.push(lacking(need, fresh, known));
                 }
                 if known.unwrap_or_default() + rest < fresh {
@@ -115,6 +115,15 @@ pub fn fresh_room(parent: Option<&Reservation>, need: &Need) -> Credits {
         Some(parent) => need.amount - cap::carried(parent, need),
         None => need.amount,
     }
+}
+
+/// Whether the ledger may have more room of a soft cap than is here. What it has not said, or said before it took room
+/// back, it must be asked; places of what runs at one time come back all the while, so that none left says nothing
+/// about now. A root's own counter is nowhere but here.
+fn may_have_more(frame: &Frame<'_>, need: &Need) -> bool {
+    let said = frame.rest().is_some_and(|rest| rest.caps.contains_key(&need.key));
+    let open = frame.rest_of(&need.key).is_positive() || !said || need.ends_at.is_none();
+    open && !matches!(need.key.scope, ScopeKey::Root(_))
 }
 
 fn lacking(need: &Need, fresh: Credits, known: Option<Credits>) -> Need {

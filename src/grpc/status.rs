@@ -11,7 +11,6 @@ use super::entitlement_api::Refused;
 use super::lease_client::DecideError;
 use super::proto::v1;
 use crate::engine::fault::Fault;
-use crate::playbook::charge::ChargeFault;
 
 /// Whose reasons these are.
 const DOMAIN: &str = "bursar";
@@ -71,9 +70,6 @@ pub fn of_fault(fault: &Fault) -> Status {
     let (reason, message) = (fault.reason(), fault.to_string());
     let line = match fault {
         // The caller's numbers do not fit the action.
-        Fault::InvalidQuantity(charge @ ChargeFault::CompletionOutOfRange { .. }) => {
-            Line::invalid("INVALID_COMPLETION", charge.field(), message.clone())
-        }
         Fault::InvalidQuantity(charge) => Line::invalid(reason, charge.field(), message.clone()),
         Fault::InvalidTtl => Line::invalid(reason, "ttl", message.clone()),
         Fault::TooDeep => Line::invalid(reason, "parent", message.clone()),
@@ -171,6 +167,7 @@ pub fn as_fault(status: &Status) -> v1::Fault {
 mod tests {
     use super::*;
     use crate::credit::State;
+    use crate::playbook::charge::ChargeFault;
     use crate::types::{Credits, Name, ReservationId};
 
     fn check(status: &Status, code: Code, reason: &str) -> ErrorDetails {

@@ -9,7 +9,6 @@ use crate::credit::{Change, Column, Final, Run, State};
 use crate::engine::account::entry::What;
 use crate::engine::account::{AdminRefusal, Entry};
 use crate::grpc::ledger_api::{LedgerError, Usage, UsageAsk, UsageBy};
-use crate::lease::WalletEvent;
 use crate::playbook::draw_order::Species;
 use crate::types::{AccountId, BlockId, Credits, Name, ReservationId};
 
@@ -56,15 +55,10 @@ impl Reading {
         match &entry.what {
             What::Run(event) => self.changed(event.id, &event.change),
             What::Absorbed(absorbed) => {
-                if let WalletEvent::Run(event) = &absorbed.event {
-                    self.changed(event.id, &event.change);
-                }
-                // What the ledger booked is what was charged: other blocks may have paid than the sidecar named.
+                // What the ledger booked is what was charged: other blocks may have paid than the sidecar named, and where
+                // another sidecar's commit stands, this one charged nothing.
                 if let Some((id, ended)) = &absorbed.effects.ended {
                     self.ended(*id, ended);
-                }
-                for superseded in &absorbed.effects.superseded {
-                    self.runs.remove(superseded);
                 }
             }
             What::Refunded(refunded) => {

@@ -92,7 +92,7 @@ impl Diff {
         }
         let paths: BTreeSet<&String> = before.leaves.keys().chain(after.leaves.keys()).collect();
         for path in paths {
-            if in_one_only(path, &before.groups, &after.groups) {
+            if in_one_only(path, &before.groups, &after.groups) || is_of_all(path, &after) {
                 continue;
             }
             let sides = (said(&before, path), said(&after, path));
@@ -172,6 +172,12 @@ fn said<'a>(flat: &'a Flat, path: &str) -> Option<&'a Leaf> {
 /// Whether a path lies in a group that only one of two versions has.
 fn in_one_only(path: &str, before: &BTreeSet<String>, after: &BTreeSet<String>) -> bool {
     before.symmetric_difference(after).any(|group| is_in(path, group))
+}
+
+/// Whether a path is an action that a plan includes, where the plan now includes all.
+fn is_of_all(path: &str, after: &Flat) -> bool {
+    let plan = path.split_once(".includes.").map(|(plan, _)| format!("{plan}.includes"));
+    plan.is_some_and(|all| after.leaves.contains_key(&all))
 }
 
 fn is_in(path: &str, group: &str) -> bool {
@@ -282,6 +288,7 @@ mod tests {
             (2, "lasts: 1mo", "lasts: 30d", true, 0),
             (2, "allowance", "alerts: [{name: low, balance_below: 5}], allowance", false, 0),
             (2, "allowance", "mode: observe, allowance", true, 0),
+            (2, "allowance", "includes: [draft], allowance", true, 0),
             (2, "allowance", "on_demand: {packs: {s: {credits: 5, price: 1}}}, allowance", false, 0),
             (2, "allowance", "incentives: {i: {credits: 5}}, allowance", false, 0),
             (2, "allowance", "draw_order: lifo, allowance", true, 0),

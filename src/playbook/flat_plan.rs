@@ -121,7 +121,8 @@ impl Flat {
             Link::Degraded { credits, every } => {
                 self.put(&path, "credits", limit(credits.as_ref().map(|at| at.value)));
                 if let Some(every) = every {
-                    self.put(&path, "every", Leaf::word(word(every.value), Sense::Fixed));
+                    // Without `credits` the use is free of charge and has no window: both go together.
+                    self.put(&path, "every", Leaf::word(word(every.value), Sense::Fixed).may(false, true));
                 }
             }
         }

@@ -21,6 +21,8 @@ pub struct Cursor<'a> {
 pub struct Fields<'a> {
     entries: &'a [Entry],
     place: Place,
+    /// The known keys that unknown ones here most likely mean.
+    meant: Vec<&'static str>,
 }
 
 impl<'a> Cursor<'a> {
@@ -133,11 +135,13 @@ impl<'a> Cursor<'a> {
     /// A map with the keys of its shape only.
     pub fn fields(&self, f: &mut Findings, shape: &Map) -> Option<Fields<'a>> {
         let known = || shape.names();
-        let (fields, others) = self.fields_and_others(f, shape)?;
+        let (mut fields, others) = self.fields_and_others(f, shape)?;
         for other in others {
             let key = &other.key;
             let place = child(&self.place, other).place;
-            let help = match nearest(key, known()) {
+            let meant = nearest(key, known());
+            fields.meant.extend(meant);
+            let help = match meant {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("the keys here are {}", listed(known())),
             };
@@ -153,7 +157,7 @@ impl<'a> Cursor<'a> {
             return None;
         };
         let others = entries.iter().filter(|entry| shape.key(&entry.key).is_none()).collect();
-        Some((Fields { entries, place: self.place.clone() }, others))
+        Some((Fields { entries, place: self.place.clone(), meant: Vec::new() }, others))
     }
 
     /// All entries of a map, whatever their keys.
@@ -178,12 +182,17 @@ impl<'a> Fields<'a> {
 
     pub fn require(&self, f: &mut Findings, key: &str, such_as: &str) -> Option<Cursor<'a>> {
         let found = self.get(key);
-        if found.is_none() {
+        if found.is_none() && !self.is_meant(key) {
             let problem = format!("the key `{key}` is missing");
             let help = format!("add `{key}: {such_as}`");
             f.plain_error(&self.place, self.place.key, problem, why::MISSING, help);
         }
         found
+    }
+
+    /// Whether an unknown key here most likely means this one: it was refused as that, and is not missed as well.
+    pub fn is_meant(&self, key: &str) -> bool {
+        self.meant.contains(&key)
     }
 
     /// For keys of which exactly one must stand.

@@ -36,7 +36,7 @@ pub struct Step {
 #[derive(Clone, Copy, Debug)]
 pub enum At {
     Absolute(Timestamp),
-    /// So long after the start; months are counted in UTC.
+    /// After the start; months on the calendar of UTC.
     After(Length),
 }
 
@@ -142,10 +142,7 @@ fn at(text: &str) -> Result<At, String> {
     let absolute = |text: &str| text.parse().map(At::Absolute).map_err(|error| format!("`at`: {error}"));
     match text.strip_prefix('+') {
         None => absolute(text),
-        Some(length) => {
-            let length = length.parse::<Length>().map_err(|error| format!("`at`: {error}"))?;
-            Ok(At::After(length))
-        }
+        Some(length) => length.parse().map(At::After).map_err(|error| format!("`at`: {error}")),
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Balance {
     /// Available, by species.
     #[n(5)]
     pub by: BTreeMap<Species, Credits>,
-    /// Spent from overage.
+    /// Spent from overage in this period.
     #[n(6)]
     pub overage: Credits,
     #[n(7)]
@@ -77,7 +77,7 @@ impl Account {
             lapsed: Credits::ZERO,
             debt: self.book.pools.iter().filter(|pool| here(&pool.id)).map(|pool| pool.debt).sum(),
             by: BTreeMap::new(),
-            overage: Credits::ZERO,
+            overage: self.overage_in_period(pool),
             period_ends: self.period.end,
         };
         let leased = self.leased(at, fresh).1.into_iter();
@@ -93,9 +93,6 @@ impl Account {
             // Headroom that nobody used is no loss: it was nobody's, and the next period has its own.
             if !block.species.is_last_resort() {
                 balance.lapsed += block.lapsed;
-            }
-            if block.species == Species::Overage {
-                balance.overage += block.spent;
             }
         }
         for (block, available) in self.available(at, fresh).filter(|(block, _)| here(&block.pool)) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use minicbor::{Decode, Encode};
 
-use super::balance::{Balance, Standing};
+use super::balance::Standing;
 use super::entry::Booked;
 use super::work::Work;
 use crate::credit::{Final, PoolId, State};
@@ -75,7 +75,6 @@ impl Work<'_> {
     fn standing(&self, pool: Option<PoolId>) -> Standing {
         let (account, at) = (&self.account, self.at);
         let balance = account.balance_of(pool.as_ref(), at, &BTreeMap::new());
-        let balance = Balance { overage: account.overage_in_period(pool.as_ref()), ..balance };
         Standing { balance, caps: account.caps(at), at, pool }
     }
 

@@ -2,6 +2,7 @@
 
 use super::entry::{LeaseEntry, What};
 use super::work::Work;
+use crate::credit::cap::Need;
 use crate::credit::hold::Draw;
 use crate::credit::path::ACCOUNT;
 use crate::credit::{Block, CapKey};
@@ -106,12 +107,22 @@ impl Work<'_> {
             rest: (self.balance_left(ACCOUNT), self.rest(ACCOUNT).1 + self.packs_left()),
             rest_pools: self.rest_pools(&path),
             dry: self.dry(sidecar, &path),
-            rest_caps: ask.caps.iter().map(|need| (need.key.clone(), self.room_left(need))).collect(),
+            rest_caps: ask
+                .caps
+                .iter()
+                .map(|need| (need.key.clone(), self.rest_of_cap(sidecar, need)))
+                .collect(),
             out_of_reach: None,
             at: self.at,
             emergency: None,
             scarce: false,
         }
+    }
+
+    /// What is left of a counter. A soft cap is not reached while others hold room of it idle.
+    fn rest_of_cap(&self, sidecar: SidecarId, need: &Need) -> Credits {
+        let idle = if need.soft { self.room_idle_elsewhere(sidecar, &need.key) } else { Credits::ZERO };
+        self.room_left(need) + idle
     }
 
     fn slice(&self, draw: &Draw) -> Option<Block> {

@@ -1,14 +1,16 @@
 //! Whether credits or room that lie idle at sidecars might change what the account decides.
 
+use std::collections::BTreeSet;
+
 use super::decide::RunAsk;
 use super::work::Work;
-use crate::credit::{Decision, Flow, Place, Reason, RunEvent};
+use crate::credit::{CapKey, Decision, Flow, Place, Reason, RunEvent};
 use crate::engine::authorize::{Verdict, authorize};
 use crate::engine::call::{Authorize, Commit};
 use crate::engine::commit::{Outcome, commit, late};
 use crate::engine::handle::Handle;
 use crate::engine::progress::progress;
-use crate::types::SidecarId;
+use crate::types::{Name, SidecarId};
 
 /// What a decision does without what lies idle elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +64,21 @@ impl Work<'_> {
         let (decision, reason) = answer.would_be.unwrap_or((answer.decision, answer.reason));
         let turn = event.as_ref().map_or(Lack::Nothing, |event| self.of_turn(call, event));
         let event = event.map_or(Lack::Nothing, |event| of_event(&event));
-        of_decision(decision, reason).max(event).max(turn)
+        let soft = answer.soft_caps_reached.iter().any(|cap| self.lends_room_of(cap));
+        let soft = if soft { Lack::Credits } else { Lack::Nothing };
+        of_decision(decision, reason).max(event).max(turn).max(soft)
+    }
+
+    /// Whether a sidecar holds room of this cap idle.
+    fn lends_room_of(&self, cap: &Name) -> bool {
+        let keys: BTreeSet<&CapKey> = self
+            .account
+            .leases
+            .values()
+            .flat_map(|lease| lease.rooms.keys())
+            .filter(|key| key.cap == *cap)
+            .collect();
+        keys.into_iter().any(|key| self.room_idle_elsewhere(SidecarId::default(), key).is_positive())
     }
 
     /// A run that draws on a later pool of its path: an earlier one may have more, idle elsewhere.

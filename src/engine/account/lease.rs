@@ -69,15 +69,18 @@ impl Work<'_> {
         let mut drawn = self.credits_for(sidecar, ask, &path, &prior.draws);
         let rooms = self.rooms_for(sidecar, ask);
         let lacking = drawn.missing.is_positive() || rooms.is_none();
+        let soft = self.soft_room_elsewhere(sidecar, &ask.caps);
         // A last resort is none while credits lie idle elsewhere: the decision would differ by who was asked.
         let last_resort = drawn.draws.iter().any(|draw| draw.species.is_last_resort());
         let turn = prior.missing.is_positive();
-        if (lacking || last_resort || turn) && !recalled {
+        if (lacking || last_resort || turn || !soft.is_empty()) && !recalled {
             let mut holders = self.idle_holders(sidecar);
-            if !lacking && !last_resort {
-                holders.retain(|holder| self.holds_idle_of(*holder, &path));
-            } else if !lacking {
-                holders.retain(|holder| self.holds_idle_balance(*holder));
+            if !lacking {
+                holders.retain(|holder| {
+                    soft.contains(holder)
+                        || (last_resort && self.holds_idle_balance(*holder))
+                        || (!last_resort && turn && self.holds_idle_of(*holder, &path))
+                });
             }
             if !holders.is_empty() {
                 return Leasing::Recall(holders);
@@ -113,7 +116,7 @@ impl Work<'_> {
         let largest = ask.credits.max(ask.largest);
         let credits = || sizing::is_scarce(balance + last_resort + lent, largest, holders);
         (ask.credits.is_positive() && credits())
-            || ask.caps.iter().any(|need| self.is_room_scarce(sidecar, need))
+            || ask.caps.iter().any(|need| !need.soft && self.is_room_scarce(sidecar, need))
     }
 
     /// What is idle of other sidecars' live leases and may pay a run of this path.
@@ -147,7 +150,7 @@ impl Work<'_> {
         let room = |lease: &Lease| lease.rooms.get(&need.key).copied().unwrap_or_default();
         let (left, holders) = (self.room_left(need), self.holders(sidecar));
         // What others have is added up only where it may matter.
-        !need.soft && sizing::is_scarce(left, need.amount, holders) && {
+        sizing::is_scarce(left, need.amount, holders) && {
             let lent: Credits = others().map(|(_, lease)| room(lease)).sum();
             sizing::is_scarce(left + lent, need.amount, holders)
         }
@@ -181,7 +184,30 @@ impl Work<'_> {
         drawn
     }
 
-    /// The room to lease, or `None` where a hard cap has not enough for its need.
+    /// What other sidecars hold idle of a counter, as far as their totals tell.
+    pub(super) fn room_idle_elsewhere(&self, sidecar: SidecarId, key: &CapKey) -> Credits {
+        self.idle_rooms(sidecar, key).map(|(_, idle)| idle).sum()
+    }
+
+    fn idle_rooms(&self, sidecar: SidecarId, key: &CapKey) -> impl Iterator<Item = (SidecarId, Credits)> {
+        let live =
+            self.account.leases.iter().filter(move |(id, lease)| **id != sidecar && lease.ends_at > self.at);
+        live.map(move |(id, lease)| {
+            let total = lease.totals.caps.iter().find(|(known, _)| known == key);
+            let held = total.map(|(_, total)| total.held).unwrap_or_default();
+            (*id, lease.rooms.get(key).copied().unwrap_or_default().saturating_sub(held))
+        })
+    }
+
+    /// Who holds idle room of a soft cap that would be said to be reached only for that.
+    fn soft_room_elsewhere(&self, sidecar: SidecarId, needs: &[Need]) -> Vec<SidecarId> {
+        let short = needs.iter().filter(|need| need.soft && self.room_left(need) < need.amount);
+        let idle = short.flat_map(|need| self.idle_rooms(sidecar, &need.key));
+        idle.filter(|(_, idle)| idle.is_positive()).map(|(id, _)| id).collect()
+    }
+
+    /// The room to lease, or `None` where a hard cap has not enough for its need. A soft cap refuses nobody, so no run
+    /// goes to the ledger for it; where it is too small to be sliced, its room is leased run by run, and is counted right.
     fn rooms_for(&self, sidecar: SidecarId, ask: &Ask) -> Option<Vec<(CapKey, Credits)>> {
         let mut rooms = Vec::with_capacity(ask.caps.len());
         for need in &ask.caps {
@@ -191,7 +217,12 @@ impl Work<'_> {
             }
             // Every run counts in a cap of the whole account's credits: its room is used up as credits are.
             let burn = if self.counts_all_credits(&need.key) { ask.burn } else { Credits::ZERO };
-            let size = sizing::size(need.amount, burn, left, self.holders(sidecar));
+            let exact = need.soft && self.is_room_scarce(sidecar, need);
+            let size = if exact {
+                need.amount
+            } else {
+                sizing::size(need.amount, burn, left, self.holders(sidecar))
+            };
             rooms.push((need.key.clone(), size.min(left)));
         }
         Some(rooms)

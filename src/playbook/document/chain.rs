@@ -66,12 +66,11 @@ pub fn read(cursor: &Cursor<'_>, f: &mut Findings) -> Vec<At<Link>> {
 fn link(item: &Cursor<'_>, f: &mut Findings) -> Option<At<Link>> {
     let before = f.refused();
     let fields = item.fields(f, &shape::LINK)?;
-    let kinds = fields.present(shape::LINK.one_of);
-    if kinds.is_empty() && f.refused() > before {
-        // A mistyped kind has been told as the unknown key that it is.
-        return None;
-    }
-    let [kind] = kinds[..] else {
+    let [kind] = fields.present(shape::LINK.one_of)[..] else {
+        // A word that is no link was refused as such, and names the nearest one.
+        if f.refused() > before {
+            return None;
+        }
         let problem =
             "a link of the chain is a map with exactly one of `top_up`, `borrow`, `soft`, `degraded`";
         f.error(item.place(), problem, "write each link as a list item of its own: `- soft: {up_to: 2000}`");
@@ -90,6 +89,9 @@ fn link(item: &Cursor<'_>, f: &mut Findings) -> Option<At<Link>> {
 fn top_up(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Link> {
     let fields = cursor.fields(f, &shape::TOP_UP)?;
     let Some(named) = fields.get("pack") else {
+        if fields.is_meant("pack") {
+            return None;
+        }
         let why = "a top-up buys a pack at the pack's price; without one there is nothing to buy.";
         f.error_because(
             cursor.place(),

@@ -108,6 +108,9 @@ pub fn cap(cursor: &Cursor<'_>, f: &mut Findings) -> Option<CapLine> {
 
 fn measure(fields: &Fields<'_>, per: Option<Scope>, f: &mut Findings) -> Option<Measure> {
     let [kind] = fields.present(shape::CAP.one_of)[..] else {
+        if shape::CAP.one_of.iter().any(|key| fields.is_meant(key)) {
+            return None;
+        }
         let help = "write `limit` for credits, `runs` to count runs, or `concurrent` for open runs";
         let why = "one counter has one limit; two limits are two caps, each with its name in a refusal.";
         f.error_because(
@@ -154,6 +157,9 @@ fn alert(cursor: &Cursor<'_>, f: &mut Findings) -> Option<Alert> {
     let fields = cursor.fields(f, &shape::ALERT)?;
     let name = fields.require(f, "name", "low").and_then(|c| c.name(f));
     let [kind] = fields.present(shape::ALERT.one_of)[..] else {
+        if shape::ALERT.one_of.iter().any(|key| fields.is_meant(key)) {
+            return None;
+        }
         let help = "write one of `balance_below`, `expires_within`, `cap` with `reaches`, `overage_reaches`, `burn_above`";
         let why = "an alert says by its name what has happened; two conditions are two alerts.";
         f.error_because(cursor.place(), "an alert has exactly one condition", why, help);
