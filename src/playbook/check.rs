@@ -194,7 +194,7 @@ mod tests {
                     "error[C4] credit.currency: `usd` is not a currency",
                     "error actions.draft: the key `weight` is missing",
                     "error plans: this is a list, not a map from names",
-                    "error[C16] effective: `tomorrow` is not a time from 1900 to 2500",
+                    "error[C16] effective: `tomorrow` is not a day and time with its zone, from 1900 to 2500",
                     "error[C16] notice: `30` is not a length of time up to a hundred years",
                     "error[C16] grandfather: `always` is not known here",
                 ],

@@ -82,7 +82,12 @@ impl<'a> Cursor<'a> {
     /// The items of a list, at most `most`.
     pub fn items(&self, f: &mut Findings, most: usize) -> Vec<Self> {
         let Kind::List(nodes) = &self.node.kind else {
-            self.wrong_kind(f, "a list");
+            let problem = format!("this is {}, not a list", self.node.describe());
+            f.error(
+                &self.place,
+                problem,
+                "begin each entry with `- ` on a line of its own, or put all in brackets",
+            );
             return Vec::new();
         };
         self.bounded(f, nodes.len(), most);
