@@ -144,6 +144,10 @@ impl<'a> Cursor<'a> {
             let place = child(&self.place, other).place;
             let help = match nearest(key, known()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
+                // In a map between braces the comma of `5,000` begins a new key.
+                None if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    "numbers have no comma: write `5000`, not `5,000`".to_owned()
+                }
                 None => format!("the keys here are {}", listed(known())),
             };
             f.plain_error(&place, other.mark, format!("unknown key `{}`", shown(key)), why::UNKNOWN, help);
