@@ -11,7 +11,8 @@ pub fn fields(value: &Value) -> String {
     let mut table = plain_table();
     for (name, value) in value.as_object().into_iter().flatten() {
         if says_something(name, value) {
-            table.add_row([name.as_str(), &words(value)]);
+            let length = name.ends_with("_in").then(|| value.as_str().and_then(length)).flatten();
+            table.add_row([name.as_str(), &length.unwrap_or_else(|| words(value))]);
         }
     }
     text(&table)
@@ -45,6 +46,20 @@ pub fn words(value: &Value) -> String {
             set.map(|(name, value)| format!("{name} {}", words(value))).collect::<Vec<_>>().join(", ")
         }
     }
+}
+
+/// A length of time of a second at least, as people say it, to its two largest units: `2591999.99s` = `29d 23h`.
+fn length(seconds: &str) -> Option<String> {
+    let mut rest: u64 = seconds.strip_suffix('s')?.split('.').next()?.parse().ok()?;
+    let mut said = Vec::new();
+    for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")] {
+        if rest >= unit {
+            said.push(format!("{}{name}", rest / unit));
+        }
+        rest %= unit;
+    }
+    said.truncate(2);
+    (!said.is_empty()).then(|| said.join(" "))
 }
 
 fn says_something(name: &str, value: &Value) -> bool {
@@ -86,6 +101,15 @@ mod tests {
             fields(&value),
             "decision  ALLOWED\nheld      0\nenforced  no\npaid_by   subscription 2, on_demand 1"
         );
+    }
+
+    #[test]
+    fn lengths_of_time_are_said_as_people_say_them() {
+        let said = ["2591999.994871s", "900s", "86400s", "3661.5s", "59.9s"].map(length);
+        assert_eq!(said.map(Option::unwrap), ["29d 23h", "15m", "1d", "1h 1m", "59s"]);
+        assert_eq!(["0.5s", "0s", "-3s", "soon", ""].map(length), [None, None, None, None, None]);
+        let value = json!({ "period_ends_in": "900.5s", "retry_in": "0.5s", "note": "900s" });
+        assert_eq!(fields(&value), "period_ends_in  15m\nretry_in        0.5s\nnote            900s");
     }
 
     #[test]

@@ -166,6 +166,23 @@ mod tests {
     }
 
     #[test]
+    fn a_slip_of_the_pen_is_told_what_to_write_instead() {
+        const WITH: &str = "bursar: 1\nplaybook: p\nversion: 1\ncredit: {unit: output, price: 0.10, currency: USD}\n\
+            actions: {draft: {weight: 1}}\nplans: {basic: {PLAN}}\n";
+        let cases = [
+            ("allowance: {credits: 5,000, every: month}", "numbers have no comma: write `5000`, not `5,000`"),
+            ("allowance: {credits: 5 USD, every: month}", "no comma, no unit, no currency"),
+            ("allowance: {credits: 5, every: once, lasts: 2w}", "`mo` (months)"),
+            ("overage: {soft: {}}", "begin each entry with `- ` on a line of its own"),
+        ];
+        for (plan, help) in cases {
+            let report = check(&WITH.replace("PLAN", plan));
+            let mut helps = report.of(Severity::Error).map(|finding| finding.help.as_str());
+            assert!(helps.any(|said| said.contains(help)), "{}", report.in_file(plan));
+        }
+    }
+
+    #[test]
     fn missing_and_malformed_parts_are_all_reported_at_once() {
         expect(&[
             (
@@ -194,7 +211,7 @@ mod tests {
                     "error[C4] credit.currency: `usd` is not a currency",
                     "error actions.draft: the key `weight` is missing",
                     "error plans: this is a list, not a map from names",
-                    "error[C16] effective: `tomorrow` is not a time from 1900 to 2500",
+                    "error[C16] effective: `tomorrow` is not a day and time with its zone, from 1900 to 2500",
                     "error[C16] notice: `30` is not a length of time up to a hundred years",
                     "error[C16] grandfather: `always` is not known here",
                 ],

@@ -84,7 +84,12 @@ impl<'a> Cursor<'a> {
     /// The items of a list, at most `most`.
     pub fn items(&self, f: &mut Findings, most: usize) -> Vec<Self> {
         let Kind::List(nodes) = &self.node.kind else {
-            self.wrong_kind(f, "a list");
+            let problem = format!("this is {}, not a list", self.node.describe());
+            f.error(
+                &self.place,
+                problem,
+                "begin each entry with `- ` on a line of its own, or put all in brackets",
+            );
             return Vec::new();
         };
         self.bounded(f, nodes.len(), most);
@@ -143,6 +148,10 @@ impl<'a> Cursor<'a> {
             fields.meant.extend(meant);
             let help = match meant {
                 Some(meant) => format!("did you mean `{meant}`?"),
+                // In a map between braces the comma of `5,000` begins a new key.
+                None if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    "numbers have no comma: write `5000`, not `5,000`".to_owned()
+                }
                 None => format!("the keys here are {}", listed(known())),
             };
             f.plain_error(&place, other.mark, format!("unknown key `{}`", shown(key)), why::UNKNOWN, help);

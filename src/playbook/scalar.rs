@@ -75,7 +75,8 @@ impl Cursor<'_> {
 
     /// Zero or more: `Credits`, `Money` or `Quantity`.
     pub fn amount<T: FromStr<Err = AmountError>>(&self, f: &mut Findings) -> Option<At<T>> {
-        const HELP: &str = "write digits, and a point if need be, such as `12.50`";
+        const HELP: &str =
+            "write digits, and a point if need be, such as `12.50`: no comma, no unit, no currency";
         let text = self.scalar(f, "an amount such as `12.50`")?;
         if text.starts_with('-') {
             return self.refuse(f, format!("`{}` is negative", shown(text)), "amounts are zero or more");
@@ -177,7 +178,7 @@ impl Cursor<'_> {
             Err(_) => self.refuse(
                 f,
                 format!("`{}` is not a length of time up to a hundred years", shown(text)),
-                "write a whole number and one of `s`, `m`, `h`, `d`, `mo`, `y`, such as `14d`",
+                "write a whole number of `s` (seconds), `m` (minutes), `h`, `d`, `mo` (months) or `y`, such as `14d`",
             ),
         }
     }

@@ -58,6 +58,40 @@ fn every_worked_number_of_the_grammar_is_played() {
     assert!(passed >= 17, "{passed}");
 }
 
+/// What the one step of a scenario is refused for.
+fn refusal(step: &str) -> String {
+    let source = format!("scenario: a\nplaybook: p.yaml\nsteps:\n  - {{{step}}}\n");
+    let shown = blocks(&document("scenarios.md"));
+    let (_, playbook) = shown.first().expect("a playbook");
+    let outcomes = run_source("a", &source, &|_| Ok(playbook.clone()));
+    let failure = outcomes.into_iter().find_map(|outcome| outcome.result.err());
+    failure.unwrap_or_else(|| panic!("`{step}` passed")).to_string()
+}
+
+/// The words that a refusal lists at its end.
+fn listed(refusal: &str, after: &str) -> Vec<String> {
+    let list = refusal.rsplit_once(after).map(|(_, list)| list).unwrap_or_default();
+    list.split(", ").map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn the_reference_of_scenarios_names_every_operation_and_every_key() {
+    assert_eq!(shown("scenarios.md"), (1, 2));
+    let text = document("scenarios.md");
+    let operations = listed(&refusal("nothing: {}"), "there are ");
+    assert!(operations.len() >= 30, "{operations:?}");
+    for operation in operations {
+        let row = text.lines().find(|line| line.starts_with(&format!("| `{operation}` |")));
+        let keys = listed(&refusal(&format!("{operation}: {{none: 1}}")), "it has ");
+        assert!(operation != "authorize" || keys.len() > 10, "{keys:?}");
+        let expected = listed(&refusal(&format!("{operation}: {{}}, expect: {{none: 1}}")), "it has ");
+        for word in [operation.clone()].iter().chain(&keys).chain(&expected) {
+            let place = row.unwrap_or(&text);
+            assert!(place.contains(&format!("`{word}`")), "docs/scenarios.md: {operation}: {word}");
+        }
+    }
+}
+
 #[test]
 fn the_examples_pass_the_check_without_a_warning_and_their_scenarios_pass() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");

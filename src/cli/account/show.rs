@@ -29,7 +29,8 @@ pub struct ListArgs {
     to: LedgerArgs,
 }
 
-const COLUMNS: [&str; 6] = ["account", "plan", "playbook_version", "suspended", "broken", "period_ends"];
+const COLUMNS: [&str; 7] =
+    ["account", "plan", "playbook_version", "suspended", "broken", "period_ends", "ends_at"];
 
 impl GetArgs {
     pub async fn run(self, screen: Screen) -> Result<Exit, Failure> {

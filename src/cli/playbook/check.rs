@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::scenario_files;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::screen::Screen;
@@ -22,9 +23,16 @@ impl CheckArgs {
         let mut sound = true;
         let mut shown = Vec::new();
         for file in &self.files {
-            let report = crate::playbook::check(&source(file)?);
+            let source = source(file)?;
+            let report = crate::playbook::check(&source);
             let name = file.display().to_string();
             sound &= report.is_sound();
+            if !screen.json && scenario_files::is_scenarios(&source) {
+                screen.say(&format!(
+                    "{name}: not a playbook but scenarios, which `bursar playbook test` plays"
+                ));
+                continue;
+            }
             if screen.json {
                 shown.push(file_json(&name, &report));
             } else {
@@ -41,8 +49,11 @@ impl CheckArgs {
 
 /// A playbook's text.
 pub fn source(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file)
-        .map_err(|error| Failure::new(format!("`{}` cannot be read: {error}", file.display())))
+    std::fs::read_to_string(file).map_err(|error| {
+        let failure = Failure::new(format!("`{}` cannot be read: {error}", file.display()));
+        let help = format!("name the playbooks in it, such as `{}`", file.join("*.yaml").display());
+        if file.is_dir() { failure.help(help) } else { failure }
+    })
 }
 
 fn summary(name: &str, report: &Report) -> String {

@@ -15,7 +15,7 @@ use crate::cli::screen::Screen;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum PlaybookCommand {
-    /// Checks playbooks: every error and every warning, with its line
+    /// Checks playbooks: every error, then every warning, with its line
     Check(CheckArgs),
     /// Plays scenarios: files, or directories with all their *.yaml
     Test(TestArgs),

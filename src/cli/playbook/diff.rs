@@ -49,6 +49,10 @@ impl DiffArgs {
 /// Two files: what changes is known here, from when it may hold only to the ledger.
 fn between(before: &Path, after: &Path, screen: Screen) -> Result<(), Failure> {
     let (before, after) = (sound(before)?, sound(after)?);
+    if after.version <= before.version {
+        let (from, to) = (before.version, after.version);
+        screen.say(&format!("`version` goes from {from} to {to}: it must rise, or the ledger refuses it"));
+    }
     let diff = Diff::between(&before, &after);
     let changes: Vec<Value> = diff.changes.iter().map(change).collect();
     let notice = before.notice.filter(|_| diff.is_dearer());
@@ -75,6 +79,17 @@ fn change(change: &Change) -> Value {
     })
 }
 
+/// A change as people read it: where a version says nothing stands a dash.
+fn filled(change: &Value) -> Value {
+    let mut change = change.clone();
+    for side in ["before", "after"] {
+        if let Some(said) = change.get_mut(side).filter(|said| said.as_str() == Some("")) {
+            *said = json!("-");
+        }
+    }
+    change
+}
+
 fn show(answer: &Value, screen: Screen) -> Result<(), Failure> {
     if screen.json {
         return screen.print_json(answer);
@@ -84,7 +99,8 @@ fn show(answer: &Value, screen: Screen) -> Result<(), Failure> {
         screen.say("nothing changes");
         return Ok(());
     }
-    screen.print(&table::rows(&COLUMNS, changes))?;
+    let changes: Vec<Value> = changes.iter().map(filled).collect();
+    screen.print(&table::rows(&COLUMNS, &changes))?;
     let text = |key: &str| answer.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     if answer.get("dearer").and_then(Value::as_bool) != Some(true) {
         screen.say("nothing becomes dearer: no notice is needed");

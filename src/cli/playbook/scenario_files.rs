@@ -52,10 +52,18 @@ fn below(directory: &Path, found: &mut Vec<ScenarioFile>) -> Result<(), Failure>
 }
 
 /// A playbook stands beside the scenarios that name it. What is not YAML is for the scenarios' reader to refuse.
-fn is_playbook(source: &str) -> bool {
+pub fn is_playbook(source: &str) -> bool {
+    every_document(source, |document| document.get("bursar").is_some() && document.get("scenario").is_none())
+}
+
+/// What somebody gave to `check` by mistake.
+pub fn is_scenarios(source: &str) -> bool {
+    every_document(source, |document| document.get("scenario").is_some() && document.get("bursar").is_none())
+}
+
+fn every_document(source: &str, is: fn(&Value) -> bool) -> bool {
     let documents: Vec<Value> = serde_saphyr::from_multiple(source).unwrap_or_default();
-    let playbook = |document: &Value| document.get("bursar").is_some() && document.get("scenario").is_none();
-    !documents.is_empty() && documents.iter().all(playbook)
+    !documents.is_empty() && documents.iter().all(is)
 }
 
 fn cannot(path: &Path, error: &std::io::Error) -> Failure {
@@ -70,6 +78,12 @@ mod tests {
     fn playbooks_are_not_scenarios() {
         assert!(is_playbook("bursar: 1\nplaybook: p\n"));
         assert!(is_playbook("{bursar: 1, playbook: p}"));
+        assert!(is_scenarios("scenario: one\nsteps: []\n---\nscenario: two\n"));
+        assert!(
+            !is_scenarios("")
+                && !is_scenarios("bursar: 1")
+                && !is_scenarios("bursar: 1\n---\nscenario: one\n")
+        );
         for source in ["", "scenario: one\nsteps: []\n", "[", "bursar: 1\n---\nscenario: one\n", "- bursar"] {
             assert!(!is_playbook(source), "{source}");
         }

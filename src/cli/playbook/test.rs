@@ -35,6 +35,12 @@ impl TestArgs {
         }
         let (mut passed, mut failed, mut shown) = (0_usize, 0_usize, Vec::new());
         for file in &files {
+            if scenario_files::is_playbook(&file.source) {
+                let path = file.path.display();
+                screen.say(&format!(
+                    "{path}: not scenarios but a playbook, which `bursar playbook check` checks"
+                ));
+            }
             for outcome in self.play(file) {
                 match outcome.result {
                     Ok(()) => passed += 1,

@@ -127,8 +127,9 @@ fn instant(cursor: &Cursor<'_>, f: &mut Findings) -> Option<At<Timestamp>> {
     match text.value.parse() {
         Ok(instant) => Some(text.with(instant)),
         Err(_) => {
-            let problem = format!("`{}` is not a time from 1900 to 2500", shown(&text.value));
-            f.error(&text.place, problem, "write a time with its zone, such as `2026-12-01T00:00:00Z`");
+            let problem =
+                format!("`{}` is not a day and time with its zone, from 1900 to 2500", shown(&text.value));
+            f.error(&text.place, problem, "write all of it, such as `2026-12-01T00:00:00Z`");
             None
         }
     }
