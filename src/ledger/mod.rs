@@ -15,6 +15,7 @@
 //! | `fetching` | runs that another sidecar settles |
 //! | `learning` | a ledger that was restored from a backup |
 //! | `leasing` | leases, decisions, recalls |
+//! | `recalls` | what one account's recalls brought, and whom they served |
 //! | `reporting` | records of sidecars, each applied once |
 //! | `writes` | what administrators and pricing teams write |
 //! | `transfer` | credits on their way from one account to another |
@@ -44,6 +45,7 @@ mod leasing;
 pub mod news;
 pub mod postgres;
 mod process;
+mod recalls;
 pub mod record;
 mod reporting;
 mod service;

@@ -81,7 +81,7 @@ impl World {
         }
     }
 
-    /// Whole credits that nobody holds or has spent, where the account owes nothing and nothing lapsed.
+    /// Whole credits that nobody holds or has spent, where the account owes nothing and nothing lapsed, be it headroom.
     fn left(&self, account: &AccountId) -> Option<i64> {
         let slot = self.ledger.slots.get(account)?;
         let balance = slot.account.balance(slot.account.clock, &Default::default());
@@ -89,7 +89,8 @@ impl World {
         let left =
             (money.credits + money.overage).saturating_sub(balance.spent + balance.debt + balance.held);
         let units = i64::try_from(left.decimal().trunc().mantissa()).ok()?;
-        (units > 0 && !balance.debt.is_positive() && !balance.lapsed.is_positive()).then_some(units)
+        let lapsed = slot.account.book.blocks().any(|block| block.lapsed.is_positive());
+        (units > 0 && !balance.debt.is_positive() && !lapsed).then_some(units)
     }
 
     fn compare(&mut self) {
