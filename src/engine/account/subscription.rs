@@ -17,7 +17,7 @@ use crate::playbook::draw_order::Species;
 use crate::playbook::overlay::{self, Overlay, OverlayFault};
 use crate::playbook::pooling::SEATS_MAX;
 use crate::types::calendar::{self, Stretch};
-use crate::types::{BlockId, Credits, Money, Name, Ratio};
+use crate::types::{BlockId, Credits, Money, Name, Ratio, Timestamp};
 
 impl Work<'_> {
     pub(super) fn subscribe(
@@ -135,17 +135,25 @@ impl Work<'_> {
         else {
             return (None, Vec::new());
         };
-        let allotted = Some(Allotted { since: self.at, earned, granted: target });
+        let until = self.lasts_until(new);
+        let allotted = Some(Allotted { since: self.at, earned, granted: target, until: Some(until) });
         let entries = if target > granted {
             let mut block =
                 Block::new(BlockId(self.account.next_block), PoolId::Account, Species::Subscription, self.at);
-            block.expires_at = Some(self.account.period.end);
+            block.expires_at = Some(until);
             block.unit_price = Some(new.plan.price);
             vec![What::Granted { block: Box::new(block.with(target - granted)), source: Source::Changed }]
         } else {
             vec![What::Reduced(self.reduction(granted - target))]
         };
         (allotted, entries)
+    }
+
+    /// Until when a changed allowance lasts: the period goes on, and where the next one is due later, nothing is missing
+    /// until then.
+    fn lasts_until(&self, new: &Contract) -> Timestamp {
+        let due = new.plan.allowances.first().and_then(|allowance| self.stretch_of(new, allowance, true));
+        due.map_or(self.account.period.end, |(stretch, _)| stretch.end.max(self.account.period.end))
     }
 
     /// What the plan's allowance earned until now by the time that is over, and what was granted of it.
