@@ -275,7 +275,8 @@ impl Work<'_> {
             amount,
             from: self.at,
             to: Some(self.account.period.end),
-            what: Some(new.plan.name.clone()),
+            // What is left to pay is the new plan's fee, what goes back was the old one's.
+            what: Some(if amount.is_negative() { &old.plan } else { &new.plan }.name.clone()),
         };
         (!amount.is_zero()).then(|| What::Billed(Box::new(line)))
     }
