@@ -125,7 +125,8 @@ impl Work<'_> {
     fn allot(&self, old: &Contract, new: &Contract) -> (Option<Allotted>, Vec<What>) {
         let credit = &new.playbook.credit;
         let Some((earned, granted)) = self.earned(old) else { return (None, Vec::new()) };
-        let coming = new.plan.allowances.iter().try_fold(Ratio::ZERO, |sum, allowance| {
+        let recurring = || new.plan.allowances.iter().filter(|one| matches!(one.recurs, Recurs::Every(_)));
+        let coming = recurring().try_fold(Ratio::ZERO, |sum, allowance| {
             let (stretch, credits) = self.stretch_of(new, allowance, true)?;
             let left = stretch.end.micros_since(self.at);
             sum.plus(Ratio::of(credits.decimal())?.share(left, super::renewal::length(stretch))?)
@@ -136,6 +137,11 @@ impl Work<'_> {
             return (None, Vec::new());
         };
         let until = self.lasts_until(new);
+        // A trial is not granted by a change, and takes nothing of what was granted before.
+        let trial = !new.plan.allowances.is_empty() && recurring().next().is_none();
+        if trial {
+            return (Some(Allotted { since: self.at, earned, granted, until: None }), Vec::new());
+        }
         let allotted = Some(Allotted { since: self.at, earned, granted: target, until: Some(until) });
         let entries = if target > granted {
             let mut block =
@@ -152,7 +158,7 @@ impl Work<'_> {
     /// Until when a changed allowance lasts: the period goes on, and where the next one is due later, nothing is missing
     /// until then.
     fn lasts_until(&self, new: &Contract) -> Timestamp {
-        let due = new.plan.allowances.first().and_then(|allowance| self.stretch_of(new, allowance, true));
+        let due = new.plan.allowances.iter().find_map(|allowance| self.stretch_of(new, allowance, true));
         due.map_or(self.account.period.end, |(stretch, _)| stretch.end.max(self.account.period.end))
     }
 
@@ -161,6 +167,10 @@ impl Work<'_> {
         let (mut earned, mut granted) = (Ratio::ZERO, Credits::ZERO);
         let changed = self.account.allotted;
         for allowance in &old.plan.allowances {
+            // A change brings nobody what is granted once: there is nothing of it to earn.
+            if changed.is_some() && matches!(allowance.recurs, Recurs::Once { .. }) {
+                continue;
+            }
             let Some((stretch, credits)) = self.stretch_of(old, allowance, false) else { continue };
             let since = changed.map_or(stretch.start, |changed| changed.since.max(stretch.start));
             let over = Ratio::of(credits.decimal())?
