@@ -10,7 +10,7 @@ use bursar::grpc::proto::{ledger_v1, v1};
 use super::processes::Server;
 
 /// Two plans that differ in their caps alone.
-const PLAYBOOK: &str = "
+pub const PLAYBOOK: &str = "
 bursar: 1
 playbook: wire
 version: 1
@@ -83,10 +83,11 @@ pub fn commit(reservation: String) -> v1::CommitRequest {
 pub async fn prepare(
     ledger: &Server,
     sidecar: &Server,
+    playbook: &str,
 ) -> anyhow::Result<(v1::AuthorizeResponse, v1::CommitResponse)> {
     let mut at_ledger = LedgerClient::connect(&Endpoint::Http(ledger.tcp.to_string()), PATIENCE).await?;
     let publish = ledger_v1::PlaybookServicePublishRequest {
-        document: PLAYBOOK.to_owned(),
+        document: playbook.to_owned(),
         request_id: "publish".to_owned(),
         ..ledger_v1::PlaybookServicePublishRequest::default()
     };

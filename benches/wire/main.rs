@@ -38,6 +38,7 @@ usage: cargo bench [-- OPTION…]
   --burst N          so many calls in each burst: long ones are good for a profiler
   --only NAME        only `authorize` and its empty handler: good for a profiler
   --threads N        server threads, of both servers (1)
+  --playbook FILE    another one, with the same plans and action, such as `benches/wire/whole.yaml`
   --under COMMAND    starts both servers under it, such as `valgrind --tool=callgrind`";
 
 fn main() -> ExitCode {
@@ -87,6 +88,7 @@ fn bench() -> anyhow::Result<()> {
                 form.only_authorize = true;
             }
             "--under" => form.under = value()?.split_whitespace().map(str::to_owned).collect(),
+            "--playbook" => form.playbook = std::fs::read_to_string(value()?)?,
             "--threads" => form.threads = value()?.parse()?,
             _ => anyhow::bail!("`{argument}` is no option\n{USAGE}"),
         }

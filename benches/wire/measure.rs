@@ -58,6 +58,8 @@ pub struct Form {
     pub only_authorize: bool,
     /// A command that both servers run under; empty = none.
     pub under: Vec<String>,
+    /// The document that prices the runs.
+    pub playbook: String,
 }
 
 impl Form {
@@ -72,6 +74,7 @@ impl Form {
             threads: 1,
             only_authorize: false,
             under: Vec::new(),
+            playbook: calls::PLAYBOOK.to_owned(),
         }
     }
 
@@ -162,7 +165,7 @@ pub async fn run(form: &Form) -> anyhow::Result<Vec<Cell>> {
     let sockets = tempfile::tempdir()?;
     let ledger = Server::ledger(disk.path())?;
     let sidecar = Server::sidecar(disk.path(), sockets.path(), ledger.tcp, form)?;
-    let (authorized, committed) = calls::prepare(&ledger, &sidecar).await?;
+    let (authorized, committed) = calls::prepare(&ledger, &sidecar, &form.playbook).await?;
     let floor = Server::floor(sockets.path(), &authorized.encode_to_vec(), &committed.encode_to_vec(), form)?;
     let mut bench = Bench { floor, sidecar, next: 0 };
     let mut cells = Vec::new();

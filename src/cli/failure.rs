@@ -35,6 +35,20 @@ impl Failure {
         self
     }
 
+    /// What a ledger found in a document, at the lines of the file that it came from.
+    #[must_use]
+    pub fn in_file(mut self, file: &str) -> Self {
+        let call = self.call.iter().filter(|call| call.reason == "PLAYBOOK_INVALID");
+        let found =
+            call.flat_map(|call| &call.violations).filter(|(field, _)| field.starts_with("document:"));
+        let found: Vec<String> = found.map(|(_, finding)| format!("\n{file}:{finding}")).collect();
+        if !found.is_empty() {
+            let summary = self.what.lines().next().unwrap_or_default();
+            self.what = format!("{summary}{}", found.concat());
+        }
+        self
+    }
+
     pub fn exit(&self) -> Exit {
         self.exit
     }
@@ -124,6 +138,22 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn findings_stand_in_the_file_that_was_sent() {
+        let finding = "31:2: error[C5]: plans.a: no\n  why: so.\n  help: yes";
+        let error = CallError {
+            code: "INVALID_ARGUMENT",
+            reason: "PLAYBOOK_INVALID".to_owned(),
+            message: format!("the playbook is refused, 1 error\ndocument:{finding}"),
+            metadata: BTreeMap::new(),
+            violations: vec![("document:31".to_owned(), finding.to_owned())],
+            retry: None,
+        };
+        let shown = Failure::from(error).in_file("a.yaml").to_string();
+        let start = "error: PLAYBOOK_INVALID: the playbook is refused, 1 error\na.yaml:31:2: error[C5]: plans.a: no\n";
+        assert!(shown.starts_with(start) && !shown.contains("document"), "{shown}");
+    }
 
     #[test]
     fn says_what_is_wrong_then_each_field_then_what_helps() {

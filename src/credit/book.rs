@@ -110,6 +110,15 @@ impl Book {
         }
     }
 
+    /// A block ends at another time than before.
+    pub fn ends_at(&mut self, id: BlockId, end: Option<Timestamp>) {
+        let Some(block) = self.block_mut(id) else { return };
+        let pool = block.pool.clone();
+        block.expires_at = end;
+        let sorting = self.sorting.clone();
+        self.pool_mut(&pool).sort(&sorting);
+    }
+
     /// Applies one move of one block.
     pub fn shift(&mut self, step: &Move) {
         if let Some(block) = self.block_mut(step.block) {

@@ -18,7 +18,7 @@ use crate::engine::account::{AdminRefusal, Command, RunAsk, RunReply};
 use crate::engine::contract::PublishRefusal;
 use crate::lease::{AccountTerms, Acting, Ask, Grant, LeaseTotals, Recount};
 use crate::playbook::diff::Diff;
-use crate::playbook::{Finding, Report};
+use crate::playbook::{Finding, Report, Severity};
 use crate::types::{AccountId, Epoch, Name, RequestId, ReservationId, SidecarId, Timestamp};
 
 /// Which process speaks.
@@ -137,8 +137,7 @@ pub enum LedgerError {
     /// What came in is not right: its field, the reason's word, and what would be right.
     #[error("{what}")]
     Invalid { field: &'static str, reason: &'static str, what: String },
-    #[error("the playbook is refused, {} findings; the first is on line {}: {}", .0.findings.len(),
-        .0.findings.first().map_or(0, |f| f.line), .0.findings.first().map_or("", |f| f.problem.as_str()))]
+    #[error("{}", refused(.0))]
     PlaybookInvalid(Box<Report>),
     #[error("version {given} is not higher than {newest}, the newest; give it a higher `version`")]
     VersionNotHigher { given: u32, newest: u32 },
@@ -262,4 +261,31 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
 
     /// Newest first.
     fn playbooks(&self) -> Vec<Version>;
+}
+
+/// How many errors a report has, and the first of them. Warnings refuse nothing.
+fn refused(report: &Report) -> String {
+    let errors = report.of(Severity::Error).count();
+    let many = if errors == 1 { "" } else { "s" };
+    let first = report.of(Severity::Error).next();
+    let first =
+        first.map_or_else(String::new, |one| format!("; the first is on line {}: {}", one.line, one.problem));
+    format!("the playbook is refused, {errors} error{many}{first}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_playbook_counts_its_errors_and_names_the_first() {
+        let report = crate::playbook::check("bursar: 1\nplaybook: p\nversion: 0\n");
+        let errors = report.of(Severity::Error).count();
+        assert!(
+            errors > 1
+                && refused(&report).starts_with(&format!("the playbook is refused, {errors} errors; "))
+        );
+        let one = Report { findings: report.findings.into_iter().take(1).collect(), ..Report::default() };
+        assert!(refused(&one).starts_with("the playbook is refused, 1 error; the first is on line "));
+    }
 }

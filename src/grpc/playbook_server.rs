@@ -128,6 +128,7 @@ fn wire_finding(finding: &Finding) -> wire::Finding {
         choice: finding.choice.map(|choice| choice.to_string()).unwrap_or_default(),
         line: finding.line,
         message: said(finding),
+        column: finding.column,
     }
 }
 

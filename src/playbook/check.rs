@@ -274,7 +274,7 @@ mod tests {
             ),
             (
                 with_action("weight: 1, basic: yes"),
-                &["error[C2] actions.draft.basic: `yes` is not `true` or `false`"],
+                &["error[C5] actions.draft.basic: `yes` is not `true` or `false`"],
             ),
             (
                 with_action("weight: 1, reserve: {ttl: 0s}"),

@@ -107,12 +107,14 @@ impl World {
     pub fn administer(&mut self, account: &AccountId, command: &Command) -> Result<Written, Unread> {
         self.recall_all(account);
         self.at_ledger(account, |work| work.administer(command, None))
-            .map_err(|refusal| Unread::of(refusal.reason()))
+            .map_err(|refusal| Unread::said(refusal.reason(), &refusal))
     }
 
     pub fn publish(&mut self, source: &str) -> Done {
-        let playbook = load(source).map_err(|_| Unread::of("PLAYBOOK_INVALID"))?;
-        self.playbooks.admits(&playbook, self.at).map_err(|refusal| Unread::of(refusal.reason()))?;
+        let playbook = load(source)
+            .map_err(|report| Unread::said("PLAYBOOK_INVALID", &report.in_file("the playbook")))?;
+        let admitted = self.playbooks.admits(&playbook, self.at);
+        admitted.map_err(|refusal| Unread::said(refusal.reason(), &refusal))?;
         self.playbooks.publish_at(playbook, self.at);
         // Where it is in force at once, accounts may move to it at once.
         let accounts: Vec<AccountId> = self.accounts.keys().cloned().collect();

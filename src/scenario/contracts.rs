@@ -59,14 +59,16 @@ impl World {
         let mut refused = None;
         for (id, sent) in self.at_ledger(&giver, |work| work.unanswered()) {
             let taken = match self.accounts.contains_key(&sent.to) {
-                true => self.at_ledger(&sent.to, |work| work.receive(&id, &sent)).map_err(|e| e.reason()),
-                false => Err("ACCOUNT_UNKNOWN"),
+                true => self
+                    .at_ledger(&sent.to, |work| work.receive(&id, &sent))
+                    .map_err(|e| Unread::said(e.reason(), &e)),
+                false => Err(Unread::of("ACCOUNT_UNKNOWN")),
             };
             self.at_ledger(&giver, |work| work.transfer_answered(&id, taken.is_ok()));
             refused = refused.or(taken.err());
         }
         match refused {
-            Some(reason) => Err(Unread::of(reason)),
+            Some(refusal) => Err(refusal),
             None => Ok(Reply::new()),
         }
     }

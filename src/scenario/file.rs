@@ -1,11 +1,16 @@
 //! A scenario as written: one YAML document.
 
+use std::str::FromStr;
+
 use super::keys;
 use crate::playbook::tree::{self, Entry, Kind, Node};
 use crate::types::{Length, Timestamp};
 
 /// When a scenario starts that does not say.
 const START: &str = "2026-01-01T00:00:00Z";
+
+/// Of `2026-01-01`.
+const DATE_LENGTH: usize = 10;
 
 /// Steps of one scenario at most: each may cost a simulated year, and a file is meant to be read.
 const STEPS_MAX: usize = 10_000;
@@ -18,6 +23,8 @@ pub struct Scenario {
     pub name: String,
     pub line: u32,
     pub playbook: String,
+    /// The path of the playbook, as the scenario names it; `playbook` where it stands inline.
+    pub playbook_path: String,
     pub start: Timestamp,
     pub sidecars: Vec<String>,
     pub steps: Vec<Step>,
@@ -79,10 +86,12 @@ fn scenario(node: &Node, other: &dyn Fn(&str) -> Result<String, String>) -> Resu
     let playbook =
         get(entries, "playbook").and_then(text).ok_or_else(|| wrong("`playbook` is missing".to_owned()))?;
     // One line is the path of a playbook; a playbook itself has many.
-    let playbook =
-        if playbook.contains('\n') { playbook.to_owned() } else { other(playbook).map_err(wrong)? };
+    let (playbook, playbook_path) = match playbook.contains('\n') {
+        true => (playbook.to_owned(), "playbook"),
+        false => (other(playbook).map_err(wrong)?, playbook),
+    };
     let start = get(entries, "start").and_then(text).unwrap_or(START);
-    let start = start.parse().map_err(|error| wrong(format!("`start`: {error}")))?;
+    let start = instant(start).map_err(|error| wrong(format!("`start`: {error}")))?;
     let sidecars = match get(entries, "sidecars") {
         Some(node) => list(node).iter().filter_map(|item| text(item)).map(str::to_owned).collect(),
         None => vec!["s1".to_owned()],
@@ -95,7 +104,8 @@ fn scenario(node: &Node, other: &dyn Fn(&str) -> Result<String, String>) -> Resu
         return Err(wrong(format!("there are {} steps; give 1 to {STEPS_MAX}", steps.len())));
     }
     let steps = steps.iter().map(|node| step(node, &sidecars)).collect::<Result<_, _>>()?;
-    Ok(Scenario { name: name.to_owned(), line, playbook, start, sidecars, steps })
+    let (name, playbook_path) = (name.to_owned(), playbook_path.to_owned());
+    Ok(Scenario { name, line, playbook, playbook_path, start, sidecars, steps })
 }
 
 fn step(node: &Node, sidecars: &[String]) -> Result<Step, Malformed> {
@@ -139,11 +149,17 @@ fn step(node: &Node, sidecars: &[String]) -> Result<Step, Malformed> {
 }
 
 fn at(text: &str) -> Result<At, String> {
-    let absolute = |text: &str| text.parse().map(At::Absolute).map_err(|error| format!("`at`: {error}"));
+    let absolute = |text: &str| instant(text).map(At::Absolute).map_err(|error| format!("`at`: {error}"));
     match text.strip_prefix('+') {
         None => absolute(text),
         Some(length) => length.parse().map(At::After).map_err(|error| format!("`at`: {error}")),
     }
+}
+
+/// A date without a time is its midnight, UTC.
+fn instant(text: &str) -> Result<Timestamp, <Timestamp as FromStr>::Err> {
+    let midnight = format!("{text}T00:00:00Z");
+    if text.len() == DATE_LENGTH { midnight.parse().or_else(|_| text.parse()) } else { text.parse() }
 }
 
 pub fn map(node: &Node) -> Option<&[Entry]> {

@@ -133,13 +133,20 @@ fn meters(node: &Node) -> Result<Quantities, &'static str> {
 #[derive(Clone, Debug)]
 pub enum Unread {
     Wrong(Wrong),
-    /// By its reason.
-    Error(String),
+    /// By its reason, with what it says in words where it says anything.
+    Error {
+        reason: String,
+        words: String,
+    },
 }
 
 impl Unread {
     pub fn of(reason: &str) -> Self {
-        Self::Error(reason.to_owned())
+        Self::said(reason, &"")
+    }
+
+    pub fn said(reason: &str, words: &dyn std::fmt::Display) -> Self {
+        Self::Error { reason: reason.to_owned(), words: words.to_string() }
     }
 }
 

@@ -90,7 +90,8 @@ fn unreadable(line: u32, problem: String) -> Failure {
 
 fn run(scenario: &Scenario) -> Result<(), Failure> {
     let playbook = load(&scenario.playbook).map_err(|report| {
-        unreadable(scenario.line, format!("the playbook is refused\n{}", report.in_file("playbook")))
+        let shown = report.in_file(&scenario.playbook_path);
+        unreadable(scenario.line, format!("the playbook is refused\n{shown}"))
     })?;
     let mut world = World::new(scenario.start, playbook, &scenario.sidecars);
     play(scenario, &mut world)?;
@@ -183,11 +184,82 @@ fn take(site: &mut impl Site, scenario: &Scenario, step: &Step) -> Result<(), (S
             }),
         },
         (Ok(value), Some(error)) => Err((format!("error {error}"), value.to_string())),
-        (Err(Unread::Error(got)), Some(error)) if got == error => Ok(()),
-        (Err(Unread::Error(got)), wanted) => {
+        (Err(Unread::Error { reason, .. }), Some(error)) if reason == error => Ok(()),
+        (Err(Unread::Error { reason, words }), wanted) => {
             let expected = wanted.map_or_else(|| "an answer".to_owned(), |error| format!("error {error}"));
-            Err((expected, format!("error {got}")))
+            let words = if words.is_empty() { words } else { format!(": {}", words.trim_end()) };
+            Err((expected, format!("error {reason}{words}")))
         }
         (Err(Unread::Wrong(problem)), _) => Err(wrong(problem)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAYBOOK: &str = "playbook: |\n  bursar: 1\n  playbook: p\n  version: 1\n  credit: {unit: output, price: 0.10, currency: USD}\n  \
+        actions: {draft: {weight: 1}}\n  plans:\n    a: {allowance: {credits: 1, every: month}}\n";
+
+    fn played(scenario: &str) -> Result<(), String> {
+        let broken = |_: &str| Ok("bursar: 1\nplans: [".to_owned());
+        let mut outcomes = run_source("f.yaml", scenario, &broken);
+        outcomes.remove(0).result.map_err(|failure| failure.to_string())
+    }
+
+    fn steps(steps: &str) -> Result<(), String> {
+        played(&format!("scenario: s\n{PLAYBOOK}steps:\n{steps}"))
+    }
+
+    #[test]
+    fn an_error_that_was_not_expected_says_what_is_wrong() {
+        let said = steps("  - subscribe: {account: acme, plan: nine}\n").unwrap_err();
+        assert!(said.ends_with("got error PLAN_UNKNOWN: the playbook in force has no plan `nine`"), "{said}");
+        let said = steps("  - subscribe: {account: acme, plan: a, overrides: {colour: red}}\n").unwrap_err();
+        assert!(said.contains("got error INVALID_OVERRIDES: ") && said.contains("`colour`"), "{said}");
+        let said = steps("  - {balance: {account: acme}, expect: {error: POOL_UNKNOWN}}\n").unwrap_err();
+        assert!(said.ends_with("expected error POOL_UNKNOWN, got error ACCOUNT_UNKNOWN"), "{said}");
+    }
+
+    #[test]
+    fn a_refused_playbook_is_called_by_its_path() {
+        let said =
+            played("scenario: s\nplaybook: broken.yaml\nsteps:\n  - suspend: {account: a}\n").unwrap_err();
+        assert!(said.starts_with("line 1: the playbook is refused\nbroken.yaml:2:"), "{said}");
+    }
+
+    #[test]
+    fn a_date_is_its_midnight() {
+        let start = format!(
+            "scenario: s\n{PLAYBOOK}start: 2026-03-01\nsteps:\n  - subscribe: {{account: acme, plan: a}}\n"
+        );
+        let ends = |at: &str, end: &str| {
+            played(&format!(
+                "{start}  - {{at: {at}, balance: {{account: acme}}, expect: {{period_ends: {end}}}}}\n"
+            ))
+        };
+        assert_eq!(ends("2026-03-31", "2026-04-01T00:00:00Z"), Ok(()));
+        assert_eq!(ends("2026-04-01", "2026-05-01T00:00:00Z"), Ok(()));
+        assert!(ends("2026-13-01", "2026-04-01T00:00:00Z").is_err());
+    }
+
+    #[test]
+    fn a_fee_that_goes_back_is_called_by_its_own_plan() {
+        let dear = PLAYBOOK.replace("every: month}}", "every: month}, fee: {amount: 31.00, every: month}}");
+        let playbook = format!("{dear}    b: {{allowance: {{credits: 1, every: month}}}}\n");
+        let text = format!(
+            "scenario: s\n{playbook}steps:\n  - subscribe: {{account: acme, plan: a}}\n  - change_plan: {{account: acme, plan: b, when: now}}\n  \
+             - change_plan: {{account: acme, plan: a, when: now}}\n"
+        );
+        let scenario = file::read(&text, &|_| Err(String::new())).remove(0).unwrap();
+        let mut world = World::new(scenario.start, load(&scenario.playbook).unwrap(), &scenario.sidecars);
+        play(&scenario, &mut world).unwrap();
+        let account = world.accounts.values().next().unwrap();
+        let lines: Vec<_> = account.lines.iter().map(|line| (line.what.as_ref(), line.amount)).collect();
+        let named: Vec<_> = lines
+            .iter()
+            .map(|(what, amount)| format!("{} {}", what.unwrap().as_str(), amount.decimal().normalize()))
+            .collect();
+        assert_eq!(named, ["a 31", "a -31", "a 31"]);
     }
 }

@@ -108,7 +108,7 @@ impl World {
         match self.at_ledger(&run.account, |work| work.decide(&ask, asking)) {
             Ok(RunReply::Run(answer)) => Ok(settled(&answer)),
             Ok(_) => Err(Unread::Wrong("the ledger answered something else".to_owned())),
-            Err(fault) => Err(Unread::of(fault.reason())),
+            Err(fault) => Err(Unread::said(fault.reason(), &fault)),
         }
     }
 
@@ -138,7 +138,10 @@ impl World {
         let mut link = Link::Untried;
         for _ in 0..ASKS_MAX {
             let step = self.with_wallet(node, account, |wallet, here, disk| act(wallet, link, here, disk));
-            match step.ok_or_else(|| format!("no sidecar `{node}`"))?.map_err(|f| Unread::of(f.reason()))? {
+            match step
+                .ok_or_else(|| format!("no sidecar `{node}`"))?
+                .map_err(|f| Unread::said(f.reason(), &f))?
+            {
                 Step::Done { answer, wait } => {
                     if let Some(node) = self.nodes.get_mut(node) {
                         node.flush(wait);
@@ -153,7 +156,7 @@ impl World {
                     let answer = self.at_ledger(account, |work| work.decide(&decide, asking));
                     return answer
                         .map(|reply| (Answer::Ledger(reply), true))
-                        .map_err(|fault| Unread::of(fault.reason()));
+                        .map_err(|fault| Unread::said(fault.reason(), &fault));
                 }
                 Step::Decide => link = Link::Unreachable,
             }

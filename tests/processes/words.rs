@@ -35,7 +35,7 @@ pub fn answered<T>(answer: Result<Response<T>, Status>) -> Result<T, Unread> {
 pub fn refused(status: Status) -> Unread {
     let details = status.get_error_details();
     match details.error_info() {
-        Some(info) => Unread::of(&info.reason),
+        Some(info) => Unread::said(&info.reason, &status.message()),
         None => Unread::Wrong(format!("{status:?}")),
     }
 }

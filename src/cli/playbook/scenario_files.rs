@@ -51,9 +51,11 @@ fn below(directory: &Path, found: &mut Vec<ScenarioFile>) -> Result<(), Failure>
     Ok(())
 }
 
-/// A playbook stands beside the scenarios that name it. What is not YAML is for the scenarios' reader to refuse.
+/// A playbook stands beside the scenarios that name it. A broken one is one all the same: they are refused with it.
 pub fn is_playbook(source: &str) -> bool {
+    let has = |key: &str| source.lines().any(|line| line.starts_with(key));
     every_document(source, |document| document.get("bursar").is_some() && document.get("scenario").is_none())
+        || serde_saphyr::from_multiple::<Value>(source).is_err() && has("bursar:") && !has("scenario:")
 }
 
 /// What somebody gave to `check` by mistake.
@@ -78,6 +80,9 @@ mod tests {
     fn playbooks_are_not_scenarios() {
         assert!(is_playbook("bursar: 1\nplaybook: p\n"));
         assert!(is_playbook("{bursar: 1, playbook: p}"));
+        // Not YAML, by a tab and by an open bracket.
+        assert!(is_playbook("bursar: 1\nplans:\n\ta: 1\n") && is_playbook("bursar: 1\nactions: ["));
+        assert!(!is_playbook("scenario: one\nplaybook: |\n  bursar: 1\nsteps: ["));
         assert!(is_scenarios("scenario: one\nsteps: []\n---\nscenario: two\n"));
         assert!(
             !is_scenarios("")

@@ -13,12 +13,12 @@ use crate::credit::{Block, Move, PoolId, period};
 use crate::engine::contract::{Contract, Playbooks, Since};
 use crate::lease::terms::{REFUNDS_TOLD_MAX, Refund};
 use crate::playbook::Plan;
-use crate::playbook::allowance::{Anchor, Recurs};
+use crate::playbook::allowance::{Allowance, Anchor, Recurs};
 use crate::playbook::billing::discounted;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overage::Link;
 use crate::playbook::overlay::Overlay;
-use crate::types::calendar::{Every, Stretch};
+use crate::types::calendar::{self, Every, Stretch};
 use crate::types::{Credits, Money, Ratio, Timestamp};
 
 impl Account {
@@ -118,6 +118,9 @@ impl Account {
             self.begin(at);
             return;
         }
+        if let Some(until) = moved.allotted.and_then(|allotted| allotted.until) {
+            self.prolong_allowance(&old, until, at);
+        }
         self.allotted = moved.allotted.or(self.allotted);
         // A change of plan has granted and billed the running stretches already: what is due comes after them.
         let from = moved.allotted.map_or(at, |_| at.plus_micros(1));
@@ -130,6 +133,27 @@ impl Account {
         self.contract = Some(new);
         if !same {
             self.start_stretches(at);
+        }
+    }
+
+    /// The allowance after a change of plan is one, wherever it was allocated: no part of what the old plan granted ends
+    /// before `until`. What an administrator granted keeps its own end.
+    fn prolong_allowance(&mut self, old: &Contract, until: Timestamp, at: Timestamp) {
+        let end = |allowance: &Allowance| match allowance.recurs {
+            Recurs::Every(every) => {
+                Some(period::stretch(old.plan.anchor, every, old.origin, at, &old.zone).end)
+            }
+            Recurs::Once { lasts } => lasts.map(|lasts| calendar::plus(old.origin, lasts, &old.zone)),
+        };
+        let before = self.allotted.and_then(|allotted| allotted.until);
+        let ends: Vec<_> = old.plan.allowances.iter().filter_map(end).chain(before).collect();
+        let of_old = |block: &Block| {
+            let end = block.expires_at.filter(|end| at < *end && *end < until);
+            block.species == Species::Subscription && end.is_some_and(|end| ends.contains(&end))
+        };
+        let blocks: Vec<_> = self.book.blocks().filter(|block| of_old(block)).map(|block| block.id).collect();
+        for id in blocks {
+            self.book.ends_at(id, Some(until));
         }
     }
 

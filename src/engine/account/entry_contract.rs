@@ -32,6 +32,9 @@ pub struct Allotted {
     /// All that is granted for the period.
     #[n(2)]
     pub granted: Credits,
+    /// What the old plan granted lives on as the new one's: blocks that end sooner last until then.
+    #[n(3)]
+    pub until: Option<Timestamp>,
 }
 
 /// What is to happen at the period's or the term's end.

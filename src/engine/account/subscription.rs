@@ -17,7 +17,7 @@ use crate::playbook::draw_order::Species;
 use crate::playbook::overlay::{self, Overlay, OverlayFault};
 use crate::playbook::pooling::SEATS_MAX;
 use crate::types::calendar::{self, Stretch};
-use crate::types::{BlockId, Credits, Money, Name, Ratio};
+use crate::types::{BlockId, Credits, Money, Name, Ratio, Timestamp};
 
 impl Work<'_> {
     pub(super) fn subscribe(
@@ -125,7 +125,8 @@ impl Work<'_> {
     fn allot(&self, old: &Contract, new: &Contract) -> (Option<Allotted>, Vec<What>) {
         let credit = &new.playbook.credit;
         let Some((earned, granted)) = self.earned(old) else { return (None, Vec::new()) };
-        let coming = new.plan.allowances.iter().try_fold(Ratio::ZERO, |sum, allowance| {
+        let recurring = || new.plan.allowances.iter().filter(|one| matches!(one.recurs, Recurs::Every(_)));
+        let coming = recurring().try_fold(Ratio::ZERO, |sum, allowance| {
             let (stretch, credits) = self.stretch_of(new, allowance, true)?;
             let left = stretch.end.micros_since(self.at);
             sum.plus(Ratio::of(credits.decimal())?.share(left, super::renewal::length(stretch))?)
@@ -135,11 +136,17 @@ impl Work<'_> {
         else {
             return (None, Vec::new());
         };
-        let allotted = Some(Allotted { since: self.at, earned, granted: target });
+        let until = self.lasts_until(new);
+        // A trial is not granted by a change, and takes nothing of what was granted before.
+        let trial = !new.plan.allowances.is_empty() && recurring().next().is_none();
+        if trial {
+            return (Some(Allotted { since: self.at, earned, granted, until: None }), Vec::new());
+        }
+        let allotted = Some(Allotted { since: self.at, earned, granted: target, until: Some(until) });
         let entries = if target > granted {
             let mut block =
                 Block::new(BlockId(self.account.next_block), PoolId::Account, Species::Subscription, self.at);
-            block.expires_at = Some(self.account.period.end);
+            block.expires_at = Some(until);
             block.unit_price = Some(new.plan.price);
             vec![What::Granted { block: Box::new(block.with(target - granted)), source: Source::Changed }]
         } else {
@@ -148,11 +155,22 @@ impl Work<'_> {
         (allotted, entries)
     }
 
+    /// Until when a changed allowance lasts: the period goes on, and where the next one is due later, nothing is missing
+    /// until then.
+    fn lasts_until(&self, new: &Contract) -> Timestamp {
+        let due = new.plan.allowances.iter().find_map(|allowance| self.stretch_of(new, allowance, true));
+        due.map_or(self.account.period.end, |(stretch, _)| stretch.end.max(self.account.period.end))
+    }
+
     /// What the plan's allowance earned until now by the time that is over, and what was granted of it.
     fn earned(&self, old: &Contract) -> Option<(Ratio, Credits)> {
         let (mut earned, mut granted) = (Ratio::ZERO, Credits::ZERO);
         let changed = self.account.allotted;
         for allowance in &old.plan.allowances {
+            // A change brings nobody what is granted once: there is nothing of it to earn.
+            if changed.is_some() && matches!(allowance.recurs, Recurs::Once { .. }) {
+                continue;
+            }
             let Some((stretch, credits)) = self.stretch_of(old, allowance, false) else { continue };
             let since = changed.map_or(stretch.start, |changed| changed.since.max(stretch.start));
             let over = Ratio::of(credits.decimal())?
@@ -267,7 +285,8 @@ impl Work<'_> {
             amount,
             from: self.at,
             to: Some(self.account.period.end),
-            what: Some(new.plan.name.clone()),
+            // What is left to pay is the new plan's fee, what goes back was the old one's.
+            what: Some(if amount.is_negative() { &old.plan } else { &new.plan }.name.clone()),
         };
         (!amount.is_zero()).then(|| What::Billed(Box::new(line)))
     }

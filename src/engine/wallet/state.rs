@@ -278,6 +278,10 @@ impl Wallet {
                 Some(block) => block.shift(Column::Outside, Column::Available, amount),
                 None => self.book.insert(slice.clone()),
             }
+            // A change of plan may have prolonged the block since its last slice.
+            if self.book.block(slice.id).is_some_and(|block| block.expires_at != slice.expires_at) {
+                self.book.ends_at(slice.id, slice.expires_at);
+            }
         }
         for room in &leased.rooms {
             self.book

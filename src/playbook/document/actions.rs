@@ -94,7 +94,7 @@ pub fn read(name: At<Name>, cursor: &Cursor<'_>, f: &mut Findings) -> Option<Act
 fn keys(fields: &Fields<'_>, f: &mut Findings) -> Keys {
     Keys {
         weight: fields.get("weight").and_then(|c| weight(&c.of(4), f)),
-        quantity: fields.get("quantity").and_then(|c| c.text(f)),
+        quantity: fields.get("quantity").and_then(|c| c.of(1).text(f)),
         per: fields.get("per").and_then(|c| above_zero(&c.of(4), f)),
         trigger: fields.get("trigger").and_then(|c| {
             let words =
@@ -108,7 +108,7 @@ fn keys(fields: &Fields<'_>, f: &mut Findings) -> Keys {
         retries: fields.get("retries").and_then(|c| retries(&c, f)),
         reserve: fields.get("reserve").and_then(|c| reserve(&c, f)),
         minimum: fields.get("minimum").and_then(|c| c.of(4).amount(f)),
-        basic: fields.get("basic").and_then(|c| c.flag(f)),
+        basic: fields.get("basic").and_then(|c| c.of(5).flag(f)),
         value: fields.get("value").and_then(|c| c.of(4).amount(f)),
     }
 }
