@@ -26,7 +26,7 @@ impl Work<'_> {
         let open = self.account.book.runs.get(&run.id);
         let before = self.account.book.finals.get(&run.id);
         match (&run.change, open, before) {
-            (Change::Ended(ended), Some(open), _) => self.meets_open(open, ended, &mut effects),
+            (Change::Ended(ended), Some(open), _) => self.meets_open(run.id, open, ended, &mut effects),
             (Change::Ended(_), None, Some(before)) if before.provisional == Some(sidecar) => {
                 self.settlers_word(sidecar, run.id, before, &mut effects);
             }
@@ -42,8 +42,12 @@ impl Work<'_> {
     }
 
     /// Two sidecars held one request: the first commit is the run's, and what the other held and was charged goes back.
-    fn meets_open(&self, open: &Reservation, ended: &Final, effects: &mut Effects) {
-        if ended.state != State::Settled {
+    fn meets_open(&self, id: ReservationId, open: &Reservation, ended: &Final, effects: &mut Effects) {
+        // Of a hold whose answer was lost on its way, nobody but this caller knows: his release is the run's. A commit
+        // counts after it as after any other.
+        let unheard = !self.account.owners.contains_key(&id) && open.spent.is_empty() && open.debt.is_zero();
+        let released = ended.state == State::Released && unheard;
+        if ended.state != State::Settled && !released {
             // The hold that is still open says what the run costs.
             if let Some((_, charged)) = effects.ended.take() {
                 self.give_back_charge(&charged.spent, charged.debt, effects);
