@@ -43,6 +43,7 @@ fn main() -> Result<()> {
             let per_second = if each { EACH.0 } else { SHARED.0 };
             println!("| {per_second} {form} {}", row(&measured, *reclaimed, cpu, base));
             ensure!(measured.false_refusals == 0, "{sidecars} sidecars: refused what would have fitted");
+            ensure!(measured.late == 0, "{sidecars} sidecars: refused because the ledger's word came late");
         }
     }
     Ok(())

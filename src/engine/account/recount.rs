@@ -195,8 +195,10 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credit::State;
+    use crate::engine::account::RunAsk;
     use crate::engine::account::{Command, Leasing, Report};
-    use crate::engine::call::{Authorize, Commit};
+    use crate::engine::call::{Authorize, Commit, Release};
     use crate::engine::contract::Playbooks;
     use crate::engine::wallet::{Here, Link, Log, Step, Wallet};
     use crate::lease::WalletEvent;
@@ -271,18 +273,7 @@ mod tests {
 
         fn authorize(&mut self, sidecar: &mut Sidecar, quantity: u64) -> Option<ReservationId> {
             sidecar.runs += 1;
-            let call = Authorize {
-                id: ReservationId([sidecar.runs; 16]),
-                action: Name::parse("draft").unwrap(),
-                subject: Default::default(),
-                quantities: Some(Quantities::Single(quantity.to_string().parse().unwrap())),
-                dimensions: Default::default(),
-                run_id: None,
-                parent: None,
-                retry_of: None,
-                ttl: None,
-                validate_only: false,
-            };
+            let call = draft(sidecar.runs, quantity);
             let mut link = Link::Untried;
             loop {
                 let here = Here { playbooks: &self.playbooks, at: self.at };
@@ -337,6 +328,21 @@ mod tests {
             let sum = |of: fn(&crate::credit::Block) -> Credits| self.account.book.blocks().map(of).sum();
             let debt = self.account.book.pools.iter().map(|pool| pool.debt).sum();
             (sum(|b| b.available), sum(|b| b.held), sum(|b| b.spent), debt)
+        }
+    }
+
+    fn draft(run: u8, quantity: u64) -> Authorize {
+        Authorize {
+            id: ReservationId([run; 16]),
+            action: Name::parse("draft").unwrap(),
+            subject: Default::default(),
+            quantities: Some(Quantities::Single(quantity.to_string().parse().unwrap())),
+            dimensions: Default::default(),
+            run_id: None,
+            parent: None,
+            retry_of: None,
+            ttl: None,
+            validate_only: false,
         }
     }
 
@@ -443,5 +449,23 @@ mod tests {
         world.report(&b, 0);
         assert_eq!(world.recount(&a), Credits::whole(50));
         assert_eq!(world.sums(), credits((0, 0, 100, 10)));
+    }
+
+    #[test]
+    fn a_release_ends_the_hold_whose_answer_was_lost() {
+        let (mut world, mut a) = (World::new(), sidecar(1));
+        // The ledger held it for a start of this sidecar that was killed before it heard so.
+        let ask = RunAsk::Authorize(Box::new(draft(a.runs + 1, 2)));
+        world.work(|work| work.decide(&ask, a.id).unwrap());
+        let id = world.authorize(&mut a, 2).unwrap();
+        assert_eq!(world.account.book.runs.get(&id).unwrap().held_total(), Credits::whole(2));
+
+        let here = Here { playbooks: &world.playbooks, at: world.at };
+        a.wallet.release(&Release { id }, "", Link::Untried, here, &mut a.journal).unwrap();
+        a.wallet.give_back(here, &mut a.journal);
+        world.report(&a, 0);
+        assert!(world.account.book.runs.get(&id).is_none());
+        assert_eq!(world.account.book.finals.get(&id).unwrap().state, State::Released);
+        assert_eq!(world.sums(), credits((100, 0, 0, 0)));
     }
 }
