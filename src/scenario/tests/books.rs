@@ -1,9 +1,10 @@
 //! What must hold after every step, read from the journals entry by entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::credit::invoice::{Line, LineKind};
-use crate::credit::{Block, Column, Move, hold};
+use crate::credit::event::Change;
+use crate::credit::{Block, Column, Final, Move, hold};
 use crate::engine::account::entry::What;
 use crate::engine::account::{Account, Entry};
 use crate::scenario::world::World;
@@ -59,14 +60,17 @@ impl Reading {
 
     fn read_on(&mut self, entries: &[Entry], world: &World) {
         for entry in &entries[self.read..] {
-            let before = self.replayed.book.finals.keys().copied().collect::<Vec<_>>();
+            let mut gone: BTreeSet<ReservationId> = self.replayed.book.finals.keys().copied().collect();
             self.replayed.apply(entry, &world.playbooks);
             self.granted += granted(&self.replayed, entry);
-            let finals = &self.replayed.book.finals;
-            for run in before.into_iter().filter(|run| !finals.contains_key(run)) {
-                self.forgotten += self.charged[&run];
+            // What was reported very late is forgotten as soon as it is booked.
+            let finals = self.replayed.book.finals.iter().map(|(run, ended)| (run, &**ended));
+            for (run, ended) in ended(entry).into_iter().chain(finals) {
+                self.charged.insert(*run, ended.charged());
+                gone.insert(*run);
             }
-            self.charged.extend(finals.iter().map(|(run, ended)| (*run, ended.charged())));
+            gone.retain(|run| !self.replayed.book.finals.contains_key(run));
+            self.forgotten += gone.iter().map(|run| self.charged[run]).sum::<Credits>();
         }
         self.read = entries.len();
     }
@@ -110,6 +114,18 @@ impl Reading {
             true => Ok(()),
             false => Err(format!("was granted {}, and has {has}", self.granted)),
         }
+    }
+}
+
+/// How a run ended by an entry.
+fn ended(entry: &Entry) -> Option<(&ReservationId, &Final)> {
+    match &entry.what {
+        What::Absorbed(absorbed) => absorbed.effects.ended.as_ref().map(|(run, ended)| (run, &**ended)),
+        What::Run(event) => match &event.change {
+            Change::Ended(ended) => Some((&event.id, ended)),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -12,6 +12,9 @@ use crate::types::Timestamp;
 const SECOND: u64 = 1_000_000;
 const DAY: u64 = 86_400 * SECOND;
 
+/// What lies further ahead is waited for in smaller steps.
+const FAR: u64 = 100 * DAY;
+
 /// When the next step is: soon, at an instant at which something ends or begins, or after a long silence.
 pub fn next(world: &World, dice: &mut Dice) -> Timestamp {
     let after = |micros: u64| world.at.plus_micros(i64::try_from(micros).unwrap());
@@ -22,7 +25,7 @@ pub fn next(world: &World, dice: &mut Dice) -> Timestamp {
         _ => {
             let mut kinds = to_come(world);
             for kind in &mut kinds {
-                kind.retain(|instant| *instant > world.at);
+                kind.retain(|instant| *instant > world.at && *instant <= after(FAR));
             }
             kinds.retain(|kind| !kind.is_empty());
             let kind = &kinds[dice.index(kinds.len())];
