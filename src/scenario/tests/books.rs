@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::credit::invoice::{Line, LineKind};
 use crate::credit::event::Change;
+use crate::credit::invoice::{Line, LineKind};
 use crate::credit::{Block, Column, Final, Move, hold};
 use crate::engine::account::entry::What;
 use crate::engine::account::{Account, Entry};

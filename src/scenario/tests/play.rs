@@ -64,32 +64,32 @@ impl Play {
                 self.carry_out(sidecar, &format!("restart: {sidecar}"));
             }
         }
-        let sidecar = self.dice.pick(&SIDECARS);
-        let text = steps::step(&mut self.scene(sidecar));
+        let (sidecar, account) = (self.dice.pick(&SIDECARS), self.dice.pick(&self.accounts));
+        let text = steps::step(&mut self.scene(sidecar, account));
         self.carry_out(sidecar, &text);
     }
 
-    fn scene(&mut self, sidecar: &'static str) -> Scene<'_> {
+    /// Something that is asked of an account, at a sidecar; it is not carried out.
+    pub fn operation(&mut self, sidecar: &'static str, account: &'static str) -> String {
+        steps::operation(&mut self.scene(sidecar, account))
+    }
+
+    fn scene(&mut self, sidecar: &'static str, account: &'static str) -> Scene<'_> {
         self.number += 1;
-        let account = self.dice.pick(&self.accounts);
-        let last = self.runs.len().min(8);
-        let run = (last > 0).then(|| {
-            let back = self.dice.index(last);
-            self.runs[self.runs.len() - 1 - back].as_str()
-        });
+        let runs = self.runs.iter().rev().filter(|run| self.world.runs[*run].account.as_str() == account);
+        let runs: Vec<&str> = runs.take(8).map(String::as_str).collect();
         let bought = self.world.grants.keys().filter(|name| name.starts_with(account));
         let bought: Vec<&str> = bought.map(String::as_str).collect();
-        let grant = (!bought.is_empty()).then(|| self.dice.pick(&bought).to_owned());
         Scene {
+            run: (!runs.is_empty()).then(|| runs[self.dice.index(runs.len())]),
+            grant: (!bought.is_empty()).then(|| bought[self.dice.index(bought.len())]),
             dice: &mut self.dice,
             number: self.number,
             account,
             accounts: &self.accounts,
             sidecar,
-            run,
-            grant,
-            at: self.world.at,
             plans: self.plans,
+            at: self.world.at,
             next_version: self.publishes.then(|| self.world.playbooks.latest().unwrap().version + 1),
         }
     }

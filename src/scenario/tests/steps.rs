@@ -12,10 +12,10 @@ pub struct Scene<'a> {
     pub account: &'static str,
     pub accounts: &'a [&'static str],
     pub sidecar: &'static str,
-    /// One of the last runs.
+    /// One of the account's last runs.
     pub run: Option<&'a str>,
     /// Something that was granted to the account, or bought.
-    pub grant: Option<String>,
+    pub grant: Option<&'a str>,
     pub plans: &'a [&'static str],
     pub at: Timestamp,
     /// The number of the next version of the playbook, where there may be one.
@@ -29,20 +29,28 @@ const POOLS: [&str; 5] = ["account", "\"team:t\"", "\"team:u\"", "\"user:ann\"",
 const LASTS: [&str; 8] = ["1s", "20m", "90m", "1d", "10d", "1mo", "2mo", "1y"];
 
 pub fn step(scene: &mut Scene<'_>) -> String {
-    let (account, sidecar) = (scene.account, scene.sidecar);
-    match (scene.dice.roll(100), scene.run) {
+    let sidecar = scene.sidecar;
+    match scene.dice.roll(100) {
+        0..=2 => format!("partition: {sidecar}"),
+        3..=6 => format!("heal: {sidecar}"),
+        7 => format!("crash: {{sidecar: {sidecar}, unflushed: {}}}", scene.dice.roll(3)),
+        8 if scene.dice.one_in(2) => format!("lose_disk: {sidecar}"),
+        _ => operation(scene),
+    }
+}
+
+/// What somebody asks, of runs or of accounts.
+pub fn operation(scene: &mut Scene<'_>) -> String {
+    let account = scene.account;
+    match (scene.dice.roll(90), scene.run) {
         (0..=37, run) => authorize(scene, run),
         (38..=60, Some(run)) => commit(scene, run),
         (61..=66, Some(run)) => progress(scene, run),
         (67..=70, Some(run)) => format!("release: {{run: {run}}}"),
         (71..=73, _) => record(scene),
         (74..=86, run) => administer(scene, run),
-        (87..=89, _) => format!("partition: {sidecar}"),
-        (90..=93, _) => format!("heal: {sidecar}"),
-        (94, _) => format!("crash: {{sidecar: {sidecar}, unflushed: {}}}", scene.dice.roll(3)),
-        (95, _) if scene.dice.one_in(2) => format!("lose_disk: {sidecar}"),
-        (96, Some(run)) => format!("state: {{run: {run}}}"),
-        (97, _) => format!("invoice: {{account: {account}}}"),
+        (87, Some(run)) => format!("state: {{run: {run}}}"),
+        (88, _) => format!("invoice: {{account: {account}}}"),
         _ => format!("balance: {{account: {account}}}"),
     }
 }
