@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::periods;
 use crate::credit::event::Change;
 use crate::credit::invoice::{Line, LineKind};
 use crate::credit::{Block, Column, Final, Move, hold};
@@ -33,8 +34,7 @@ impl Books {
         for (id, entries) in &world.journals {
             let account = &world.accounts[id];
             let told = self.0.entry(id.clone()).or_insert_with(|| Reading::new(id));
-            told.read_on(entries, world);
-            let checked = told.is_replayed(account);
+            let checked = told.read_on(entries, world).and_then(|()| told.is_replayed(account));
             let checked = checked.and_then(|()| told.balances(account)).and_then(|()| told.has_all(account));
             checked.map_err(|problem| format!("account {id}: {problem}"))?;
         }
@@ -58,10 +58,11 @@ impl Reading {
         }
     }
 
-    fn read_on(&mut self, entries: &[Entry], world: &World) {
+    fn read_on(&mut self, entries: &[Entry], world: &World) -> Result<(), String> {
         for entry in &entries[self.read..] {
             let mut gone: BTreeSet<ReservationId> = self.replayed.book.finals.keys().copied().collect();
             self.replayed.apply(entry, &world.playbooks);
+            periods::check(&self.replayed, entry)?;
             self.granted += granted(&self.replayed, entry);
             // What was reported very late is forgotten as soon as it is booked.
             let finals = self.replayed.book.finals.iter().map(|(run, ended)| (run, &**ended));
@@ -73,6 +74,7 @@ impl Reading {
             self.forgotten += gone.iter().map(|run| self.charged[run]).sum::<Credits>();
         }
         self.read = entries.len();
+        Ok(())
     }
 
     fn is_replayed(&self, account: &Account) -> Result<(), String> {
@@ -114,6 +116,26 @@ impl Reading {
             true => Ok(()),
             false => Err(format!("was granted {}, and has {has}", self.granted)),
         }
+    }
+}
+
+/// Time has done what was due: what has ended has lapsed, and another period has begun.
+pub fn in_time(world: &World) -> Result<(), String> {
+    let mut accounts = world.accounts.iter();
+    accounts.try_for_each(|(id, account)| {
+        account_in_time(account).map_err(|problem| format!("account {id}: {problem}"))
+    })
+}
+
+fn account_in_time(account: &Account) -> Result<(), String> {
+    let mut ended = account.book.blocks().filter(|block| block.has_ended(account.clock) && !block.elastic);
+    if let Some(block) = ended.find(|block| block.available.is_positive()) {
+        return Err(format!("{block:?} has ended"));
+    }
+    let goes_on = account.contract.as_ref().is_some_and(|contract| contract.overlay.ended.is_none());
+    match goes_on && account.period.end <= account.clock {
+        true => Err(format!("the period ended at {}", account.period.end)),
+        false => Ok(()),
     }
 }
 

@@ -33,7 +33,7 @@ fn outcome(mut world: World, asked: [&Asked; 2]) -> (BTreeMap<String, String>, B
     world.deliver();
     for account in world.accounts.values_mut() {
         account.sidecars.clear();
-        account.link = [0; 32];
+        (account.number, account.link) = (0, [0; 32]);
         account.alerts.sort();
         let mut arrivals: Vec<(u64, ReservationId)> =
             account.arrivals.iter().map(|(run, at)| (*at, *run)).collect();

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `dice` | what chance does |
 //! | `books` | what must hold after every step, read from the journals |
+//! | `periods` | when periods end, counted naively |
+//! | `promises` | what an authorise promises where everybody is in touch |
 //! | `play` | steps carried out one after the other, and what was answered |
 //! | `steps` | a step by chance |
 //! | `playbooks` | a playbook by chance, of every choice |
@@ -18,6 +20,8 @@ mod dice;
 mod fixed_playbook;
 mod instants;
 mod long_histories;
+mod periods;
 mod play;
 mod playbooks;
+mod promises;
 mod steps;

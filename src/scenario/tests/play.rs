@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::books::Books;
+use super::books::{Books, in_time};
 use super::dice::Dice;
+use super::promises::Promises;
 use super::steps::{self, Scene};
 use crate::credit::State;
 use crate::playbook::load;
@@ -97,10 +98,15 @@ impl Play {
     pub fn move_to(&mut self, at: Timestamp) {
         self.world.move_to(at);
         self.check("after some time");
+        self.hold("after some time", |play| in_time(&play.world));
     }
 
     fn check(&mut self, when: &str) {
-        if let Err(problem) = self.books.check(&self.world) {
+        self.hold(when, |play| play.books.check(&play.world));
+    }
+
+    fn hold(&mut self, when: &str, check: impl FnOnce(&mut Self) -> Result<(), String>) {
+        if let Err(problem) = check(self) {
             if shown() {
                 for (account, entries) in &self.world.journals {
                     entries.iter().for_each(|entry| eprintln!("{account}: {entry:?}"));
@@ -114,11 +120,15 @@ impl Play {
         if shown() {
             eprintln!("{} {sidecar}: {text}", self.world.at);
         }
+        let promises = Promises::of(&self.world, text);
         let done = carry_out(&mut self.world, sidecar, text);
         if shown() {
             eprintln!("    {done:?}");
         }
         self.check(text);
+        if let Some(promises) = promises {
+            self.hold(text, |play| promises.kept(&play.world, text, &done));
+        }
         match text.split_once(": ") {
             Some(("restart", name)) => self.down.retain(|down| *down != name),
             Some(("crash", _)) => self.note_down(sidecar),

@@ -31,8 +31,8 @@ const LASTS: [&str; 8] = ["1s", "20m", "90m", "1d", "10d", "1mo", "2mo", "1y"];
 pub fn step(scene: &mut Scene<'_>) -> String {
     let sidecar = scene.sidecar;
     match scene.dice.roll(100) {
-        0..=2 => format!("partition: {sidecar}"),
-        3..=6 => format!("heal: {sidecar}"),
+        0..=1 => format!("partition: {sidecar}"),
+        2..=6 => format!("heal: {sidecar}"),
         7 => format!("crash: {{sidecar: {sidecar}, unflushed: {}}}", scene.dice.roll(3)),
         8 if scene.dice.one_in(2) => format!("lose_disk: {sidecar}"),
         _ => operation(scene),
@@ -95,8 +95,10 @@ fn authorize(scene: &mut Scene<'_>, run: Option<&str>) -> String {
     keys.extend(wish(scene, action));
     let dice = &mut *scene.dice;
     if dice.one_in(5) {
-        // One id at several sidecars may be settled twice; the second answer is superseded. Here each has its own.
-        keys.push(format!("request_id: {}-{}", scene.sidecar, dice.roll(30)));
+        // One id at several sidecars may be settled twice; the second answer is superseded. Here each has its own, and does
+        // not come again once it is forgotten.
+        let days = scene.at.micros() / (5 * 86_400_000_000);
+        keys.push(format!("request_id: {}-{days}-{}", scene.sidecar, dice.roll(30)));
     }
     match (dice.roll(6), run) {
         (0, Some(run)) => keys.push(format!("parent: {run}")),
@@ -161,9 +163,10 @@ fn record(scene: &mut Scene<'_>) -> String {
     if scene.dice.one_in(2) {
         // The same request again must be the same: its number says what it is.
         let id = scene.dice.roll(20);
+        let days = scene.at.micros() / (5 * 86_400_000_000);
         let account = scene.account;
         return format!(
-            "record: {{as: draft{number}, account: {account}, action: draft, quantity: {}, request_id: w{id}}}",
+            "record: {{as: draft{number}, account: {account}, action: draft, quantity: {}, request_id: w{days}-{id}}}",
             id % 9
         );
     }
