@@ -101,6 +101,11 @@ impl Counter {
         self.limit.saturating_sub(self.held + self.spent)
     }
 
+    /// Of a slice's counter: what is leased and not yet used, be it held or idle.
+    pub fn leased(&self) -> Credits {
+        self.limit.saturating_sub(self.spent)
+    }
+
     pub fn used(&self) -> Credits {
         self.held + self.spent
     }

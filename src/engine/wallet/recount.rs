@@ -20,7 +20,7 @@ impl Wallet {
         // A root's own budget is no leased room.
         let leased = self.book.counters.iter().filter(|(key, _)| !matches!(key.scope, ScopeKey::Root(_)));
         let rooms = leased
-            .map(|(key, counter)| (key.clone(), counter.limit.saturating_sub(counter.spent)))
+            .map(|(key, counter)| (key.clone(), counter.leased()))
             .filter(|(_, amount)| amount.is_positive())
             .collect();
         Some(Recount {

@@ -261,11 +261,19 @@ impl Wallet {
             self.young.push_back((crate::lease::promotion::due(run.authorized_at), run.id));
         }
         let given_back = event.handing.then(|| given_back(&event));
+        let used: Vec<CapKey> =
+            event.caps.iter().filter(|flow| flow.to == Place::Spent).map(|flow| flow.key.clone()).collect();
         self.book.apply(event, keep);
+        for key in used.iter().filter(|key| !matches!(key.scope, ScopeKey::Root(_))) {
+            if let Some(counter) = self.book.counters.get_mut(key) {
+                // What was used past the leased room is the account's: room that is leased later does not make up for it.
+                counter.limit = counter.limit.max(counter.spent);
+            }
+        }
         if let Some(mut given_back) = given_back {
             // What was held past the leased room takes none of it away.
             for (key, room) in &mut given_back.rooms {
-                *room = self.book.counters.get(key).map_or(Credits::ZERO, |counter| counter.limit).min(*room);
+                *room = self.book.counters.get(key).map_or(Credits::ZERO, Counter::leased).min(*room);
             }
             self.withdraw(&given_back);
         }
@@ -324,7 +332,7 @@ impl Wallet {
                 if let Some(counter) = self.book.counters.get_mut(&hold.key) {
                     counter.held -= hold.held;
                     // What was held past the leased room takes none of it away.
-                    counter.limit = (counter.limit - hold.held).max(Credits::ZERO);
+                    counter.limit -= counter.leased().min(hold.held);
                 }
             }
             self.handed.insert(*id, run.latest);
