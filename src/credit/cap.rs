@@ -10,7 +10,7 @@ use crate::playbook::cap::{Cap, Measure, Scope};
 use crate::types::{Credits, Name, ReservationId, Timestamp, calendar};
 
 /// One counter of a cap.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct CapKey {
     #[n(0)]
     pub cap: Name,
@@ -21,7 +21,7 @@ pub struct CapKey {
     pub window: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum ScopeKey {
     #[n(0)]
     Account,

@@ -89,6 +89,8 @@ pub struct Wallet {
     pub(super) doubtful: BTreeSet<ReservationId>,
     /// Runs that the account itself holds now, and until when that is remembered.
     pub(super) handed: BTreeMap<ReservationId, Timestamp>,
+    /// Roots' budgets that an alert is about.
+    pub(super) near: BTreeSet<CapKey>,
     /// What reported records charged, over all the sidecar's life.
     pub(super) charged: Charged,
 }
@@ -134,6 +136,7 @@ impl Wallet {
             asked: VecDeque::new(),
             doubtful: BTreeSet::new(),
             handed: BTreeMap::new(),
+            near: BTreeSet::new(),
             charged: Charged::default(),
         }
     }
@@ -239,6 +242,7 @@ impl Wallet {
         }
         self.contract = contract;
         self.terms = Some(terms.clone());
+        self.note_all_near();
     }
 
     fn apply_run(&mut self, event: RunEvent) {
@@ -261,11 +265,10 @@ impl Wallet {
             self.young.push_back((crate::lease::promotion::due(run.authorized_at), run.id));
         }
         let given_back = event.handing.then(|| given_back(&event));
-        let used: Vec<CapKey> =
-            event.caps.iter().filter(|flow| flow.to == Place::Spent).map(|flow| flow.key.clone()).collect();
-        self.book.apply(event, keep);
-        for key in used.iter().filter(|key| !matches!(key.scope, ScopeKey::Root(_))) {
-            if let Some(counter) = self.book.counters.get_mut(key) {
+        for CapFlow { key, .. } in self.book.apply(event, keep) {
+            if matches!(key.scope, ScopeKey::Root(_)) {
+                self.note_near(&key);
+            } else if let Some(counter) = self.book.counters.get_mut(&key) {
                 // What was used past the leased room is the account's: room that is leased later does not make up for it.
                 counter.limit = counter.limit.max(counter.spent);
             }
@@ -292,11 +295,11 @@ impl Wallet {
             }
         }
         for room in &leased.rooms {
-            self.book
-                .counters
-                .entry(room.key.clone())
-                .or_insert_with(|| Counter::new(Credits::ZERO, room.ends_at, leased.at))
-                .limit += room.amount;
+            let counters = &mut self.book.counters;
+            match counters.get_mut(&room.key) {
+                Some(counter) => counter.limit += room.amount,
+                None => counters.insert(room.key.clone(), Counter::new(room.amount, room.ends_at, leased.at)),
+            }
         }
         // The terms stay, the slices are in the book now.
         self.seen = Some((leased.lease, leased.number));
@@ -337,6 +340,7 @@ impl Wallet {
             }
             self.handed.insert(*id, run.latest);
             self.handing_roots.remove(&run.root);
+            self.book.forget_budget(run.root);
         }
     }
 
@@ -351,13 +355,9 @@ impl Wallet {
             rooms: self
                 .book
                 .counters
-                .iter()
-                .filter(|(key, _)| !matches!(key.scope, ScopeKey::Root(_)))
-                .filter_map(|(key, counter)| {
-                    let room = counter.limit.saturating_sub(counter.used());
-                    room.is_positive().then(|| (key.clone(), room))
-                })
-                .collect::<Vec<(CapKey, Credits)>>(),
+                .shared_where(|_, counter| counter.room().is_positive())
+                .map(|(key, counter)| (key.clone(), counter.room()))
+                .collect(),
         }
     }
 
