@@ -72,6 +72,28 @@ fn within(value: Decimal, shown: impl FnOnce() -> String) -> Result<Decimal, Amo
     Ok(value)
 }
 
+/// Writes a number of few digits without the detours that one of 96 bits needs.
+fn write_fraction(mantissa: i64, places: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    // 28 places, the point, and a digit before it.
+    let mut text = [0_u8; 30];
+    let (mut rest, mut length) = (mantissa.unsigned_abs(), 0_u32);
+    for byte in text.iter_mut().rev() {
+        if length == places {
+            *byte = b'.';
+        } else {
+            *byte = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+        length += 1;
+        if rest == 0 && length > places + 1 {
+            break;
+        }
+    }
+    let written = text.len().saturating_sub(length as usize);
+    let digits = text.get(written..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default();
+    f.pad_integral(mantissa >= 0, "", digits)
+}
+
 macro_rules! amount {
     ($name:ident) => {
         impl $name {
@@ -129,7 +151,8 @@ macro_rules! amount {
                 match i64::try_from(value.mantissa()) {
                     // Most amounts are whole, and shorter to write.
                     Ok(whole) if value.scale() == 0 => fmt::Display::fmt(&whole, f),
-                    _ => fmt::Display::fmt(&value, f),
+                    Ok(mantissa) => write_fraction(mantissa, value.scale(), f),
+                    Err(_) => fmt::Display::fmt(&value, f),
                 }
             }
         }
@@ -275,6 +298,27 @@ mod tests {
             "99999999999999999999999999999999",
         ] {
             assert!(Credits::from_str(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn is_written_as_a_decimal_is() {
+        for (mantissa, places) in [
+            (0, 0),
+            (0, 9),
+            (1, 9),
+            (-1, 9),
+            (10, 1),
+            (-10, 2),
+            (123_456, 3),
+            (i64::MAX, 9),
+            (i64::MIN, 9),
+            (5, 28),
+            (i64::MAX, 28),
+        ] {
+            let decimal = Decimal::new(mantissa, places);
+            assert_eq!(Credits(decimal).to_string(), decimal.normalize().to_string());
+            assert_eq!(format!("{:>40}", Credits(decimal)), format!("{:>40}", decimal.normalize()));
         }
     }
 
