@@ -13,7 +13,7 @@ use crate::lease::event::Leased;
 use crate::lease::recount::Charged;
 use crate::lease::{AccountTerms, Mark, Returned, WalletEvent, promotion};
 use crate::playbook::draw_order::Species;
-use crate::types::{AccountId, Credits, LeaseId, ReservationId, Timestamp};
+use crate::types::{AccountId, Credits, LeaseId, Name, ReservationId, Timestamp};
 
 /// Ended runs that a wallet remembers at most: what answers repeated calls without the ledger.
 pub(super) const FINALS_MAX: usize = 10_000;
@@ -89,6 +89,8 @@ pub struct Wallet {
     pub(super) doubtful: BTreeSet<ReservationId>,
     /// Runs that the account itself holds now, and until when that is remembered.
     pub(super) handed: BTreeMap<ReservationId, Timestamp>,
+    /// Caps that alerts watch, each with the use from which on the alert holds.
+    pub(super) watched: Vec<(Name, Credits)>,
     /// Roots' budgets that an alert is about.
     pub(super) near: BTreeSet<CapKey>,
     /// What reported records charged, over all the sidecar's life.
@@ -136,6 +138,7 @@ impl Wallet {
             asked: VecDeque::new(),
             doubtful: BTreeSet::new(),
             handed: BTreeMap::new(),
+            watched: Vec::new(),
             near: BTreeSet::new(),
             charged: Charged::default(),
         }

@@ -6,7 +6,10 @@ use super::state::Wallet;
 use crate::credit::CapKey;
 use crate::lease::LeaseTotals;
 use crate::lease::exchange::CapTotal;
-use crate::types::{BlockId, Credits};
+use crate::playbook::alert::Condition;
+use crate::playbook::cap::named;
+use crate::types::amount::SCALE_MAX;
+use crate::types::{BlockId, Credits, Rounding};
 
 impl Wallet {
     /// What runs hold of the lease right now. Runs that are reported for promotion are the account's from that record on:
@@ -46,17 +49,28 @@ impl Wallet {
         }
     }
 
-    /// The plan or everything else has changed.
+    /// The plan, or everything else, has changed.
     pub(super) fn note_all_near(&mut self) {
+        let alerts = self.contract.iter().flat_map(|contract| {
+            let plan = &contract.plan;
+            plan.alerts.iter().filter_map(|alert| match &alert.when {
+                Condition::CapReaches { cap, share } => {
+                    let bound = share.of(named(plan, cap.as_str())?.limit())?;
+                    // No use lies between the bound and the next amount that there is.
+                    Some((cap.clone(), bound.credits(SCALE_MAX, Rounding::Up)?))
+                }
+                _ => None,
+            })
+        });
+        self.watched = alerts.collect();
         let keys: Vec<CapKey> = self.book.counters.roots().map(|(key, _)| key.clone()).collect();
         self.near = keys.into_iter().filter(|key| self.is_near(key)).collect();
     }
 
     fn is_near(&self, key: &CapKey) -> bool {
-        let (Some(contract), Some(counter)) = (&self.contract, self.book.counters.get(key)) else {
-            return false;
-        };
-        let mut alerts = contract.plan.alerts.iter();
-        alerts.any(|alert| alert.when.cap_reaches(&key.cap, counter.limit, counter.used()))
+        let mut bounds = self.watched.iter().filter(|(cap, _)| *cap == key.cap).peekable();
+        // Mostly no alert is about the cap.
+        let counter = bounds.peek().and_then(|_| self.book.counters.get(key));
+        counter.is_some_and(|counter| bounds.any(|(_, bound)| counter.used() >= *bound))
     }
 }
