@@ -15,7 +15,7 @@ use crate::playbook::charge::Quantities;
 use crate::playbook::draw_order::Species;
 use crate::types::{BlockId, ById, Credits, Name, ReservationId, Timestamp};
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Book {
     pub pools: Vec<Pool>,
     pub sorting: Sorting,

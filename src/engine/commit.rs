@@ -154,12 +154,18 @@ fn again(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<RunA
     }
 }
 
+/// Whether a run that ended still takes its caller's word.
+pub fn in_time(frame: &Frame<'_>, ended: &Final) -> Result<(), Fault> {
+    let until = calendar::plus(ended.expires_at.max(ended.ended_at), LATE_COMMIT, &frame.contract.zone);
+    if frame.at < until {
+        return Ok(());
+    }
+    Err(Fault::ReservationSettled { state: ended.state, charged: ended.charged() })
+}
+
 /// A commit after a lapse or a release: it replaces what that charged by the true charge.
 pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<RunAnswer>, Fault> {
-    let settled = Fault::ReservationSettled { state: ended.state, charged: ended.charged() };
-    if frame.at >= calendar::plus(ended.expires_at.max(ended.ended_at), LATE_COMMIT, &frame.contract.zone) {
-        return Err(settled);
-    }
+    in_time(frame, ended)?;
     let (playbook, terms) = pinned(frame, ended.version, &ended.run)?;
     if call.verified && terms.trigger != Trigger::Outcome {
         return Err(Fault::WrongResultForTrigger(ended.run.action.clone()));

@@ -39,6 +39,17 @@ pub struct Contract {
     pub overlay: Overlay,
 }
 
+/// What a plan says follows from its version, its name and the overlay.
+impl PartialEq for Contract {
+    fn eq(&self, other: &Self) -> bool {
+        let named = |contract: &Self| (contract.playbook.version, contract.plan.name.clone());
+        named(self) == named(other)
+            && (&self.overlay, &self.zone, self.origin) == (&other.overlay, &other.zone, other.origin)
+            && (self.suspended, self.overage_limit, self.period_ends)
+                == (other.suspended, other.overage_limit, other.period_ends)
+    }
+}
+
 impl Contract {
     /// The terms of a plan for one account; `None` where the version does not have the plan, or no longer what the account
     /// has beside it.

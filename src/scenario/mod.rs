@@ -14,7 +14,6 @@
 //! | `runs` | operations about runs |
 //! | `administration` | operations about accounts |
 //! | `contracts` | operations about their contracts, refunds and transfers |
-//! | `random_tests` | random worlds, whose books must balance |
 //! | `deal` | runs dealt over several sidecars |
 //! | `site` | the world as a place where steps are carried out |
 //! | `runner` | steps, one after the other, and what is checked after each |
@@ -28,10 +27,11 @@ pub mod file;
 mod keys;
 mod node;
 pub mod operation;
-mod random_tests;
 mod runner;
 mod runs;
 mod site;
+#[cfg(test)]
+mod tests;
 pub mod value;
 mod world;
 

@@ -6,7 +6,7 @@ use crate::engine::wallet::{Here, Log, Wallet};
 use crate::lease::{SidecarRecord, WalletEvent};
 use crate::types::{AccountId, Epoch, ReservationId, SidecarId};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
     pub id: SidecarId,
     pub epoch: Epoch,
@@ -23,7 +23,7 @@ pub struct Node {
 }
 
 /// The journal, with what of it is certainly on disk.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Disk {
     pub records: Vec<SidecarRecord>,
     pub durable: u64,

@@ -13,7 +13,7 @@ use crate::lease::terms::HandleKey;
 use crate::playbook::Playbook;
 use crate::types::{AccountId, BlockId, ReservationId, SidecarId, Timestamp};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct World {
     pub at: Timestamp,
     pub playbooks: Playbooks,

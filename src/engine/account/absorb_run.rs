@@ -311,12 +311,16 @@ impl Work<'_> {
 /// its sidecar knew goes back.
 fn note_end(run: &mut RunEvent, owed: Credits, mut purse: Purse, effects: &mut Effects) {
     let Change::Ended(ended) = &mut run.change else { return };
+    let told = ended.charged();
     ended.debt = (owed + effects.debt).or_zero();
     ended.spent = purse.spent;
     for draw in purse.runs.remove(&run.id).unwrap_or_default() {
         effects.moves.push(moved(&draw, Column::Held, Column::Available));
     }
-    effects.ended = Some((run.id, ended.clone()));
+    // A result alone, of a run that was charged so long ago that it is forgotten, is no news of its charge.
+    if !run.flows.is_empty() || ended.charged() == told {
+        effects.ended = Some((run.id, ended.clone()));
+    }
 }
 
 /// What was named beyond what is shown, by block.

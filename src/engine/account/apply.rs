@@ -7,13 +7,13 @@ use super::entry::{Alarm, Booked, Entry, Source, What};
 use super::state::Account;
 use crate::credit::hold::{self, Draw};
 use crate::credit::pool::Sorting;
-use crate::credit::{Block, CapKey, Change, Column, Counter, Flow, Move, Place, PoolId, RunEvent};
+use crate::credit::{Block, CapKey, Change, Column, Counter, Final, Flow, Move, Place, PoolId, RunEvent};
 use crate::engine::contract::{Contract, Playbooks, Since};
 use crate::playbook::allowance::Recurs;
 use crate::playbook::draw_order::Species;
 use crate::playbook::overlay::Overlay;
 use crate::types::calendar::{self, Stretch};
-use crate::types::{BlockId, Credits, Length, Name, Timestamp};
+use crate::types::{BlockId, Credits, Length, Name, ReservationId, Timestamp};
 
 /// How long after the last time at which it could be committed a run's final answer is kept: a week for late commits and
 /// a day more.
@@ -235,8 +235,9 @@ impl Account {
         }
     }
 
-    pub(super) fn remember(&mut self, id: crate::types::ReservationId, ended: &crate::credit::Final) {
-        self.book.remember(id, ended.clone(), self.kept(ended.expires_at.max(ended.ended_at)));
+    /// Remembers how a run ended, from when that is heard of: others may report of it as late as its own sidecar did.
+    pub(super) fn remember(&mut self, id: ReservationId, ended: &Final, heard: Timestamp) {
+        self.book.remember(id, ended.clone(), self.kept(ended.expires_at.max(ended.ended_at).max(heard)));
     }
 
     /// Until when an ended run is remembered: for late commits, and for as long as the plan refunds charges.

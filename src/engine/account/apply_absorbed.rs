@@ -64,7 +64,7 @@ impl Account {
             self.book.close(*id);
             self.owners.remove(id);
             self.arrivals.remove(id);
-            self.remember(*id, ended);
+            self.remember(*id, ended, at);
         }
         if !effects.debt.is_zero() {
             let observed = match event {

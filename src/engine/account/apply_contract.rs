@@ -235,7 +235,7 @@ impl Account {
         if self.refunds.len() > REFUNDS_TOLD_MAX {
             self.refunds.pop_front();
         }
-        self.remember(refunded.run, &ended);
+        self.remember(refunded.run, &ended, at);
     }
 
     pub(super) fn purchase_refunded(&mut self, refunded: &PurchaseRefunded) {

@@ -11,7 +11,7 @@ use crate::credit::{Final, PoolId, State};
 use crate::engine::answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};
 use crate::engine::authorize::{Verdict, authorize, wanting};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
-use crate::engine::commit::{Outcome, commit, late};
+use crate::engine::commit::{Outcome, commit, in_time, late};
 use crate::engine::fault::Fault;
 use crate::engine::handle::Handle;
 use crate::engine::progress::progress;
@@ -152,6 +152,8 @@ impl Work<'_> {
         self.concluded(outcome, call.id, |work| {
             let handle = handle.ok_or(Fault::ReservationUnknown(call.id))?;
             let mut ended = work.known(handle);
+            // What is older may have been charged, and forgotten since.
+            in_time(&work.frame().ok_or_else(unsubscribed)?, &ended)?;
             ended.state = State::Released;
             ended.provisional = (handle.settler != asking).then_some(handle.settler);
             let answer = RunAnswer::of_final(call.id, &ended);

@@ -22,7 +22,7 @@ use crate::types::{
     AccountId, BlockId, Credits, Epoch, LeaseId, Money, Name, RequestId, ReservationId, SidecarId, Timestamp,
 };
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Account {
     pub id: AccountId,
     pub book: Book,

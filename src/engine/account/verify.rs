@@ -1,7 +1,5 @@
 //! The invariants of the whole account.
 
-use std::collections::BTreeMap;
-
 use super::state::Account;
 use crate::credit::conservation;
 
@@ -12,41 +10,20 @@ impl Account {
         self.verify_idle()
     }
 
-    /// Whether an account that was replayed from this one's journal is this one. What no journal has, the running
-    /// totals, may differ.
+    /// Whether an account that was replayed from this one's journal is this one. What no journal has may differ: running
+    /// totals, what was told of them, and how far time has come since the last entry.
     pub fn is_same_as(&self, replayed: &Self) -> bool {
-        let (at, none) = (self.clock, BTreeMap::new());
-        let mut leases = replayed.leases.clone();
-        for (sidecar, lease) in &mut leases {
+        let mut then = Self {
+            clock: self.clock,
+            idle: self.idle.clone(),
+            told_dry: self.told_dry.clone(),
+            ..replayed.clone()
+        };
+        for (sidecar, lease) in &mut then.leases {
             if let Some(live) = self.leases.get(sidecar) {
-                lease.totals = live.totals.clone();
+                lease.totals.clone_from(&live.totals);
             }
         }
-        let mut then = replayed.clone();
-        then.leases.clone_from(&leases);
-        self.balance(at, &none) == then.balance(at, &none)
-            && self.book.runs == replayed.book.runs
-            && self.book.counters == replayed.book.counters
-            && self.leases == leases
-            && self.book.pools == replayed.book.pools
-            && self.book.overage_by == replayed.book.overage_by
-            && (&self.seated, &self.seat_shares, self.topped_up)
-                == (&replayed.seated, &replayed.seat_shares, replayed.topped_up)
-            && (&self.purchases, &self.awards, &self.awarded)
-                == (&replayed.purchases, &replayed.awards, &replayed.awarded)
-            && (&self.lines, &self.fees, self.term, self.committed)
-                == (&replayed.lines, &replayed.fees, replayed.term, replayed.committed)
-            && (&self.pending, &self.debt_billed, self.allotted, &self.allotments, &self.burn)
-                == (
-                    &replayed.pending,
-                    &replayed.debt_billed,
-                    replayed.allotted,
-                    &replayed.allotments,
-                    &replayed.burn,
-                )
-            && (&self.given, &self.sent, &self.received, &self.refunds)
-                == (&replayed.given, &replayed.sent, &replayed.received, &replayed.refunds)
-            && (&self.heirs, &self.covered, &self.arrivals)
-                == (&replayed.heirs, &replayed.covered, &replayed.arrivals)
+        *self == then
     }
 }

@@ -77,12 +77,13 @@ impl<'a> Work<'a> {
         }
         let mut moves = Vec::new();
         for (block, paid) in self.account.repaid.iter().rev() {
-            if self.account.book.block(*block).is_none_or(|block| block.pool != *pool) {
+            let Some(payer) = self.account.book.block(*block).filter(|block| block.pool == *pool) else {
                 continue;
-            }
+            };
             let amount = (*paid).min(repaid);
             if amount.is_positive() {
-                moves.push(Move { block: *block, from: Column::Spent, to: Column::Available, amount });
+                let to = if payer.has_ended(self.at) { Column::Lapsed } else { Column::Available };
+                moves.push(Move { block: *block, from: Column::Spent, to, amount });
                 repaid -= amount;
             }
         }
