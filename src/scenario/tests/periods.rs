@@ -56,8 +56,8 @@ fn next_from_origin(contract: &Contract, every: Every, at: Timestamp) -> Timesta
         Every::Length(Length::Months(months)) => i64::from(months).months(),
         Every::Length(Length::Exact(micros)) => micros.microseconds(),
     };
-    let boundaries = (1_i64..).map(|n| Timestamp::from((&origin + step * n).timestamp()));
-    boundaries.skip_while(|boundary| *boundary <= at).next().unwrap()
+    let mut boundaries = (1_i64..).map(|n| Timestamp::from((&origin + step * n).timestamp()));
+    boundaries.find(|boundary| *boundary > at).unwrap()
 }
 
 fn next_on_calendar(contract: &Contract, every: Every, at: Timestamp) -> Timestamp {
