@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::block::{Block, Column, Move};
-use super::cap::{CapHold, CapKey, Counter, Kind};
+use super::cap::{CapHold, Kind};
+use super::counters::Counters;
 use super::event::{CapFlow, Change, Flow, Place, RunEvent};
 use super::hold::{self, Draw};
 use super::pool::{Pool, PoolId, Sorting};
@@ -18,7 +19,7 @@ use crate::types::{BlockId, ById, Credits, Name, ReservationId, Timestamp};
 pub struct Book {
     pub pools: Vec<Pool>,
     pub sorting: Sorting,
-    pub counters: BTreeMap<CapKey, Counter>,
+    pub counters: Counters,
     /// Open runs. Boxed, as the ended ones: a map of large values moves kilobytes as it grows.
     pub runs: ById<Box<Reservation>>,
     /// Ended runs that are still remembered.
@@ -36,6 +37,8 @@ pub struct Book {
     again: BTreeMap<ReservationId, u32>,
     /// Descendants of a root, where it has any.
     pub families: BTreeMap<ReservationId, BTreeSet<ReservationId>>,
+    /// How many open runs count in the budget of a root that is not theirs: retries, and their children.
+    guests: BTreeMap<ReservationId, u32>,
 }
 
 impl Book {
@@ -126,8 +129,8 @@ impl Book {
         }
     }
 
-    /// Evolves by what happened to a run. `keep` says until when an ended run is remembered.
-    pub fn apply(&mut self, event: RunEvent, keep: Timestamp) {
+    /// Evolves by what happened to a run, and answers what moved in caps. `keep` says until when an ended run is remembered.
+    pub fn apply(&mut self, event: RunEvent, keep: Timestamp) -> Vec<CapFlow> {
         let RunEvent { id, at, mut change, flows, caps, debt, debt_pool, handing: _ } = event;
         let mut open = None;
         // The run is at hand while it changes: the maps are searched once.
@@ -173,6 +176,7 @@ impl Book {
                 self.remember(id, ended, keep);
             }
         }
+        caps
     }
 
     /// Adds an open run that holds what its fields say.
@@ -181,6 +185,9 @@ impl Book {
         self.deadlines.insert((reservation.expires_at, reservation.id));
         if reservation.root != reservation.id {
             self.families.entry(reservation.root).or_default().insert(reservation.id);
+        }
+        if reservation.budget != reservation.root {
+            *self.guests.entry(reservation.budget).or_default() += 1;
         }
         if let Some(link) = reservation.chain {
             let first = self.finals.get(&link.first).map(|ended| ended.charged());
@@ -203,14 +210,34 @@ impl Book {
     /// Forgets the places of a run that was taken out.
     fn closed(&mut self, run: &Reservation) {
         self.deadlines.remove(&(run.expires_at, run.id));
-        if run.root == run.id {
-            return;
-        }
-        if let Some(family) = self.families.get_mut(&run.root) {
+        if run.root != run.id
+            && let Some(family) = self.families.get_mut(&run.root)
+        {
             family.remove(&run.id);
             if family.is_empty() {
                 self.families.remove(&run.root);
+                self.forget_budget(run.root);
             }
+        }
+        if run.budget != run.root
+            && let Some(guests) = self.guests.get_mut(&run.budget)
+        {
+            *guests -= 1;
+            if *guests == 0 {
+                self.guests.remove(&run.budget);
+                self.forget_budget(run.budget);
+            }
+        }
+    }
+
+    /// Forgets a root's budget, unless somebody may still count in it.
+    pub fn forget_budget(&mut self, root: ReservationId) {
+        let known = self.runs.contains_key(&root)
+            || self.finals.contains_key(&root)
+            || self.families.contains_key(&root)
+            || self.guests.contains_key(&root);
+        if !known {
+            self.counters.forget_root(root);
         }
     }
 
@@ -272,6 +299,7 @@ impl Book {
                 if !open {
                     self.chains.remove(&first);
                 }
+                self.forget_budget(id);
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::playbook::cap::{Cap, Measure, Scope};
 use crate::types::{Credits, Name, ReservationId, Timestamp, calendar};
 
 /// One counter of a cap.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct CapKey {
     #[n(0)]
     pub cap: Name,
@@ -21,7 +21,7 @@ pub struct CapKey {
     pub window: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum ScopeKey {
     #[n(0)]
     Account,
@@ -99,6 +99,11 @@ impl Counter {
     /// What still fits.
     pub fn room(&self) -> Credits {
         self.limit.saturating_sub(self.held + self.spent)
+    }
+
+    /// Of a slice's counter: what is leased and not yet used, be it held or idle.
+    pub fn leased(&self) -> Credits {
+        self.limit.saturating_sub(self.spent)
     }
 
     pub fn used(&self) -> Credits {

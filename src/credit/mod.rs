@@ -8,7 +8,8 @@
 //! | `draw` | which blocks pay for an amount |
 //! | `hold` | what a run holds, and flows into and out of it |
 //! | `settle` | a charge over what a run holds: spent, overrun, given back |
-//! | `cap` | counters per scope and window |
+//! | `cap` | what caps count, per scope and window |
+//! | `counters` | the counters of a book |
 //! | `reservation` | what is known of an open run, and of an ended one |
 //! | `retry` | what a chain of retries costs |
 //! | `debt` | what was consumed but no block could pay |
@@ -24,6 +25,7 @@ pub mod block;
 pub mod book;
 pub mod cap;
 pub mod conservation;
+pub mod counters;
 pub mod debt;
 pub mod draw;
 pub mod event;
@@ -41,6 +43,7 @@ pub mod settle;
 pub use block::{Block, Column, Move};
 pub use book::Book;
 pub use cap::{CapKey, Counter, ScopeKey};
+pub use counters::Counters;
 pub use event::{CapFlow, Change, Flow, Place, RunEvent};
 pub use pool::{Pool, PoolId};
 pub use refusal::{Decision, Reason, Refusal};

@@ -55,6 +55,33 @@ impl Ask {
     pub fn is_introduction(&self) -> bool {
         self.lease.is_none() && self.credits.is_zero() && self.prior.is_zero() && self.caps.is_empty()
     }
+
+    pub fn needs(&self) -> Needs {
+        Needs { credits: self.credits, prior: self.prior, caps: self.caps.clone(), partial: self.partial }
+    }
+}
+
+/// What was asked for, to be held against what is lacking once the answer is here.
+#[derive(Clone, Debug)]
+pub struct Needs {
+    credits: Credits,
+    prior: Credits,
+    caps: Vec<Need>,
+    partial: bool,
+}
+
+impl Needs {
+    /// Whether the ledger has said all there is to say: it was asked for what `ask` wants, and gave nothing or, of work
+    /// that is done already, what there is. What is lacking for another reason (idle credits went back meanwhile) is
+    /// asked for once more.
+    pub fn are_settled(&self, grant: &Grant, ask: &Ask) -> bool {
+        let gave_nothing = grant.slices.is_empty() && grant.rooms.is_empty();
+        let asked_for = |need: &Need| self.caps.iter().any(|asked| asked.key == need.key);
+        (self.partial || gave_nothing)
+            && ask.credits <= self.credits
+            && ask.prior <= self.prior
+            && ask.caps.iter().all(asked_for)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -5,7 +5,7 @@ use minicbor::{Decode, Encode};
 use super::event::Returned;
 use crate::credit::cap::Kind;
 use crate::credit::draw::{self, Limits};
-use crate::credit::{Book, PoolId, ScopeKey};
+use crate::credit::{Book, PoolId};
 use crate::playbook::Plan;
 use crate::playbook::cap as policy;
 use crate::types::{Credits, Timestamp};
@@ -49,9 +49,7 @@ impl Mark {
         let pools: Vec<PoolId> = book.pools.iter().map(|pool| pool.id.clone()).collect();
         let drawn = draw::draw(&book.pools, self.credits, Limits::late(&pools, at));
         let elastic = |id| book.block(id).is_some_and(|block| block.elastic);
-        // A root's own budget is no leased room.
-        let leased = book.counters.iter().filter(|(key, _)| !matches!(key.scope, ScopeKey::Root(_)));
-        let rooms = leased.filter_map(|(key, counter)| {
+        let rooms = book.counters.shared().filter_map(|(key, counter)| {
             let kind = Kind::of(&policy::named(plan, key.cap.as_str())?.measure);
             let most = match kind {
                 Kind::Credits => self.credits,

@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 
-use crate::types::{Credits, Length, Name, Percent};
+use crate::types::{Credits, Length, Name, Percent, Ratio};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
@@ -22,6 +22,15 @@ pub enum Condition {
     OverageReaches(Threshold),
     /// What this hour burned is above so many times the mean hour of the 24 before it.
     BurnAbove(Decimal),
+}
+
+impl Condition {
+    /// Whether it is about this cap, and so much use of the limit reaches its share.
+    pub fn cap_reaches(&self, named: &Name, limit: Credits, used: Credits) -> bool {
+        let Self::CapReaches { cap, share } = self else { return false };
+        let reached = || Ratio::of(used.decimal())?.at_least(share.of(limit)?);
+        cap == named && reached() == Some(true)
+    }
 }
 
 /// A share (of the period's allowance, or of `soft.up_to`), or credits.

@@ -182,21 +182,17 @@ impl<U: Upstream> Core<U> {
                     return self.pass(account, wait, &ask, named).await.map(Asked::Ledger);
                 }
             };
-            let needed = ask.credits.is_positive() || !ask.caps.is_empty();
-            let partial = ask.partial;
+            let needs = ask.needs();
             let Some((grant, asked_at)) = self.exchange(account, *ask, wait).await? else {
                 let _known = self.shards.visit(account, |desk| desk.slot.wallet.closed());
                 break;
             };
-            // Of work that is done already, the ledger gave what there is.
-            let settles = needed && (partial || (grant.slices.is_empty() && grant.rooms.is_empty()));
             let stepped = self.shards.with(account, |desk| {
                 take_in(desk, &grant, asked_at);
                 // Decided before anybody else can take what came.
                 let turn = op(desk, Link::Untried)?;
                 let turn = match turn {
-                    // The ledger was asked for just this, and has nothing more.
-                    Turn::Lease(ask) if settles => {
+                    Turn::Lease(ask) if needs.are_settled(&grant, &ask) => {
                         desk.slot.burn += ask.burn;
                         op(desk, Link::Asked)?
                     }

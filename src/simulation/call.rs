@@ -11,6 +11,7 @@ use crate::credit::State;
 use crate::engine::account::RunAsk;
 use crate::engine::wallet::{Link, Log};
 use crate::lease::Ask;
+use crate::lease::exchange::Needs;
 use crate::types::{AccountId, Planted, Timestamp};
 
 /// How often one call asks because others took what came.
@@ -37,13 +38,11 @@ pub enum Stage {
     Turn,
     /// Until the ledger has what was journaled before the question.
     Flushing(u64, First),
-    /// The ledger is asked for a lease; when that was, and whether something is needed.
+    /// The ledger is asked for a lease; when that was, and what for.
     Asking {
         asked_at: Timestamp,
         asked: i64,
-        needed: bool,
-        /// It takes what there is: the work is done already.
-        partial: bool,
+        needs: Needs,
     },
     Deciding,
     /// Until the record is on disk.

@@ -12,6 +12,7 @@ use super::world::{Rpc, World};
 use crate::engine::account::RunReply;
 use crate::engine::wallet::{Here, Link};
 use crate::lease::Grant;
+use crate::lease::exchange::Needs;
 use crate::types::{AccountId, ReservationId, Timestamp};
 
 /// How long a record that the ledger booked is remembered.
@@ -56,9 +57,8 @@ impl World {
                 process.asks += 1;
                 ask.number = process.asks;
                 process.slot(&account).asked = ask.number;
-                let needed = ask.credits.is_positive() || !ask.caps.is_empty();
                 let asked_at = process.time.now(asked);
-                call.stage = Stage::Asking { asked_at, asked, needed, partial: ask.partial };
+                call.stage = Stage::Asking { asked_at, asked, needs: ask.needs() };
                 Asks::Lease(account, ask, wait)
             }
             First::Decide(ask) => Asks::Decide(account, ask, wait),
@@ -76,9 +76,9 @@ impl World {
         let Some(call) = self.calls.get(&id) else { return };
         let account = call.account.clone();
         match (&call.stage, what) {
-            (Stage::Asking { asked_at, asked, needed, partial }, Answers::Leased(Some(grant))) => {
-                let (asked_at, asked, needs) = (*asked_at, *asked, (*needed, *partial));
-                self.granted(id, &grant, (asked_at, asked), needs);
+            (Stage::Asking { asked_at, asked, needs }, Answers::Leased(Some(grant))) => {
+                let (asked_at, asked, needs) = (*asked_at, *asked, needs.clone());
+                self.granted(id, &grant, (asked_at, asked), &needs);
             }
             (Stage::Asking { .. }, Answers::Leased(None)) => {
                 self.visit(place, &account, |slot, _, _| slot.wallet.closed());
@@ -93,13 +93,7 @@ impl World {
         }
     }
 
-    fn granted(
-        &mut self,
-        id: u64,
-        grant: &Grant,
-        (asked_at, asked): (Timestamp, i64),
-        (needed, partial): (bool, bool),
-    ) {
+    fn granted(&mut self, id: u64, grant: &Grant, (asked_at, asked): (Timestamp, i64), needs: &Needs) {
         let Some(call) = self.calls.get(&id) else { return };
         let (place, account, renews) = (call.place, call.account.clone(), matches!(*call.wish, Wish::Renew));
         if let Some(node) = self.nodes.get_mut(place) {
@@ -112,11 +106,9 @@ impl World {
         if renews {
             return self.conclude(id, Reply::NotReady, 1);
         }
-        // The ledger was asked for just this, and has nothing more.
-        let settles = needed && (partial || (grant.slices.is_empty() && grant.rooms.is_empty()));
         match self.try_turn(id, Link::Untried) {
             Some(Ok(Turn::Done { reply, wait })) => self.conclude(id, *reply, wait),
-            Some(Ok(Turn::Lease(ask))) if settles => {
+            Some(Ok(Turn::Lease(ask))) if needs.are_settled(grant, &ask) => {
                 self.keep_burn(id, &ask);
                 self.look_last(id);
             }

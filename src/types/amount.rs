@@ -72,6 +72,39 @@ fn within(value: Decimal, shown: impl FnOnce() -> String) -> Result<Decimal, Amo
     Ok(value)
 }
 
+/// The sum; in few steps where both have few digits and as many places, as nearly all amounts of one account do.
+fn plus(a: Decimal, b: Decimal) -> Option<Decimal> {
+    let small = |value: Decimal| i64::try_from(value.mantissa()).ok();
+    if a.scale() == b.scale()
+        && let Some(sum) = small(a).zip(small(b)).and_then(|(a, b)| a.checked_add(b))
+    {
+        return Some(Decimal::new(sum, a.scale()));
+    }
+    a.checked_add(b)
+}
+
+/// Writes a number of few digits without the detours that one of 96 bits needs.
+fn write_fraction(mantissa: i64, places: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    // 28 places, the point, and a digit before it.
+    let mut text = [0_u8; 30];
+    let (mut rest, mut length) = (mantissa.unsigned_abs(), 0_u32);
+    for byte in text.iter_mut().rev() {
+        if length == places {
+            *byte = b'.';
+        } else {
+            *byte = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+        length += 1;
+        if rest == 0 && length > places + 1 {
+            break;
+        }
+    }
+    let written = text.len().saturating_sub(length as usize);
+    let digits = text.get(written..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default();
+    f.pad_integral(mantissa >= 0, "", digits)
+}
+
 macro_rules! amount {
     ($name:ident) => {
         impl $name {
@@ -129,7 +162,8 @@ macro_rules! amount {
                 match i64::try_from(value.mantissa()) {
                     // Most amounts are whole, and shorter to write.
                     Ok(whole) if value.scale() == 0 => fmt::Display::fmt(&whole, f),
-                    _ => fmt::Display::fmt(&value, f),
+                    Ok(mantissa) => write_fraction(mantissa, value.scale(), f),
+                    Err(_) => fmt::Display::fmt(&value, f),
                 }
             }
         }
@@ -145,7 +179,7 @@ macro_rules! amount {
             type Output = Self;
 
             fn add(self, other: Self) -> Self {
-                Self(self.0.checked_add(other.0).expect("amount out of range"))
+                Self(plus(self.0, other.0).expect("amount out of range"))
             }
         }
 
@@ -153,7 +187,7 @@ macro_rules! amount {
             type Output = Self;
 
             fn sub(self, other: Self) -> Self {
-                Self(self.0.checked_sub(other.0).expect("amount out of range"))
+                Self(plus(self.0, -other.0).expect("amount out of range"))
             }
         }
 
@@ -275,6 +309,37 @@ mod tests {
             "99999999999999999999999999999999",
         ] {
             assert!(Credits::from_str(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn is_written_as_a_decimal_is() {
+        for (mantissa, places) in [
+            (0, 0),
+            (0, 9),
+            (1, 9),
+            (-1, 9),
+            (10, 1),
+            (-10, 2),
+            (123_456, 3),
+            (i64::MAX, 9),
+            (i64::MIN, 9),
+            (5, 28),
+            (i64::MAX, 28),
+        ] {
+            let decimal = Decimal::new(mantissa, places);
+            assert_eq!(Credits(decimal).to_string(), decimal.normalize().to_string());
+            assert_eq!(format!("{:>40}", Credits(decimal)), format!("{:>40}", decimal.normalize()));
+        }
+    }
+
+    #[test]
+    fn sums_are_those_of_decimals() {
+        let some = [(0, 0), (7, 2), (-7, 2), (1, 9), (i64::MAX, 0), (i64::MIN, 0), (i64::MAX, 9), (-1, 0)];
+        for (a, b) in some.iter().flat_map(|a| some.iter().map(move |b| (a, b))) {
+            let (a, b) = (Decimal::new(a.0, a.1), Decimal::new(b.0, b.1));
+            assert_eq!((Credits(a) + Credits(b)).0, a + b);
+            assert_eq!((Credits(a) - Credits(b)).0, a - b);
         }
     }
 

@@ -16,7 +16,9 @@ impl Percent {
     pub const FULL: Self = Self(Decimal::ONE_HUNDRED);
 
     pub fn ratio(self) -> Option<Ratio> {
-        Ratio::of(self.0)?.divide(Decimal::ONE_HUNDRED)
+        let mut hundredth = self.0.normalize();
+        hundredth.set_scale(hundredth.scale() + 2).ok()?;
+        Ratio::of(hundredth)
     }
 
     /// This share of an amount, not rounded.

@@ -24,7 +24,14 @@ impl Work<'_> {
     }
 
     /// Room: what a run used of leased room is used at the account; what was used past it counts there too.
-    pub(super) fn absorb_caps(&self, sidecar: SidecarId, run: &RunEvent, effects: &mut Effects) {
+    pub(super) fn absorb_caps(&self, sidecar: SidecarId, run: &mut RunEvent, effects: &mut Effects) {
+        // What nobody holds here (its hold was superseded) can't come back to a run.
+        let mut flows = std::mem::take(&mut run.caps);
+        flows.retain(|flow| {
+            let (from, to) = (self.holder(sidecar, run, flow.from), self.holder(sidecar, run, flow.to));
+            from != Holder::Nobody || !matches!(to, Holder::Run(_))
+        });
+        run.caps = flows;
         let mut left = self.account.leases.get(&sidecar).map(|lease| lease.rooms.clone()).unwrap_or_default();
         for flow in &run.caps {
             let (from, to) = (self.holder(sidecar, run, flow.from), self.holder(sidecar, run, flow.to));

@@ -164,7 +164,7 @@ impl Work<'_> {
         }
         run.flows = flows;
         effects.charged = beyond(named, charges(&run));
-        self.absorb_caps(sidecar, &run, &mut effects);
+        self.absorb_caps(sidecar, &mut run, &mut effects);
         if matches!(run.change, Change::Ended(_)) {
             // Its settler's word charges it again.
             late += hold::total(&purse.lowered);

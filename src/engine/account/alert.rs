@@ -9,6 +9,7 @@ use super::entry::{Alarm, What};
 use super::work::Work;
 use crate::credit::CapKey;
 use crate::playbook::alert::{Alert, Condition, Threshold};
+use crate::playbook::cap::{Cap, named};
 use crate::playbook::draw_order::Species;
 use crate::playbook::overage::Link;
 use crate::types::{Credits, Length, Ratio, Timestamp, calendar};
@@ -42,18 +43,11 @@ impl Work<'_> {
                     holding.insert(Alarm { alert: alert.name.clone(), counter: None });
                 }
             }
-            Condition::CapReaches { cap, share } => {
+            Condition::CapReaches { cap, .. } => {
+                let Some(contract) = &self.account.contract else { return };
+                let Some(limit) = named(&contract.plan, cap.as_str()).map(Cap::limit) else { return };
                 for (key, used) in self.used(cap.as_str()) {
-                    let limit = self
-                        .account
-                        .contract
-                        .as_ref()
-                        .and_then(|contract| crate::playbook::cap::named(&contract.plan, cap.as_str()))
-                        .map(|cap| cap.limit());
-                    let reached = limit
-                        .and_then(|limit| share.of(limit))
-                        .and_then(|bound| Ratio::of(used.decimal())?.at_least(bound));
-                    if reached == Some(true) {
+                    if alert.when.cap_reaches(cap, limit, used) {
                         holding.insert(Alarm { alert: alert.name.clone(), counter: Some(key) });
                     }
                 }
@@ -152,7 +146,7 @@ impl Work<'_> {
     /// Spent and held of each counter of a cap, over all sidecars.
     fn used(&self, cap: &str) -> BTreeMap<CapKey, Credits> {
         let mut used: BTreeMap<CapKey, Credits> = BTreeMap::new();
-        for (key, counter) in &self.account.book.counters {
+        for (key, counter) in self.account.book.counters.iter() {
             if key.cap.as_str() == cap && counter.ends_at.is_none_or(|end| end > self.at) {
                 used.insert(key.clone(), counter.used());
             }

@@ -7,7 +7,7 @@ use super::entry::{Alarm, Booked, Entry, Source, What};
 use super::state::Account;
 use crate::credit::hold::{self, Draw};
 use crate::credit::pool::Sorting;
-use crate::credit::{Block, CapKey, Change, Column, Final, Flow, Move, Place, PoolId, RunEvent};
+use crate::credit::{Block, CapKey, Change, Column, Counter, Final, Flow, Move, Place, PoolId, RunEvent};
 use crate::engine::contract::{Contract, Playbooks, Since};
 use crate::playbook::allowance::Recurs;
 use crate::playbook::draw_order::Species;
@@ -21,6 +21,9 @@ const FINAL_KEPT: Length = Length::days(15);
 
 /// A month of a refund's window may be longer than its mean.
 const DAY_MICROS: i64 = 86_400_000_000;
+
+/// How long after its last use the budget of a `run_id` is remembered at least: a worker that resumes comes sooner.
+const BUDGET_KEPT: Length = Length::days(31);
 
 /// Ended runs that an account remembers at most, lest one account fill the process.
 const FINALS_MAX: usize = 5_000_000;
@@ -136,10 +139,10 @@ impl Account {
         self.awarded.clear();
         self.book.overage_by.clear();
         self.contract = Some(new);
-        // Counters of windows that are over: nothing in them can change a decision.
-        self.book
-            .counters
-            .retain(|_, counter| counter.held.is_positive() || counter.ends_at.is_none_or(|end| end > start));
+        // Counters of windows that are over can't change a decision any more, nor do those of runs long gone.
+        let since = start.plus_micros(-BUDGET_KEPT.approximate_micros());
+        let goes_on = |counter: &Counter| counter.ends_at.map_or(counter.used_at > since, |end| end > start);
+        self.book.counters.retain(|_, counter| counter.held.is_positive() || goes_on(counter));
     }
 
     fn grant(&mut self, block: &Block, source: Source) {

@@ -1,14 +1,12 @@
 //! Asking for credits and room, and giving idle ones back.
 
-use std::collections::BTreeMap;
-
 use super::state::{Here, Log, Wallet};
 use crate::credit::cap::Need;
 use crate::credit::path::has_pool;
 use crate::credit::{Block, CapKey, Counter, ScopeKey, Subject};
 use crate::engine::authorize::Short;
 use crate::lease::event::Leased;
-use crate::lease::exchange::{AHEAD_MAX, CapTotal, LeaseTotals};
+use crate::lease::exchange::AHEAD_MAX;
 use crate::lease::{Ask, Grant, Mark, Returned, WalletEvent};
 use crate::playbook::cap::{self, Measure};
 use crate::playbook::draw_order::Species;
@@ -73,7 +71,7 @@ impl Wallet {
             let ends_at = calendar::window(begins, every, contract.origin, &contract.zone).end;
             Some(Need { key, amount, limit: cap.limit(), soft: cap.soft, ends_at: Some(ends_at) })
         };
-        self.book.counters.iter().filter_map(next).take(AHEAD_MAX).collect()
+        self.book.counters.shared().filter_map(next).take(AHEAD_MAX).collect()
     }
 
     /// Whether runs took so much since the last grant that more should be there before one has to wait: three quarters of
@@ -123,37 +121,13 @@ impl Wallet {
                 ends_at: counter.ends_at,
             })
         };
-        self.book.counters.iter().filter_map(need).collect()
+        self.book.counters.shared().filter_map(need).collect()
     }
 
     /// A request for more time.
     pub fn renewal(&mut self, at: Timestamp) -> Ask {
         self.used = false;
         self.ask(&Short::default(), &Subject::default(), false, at)
-    }
-
-    /// What runs hold of the lease right now. Runs that are reported for promotion are the account's from that record on:
-    /// told here too, they would count twice until the acknowledgement is back.
-    pub fn totals(&self) -> LeaseTotals {
-        let mut held: BTreeMap<BlockId, Credits> = BTreeMap::new();
-        let mut caps: BTreeMap<CapKey, CapTotal> = BTreeMap::new();
-        for block in self.book.blocks().filter(|block| block.held.is_positive()) {
-            held.insert(block.id, block.held);
-        }
-        for (key, counter) in &self.book.counters {
-            caps.insert(key.clone(), CapTotal { held: counter.held, spent: counter.spent });
-        }
-        let families = self.handing_roots.iter().flat_map(|root| self.book.family(*root));
-        for run in families.filter_map(|id| self.book.runs.get(&id)) {
-            for draw in &run.held {
-                held.entry(draw.block).and_modify(|held| *held -= draw.amount);
-            }
-            for hold in &run.caps {
-                caps.entry(hold.key.clone()).and_modify(|total| total.held -= hold.held);
-            }
-        }
-        held.retain(|_, held| held.is_positive());
-        LeaseTotals { held: held.into_iter().collect(), caps: caps.into_iter().collect() }
     }
 
     /// Takes a grant in; answers the record that must be on disk before the lease is used. `asked_at` is when the request
@@ -339,37 +313,6 @@ impl Wallet {
     pub(super) fn in_touch(&mut self, here: Here<'_>, log: &mut dyn Log) {
         if self.cut_off.take().is_some() && self.terms.is_some() {
             self.emit(WalletEvent::CutOff(None), false, here, log);
-        }
-    }
-
-    /// Counters that are over: their windows ended and nothing holds them.
-    pub(super) fn drop_counters(&mut self, at: Timestamp) {
-        let ended = |key: &CapKey, counter: &crate::credit::Counter| {
-            counter.held.is_zero()
-                && match (&key.scope, counter.ends_at) {
-                    (_, Some(end)) => end <= at,
-                    (ScopeKey::Root(root), None) => {
-                        !self.book.finals.contains_key(root)
-                            && !self.book.runs.contains_key(root)
-                            && !self.book.families.contains_key(root)
-                    }
-                    (_, None) => counter.limit.is_zero() || counter.limit == counter.spent,
-                }
-        };
-        let gone: Vec<CapKey> = self
-            .book
-            .counters
-            .iter()
-            .filter(|(key, counter)| ended(key, counter))
-            // What an open run was charged so far may still come back to it.
-            .filter(|(key, _)| {
-                !self.book.runs.values().any(|run| run.caps.iter().any(|hold| hold.key == **key))
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in gone {
-            self.book.counters.remove(&key);
-            self.rest.caps.remove(&key);
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | `doubt` | runs that are open here and that the ledger may have settled |
 //! | `unknown` | what is answered for an account of which nothing is known here |
 //! | `lease` | asking for credits and room, and giving idle ones back |
+//! | `totals` | what the ledger is told of what runs hold here |
 //! | `recount` | what is told to a ledger that was restored from a backup |
 //! | `tick` | what time does |
 //! | `recover` | what is done after a restart |
@@ -20,6 +21,7 @@ mod run;
 mod snapshot;
 mod state;
 mod tick;
+mod totals;
 mod unknown;
 
 pub use run::{Link, Step};

@@ -1,7 +1,6 @@
 //! What is told to a ledger that was restored from a backup.
 
 use super::state::Wallet;
-use crate::credit::ScopeKey;
 use crate::lease::{Recount, WalletEvent};
 use crate::types::{BlockId, Credits, ReservationId};
 
@@ -17,10 +16,9 @@ impl Wallet {
             .map(|block| (block.id, block.available + block.held))
             .filter(|(_, amount)| amount.is_positive())
             .collect();
-        // A root's own budget is no leased room.
-        let leased = self.book.counters.iter().filter(|(key, _)| !matches!(key.scope, ScopeKey::Root(_)));
-        let rooms = leased
-            .map(|(key, counter)| (key.clone(), counter.limit.saturating_sub(counter.spent)))
+        let shared = self.book.counters.shared();
+        let rooms = shared
+            .map(|(key, counter)| (key.clone(), counter.leased()))
             .filter(|(_, amount)| amount.is_positive())
             .collect();
         Some(Recount {

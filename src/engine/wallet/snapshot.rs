@@ -43,6 +43,7 @@ impl Wallet {
             let keep = ended.expires_at;
             self.book.remember(id, ended, keep);
         }
+        self.note_all_near();
         self.largest = snapshot.largest;
         self.handed = snapshot.handed.into_iter().collect();
         self.charged = snapshot.charged;

@@ -13,7 +13,7 @@ use crate::lease::event::Leased;
 use crate::lease::recount::Charged;
 use crate::lease::{AccountTerms, Mark, Returned, WalletEvent, promotion};
 use crate::playbook::draw_order::Species;
-use crate::types::{AccountId, Credits, LeaseId, ReservationId, Timestamp};
+use crate::types::{AccountId, Credits, LeaseId, Name, ReservationId, Timestamp};
 
 /// Ended runs that a wallet remembers at most: what answers repeated calls without the ledger.
 pub(super) const FINALS_MAX: usize = 10_000;
@@ -89,6 +89,10 @@ pub struct Wallet {
     pub(super) doubtful: BTreeSet<ReservationId>,
     /// Runs that the account itself holds now, and until when that is remembered.
     pub(super) handed: BTreeMap<ReservationId, Timestamp>,
+    /// Caps that alerts watch, each with the use from which on the alert holds.
+    pub(super) watched: Vec<(Name, Credits)>,
+    /// Roots' budgets that an alert is about.
+    pub(super) near: BTreeSet<CapKey>,
     /// What reported records charged, over all the sidecar's life.
     pub(super) charged: Charged,
 }
@@ -134,6 +138,8 @@ impl Wallet {
             asked: VecDeque::new(),
             doubtful: BTreeSet::new(),
             handed: BTreeMap::new(),
+            watched: Vec::new(),
+            near: BTreeSet::new(),
             charged: Charged::default(),
         }
     }
@@ -239,6 +245,7 @@ impl Wallet {
         }
         self.contract = contract;
         self.terms = Some(terms.clone());
+        self.note_all_near();
     }
 
     fn apply_run(&mut self, event: RunEvent) {
@@ -261,11 +268,18 @@ impl Wallet {
             self.young.push_back((crate::lease::promotion::due(run.authorized_at), run.id));
         }
         let given_back = event.handing.then(|| given_back(&event));
-        self.book.apply(event, keep);
+        for CapFlow { key, .. } in self.book.apply(event, keep) {
+            if matches!(key.scope, ScopeKey::Root(_)) {
+                self.note_near(&key);
+            } else if let Some(counter) = self.book.counters.get_mut(&key) {
+                // What was used past the leased room is the account's: room that is leased later does not make up for it.
+                counter.limit = counter.limit.max(counter.spent);
+            }
+        }
         if let Some(mut given_back) = given_back {
             // What was held past the leased room takes none of it away.
             for (key, room) in &mut given_back.rooms {
-                *room = self.book.counters.get(key).map_or(Credits::ZERO, |counter| counter.limit).min(*room);
+                *room = self.book.counters.get(key).map_or(Credits::ZERO, Counter::leased).min(*room);
             }
             self.withdraw(&given_back);
         }
@@ -284,11 +298,11 @@ impl Wallet {
             }
         }
         for room in &leased.rooms {
-            self.book
-                .counters
-                .entry(room.key.clone())
-                .or_insert_with(|| Counter::new(Credits::ZERO, room.ends_at, leased.at))
-                .limit += room.amount;
+            let counters = &mut self.book.counters;
+            match counters.get_mut(&room.key) {
+                Some(counter) => counter.limit += room.amount,
+                None => counters.insert(room.key.clone(), Counter::new(room.amount, room.ends_at, leased.at)),
+            }
         }
         // The terms stay, the slices are in the book now.
         self.seen = Some((leased.lease, leased.number));
@@ -324,11 +338,12 @@ impl Wallet {
                 if let Some(counter) = self.book.counters.get_mut(&hold.key) {
                     counter.held -= hold.held;
                     // What was held past the leased room takes none of it away.
-                    counter.limit = (counter.limit - hold.held).max(Credits::ZERO);
+                    counter.limit -= counter.leased().min(hold.held);
                 }
             }
             self.handed.insert(*id, run.latest);
             self.handing_roots.remove(&run.root);
+            self.book.forget_budget(run.root);
         }
     }
 
@@ -343,13 +358,9 @@ impl Wallet {
             rooms: self
                 .book
                 .counters
-                .iter()
-                .filter(|(key, _)| !matches!(key.scope, ScopeKey::Root(_)))
-                .filter_map(|(key, counter)| {
-                    let room = counter.limit.saturating_sub(counter.used());
-                    room.is_positive().then(|| (key.clone(), room))
-                })
-                .collect::<Vec<(CapKey, Credits)>>(),
+                .shared_where(|_, counter| counter.room().is_positive())
+                .map(|(key, counter)| (key.clone(), counter.room()))
+                .collect(),
         }
     }
 

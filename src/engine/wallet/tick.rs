@@ -1,7 +1,9 @@
 //! What time does to a slice: lapses, promotions, the lease's end and its renewal.
 
+use std::collections::BTreeSet;
+
 use super::state::{FINALS_MAX, Here, Log, Wallet};
-use crate::credit::Block;
+use crate::credit::{Block, CapKey, Counter};
 use crate::engine::frame::Beyond;
 use crate::engine::lapse::lapse;
 use crate::lease::{Ask, Left, WalletEvent};
@@ -29,6 +31,7 @@ impl Wallet {
         self.book.forget(here.at, FINALS_MAX);
         self.handed.retain(|_, until| *until > here.at);
         self.drop_counters(here.at);
+        self.near.retain(|key| self.book.counters.contains_key(key));
         self.archive_spent(here.at);
         let lease = self.lease.as_ref()?;
         let (id, until) = (lease.lease, lease.until);
@@ -49,6 +52,27 @@ impl Wallet {
         self.keep_share(Credits::ZERO, here, log);
         self.over(id, here, log);
         None
+    }
+
+    /// Counters that are over: their windows ended, or nothing of them is leased, and no run holds them.
+    fn drop_counters(&mut self, at: Timestamp) {
+        let over = |_: &CapKey, counter: &Counter| {
+            counter.held.is_zero()
+                && counter.ends_at.map_or_else(|| counter.leased().is_zero(), |end| end <= at)
+        };
+        let mut gone: Vec<CapKey> =
+            self.book.counters.shared_where(over).map(|(key, _)| key.clone()).collect();
+        if gone.is_empty() {
+            return;
+        }
+        // What an open run was charged so far may still come back to it.
+        let open: BTreeSet<&CapKey> =
+            self.book.runs.values().flat_map(|run| &run.caps).map(|hold| &hold.key).collect();
+        gone.retain(|key| !open.contains(key));
+        for key in gone {
+            self.book.counters.remove(&key);
+            self.rest.caps.remove(&key);
+        }
     }
 
     /// The lease ends here: what is idle goes back.

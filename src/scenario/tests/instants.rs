@@ -67,7 +67,7 @@ fn of_account(account: &Account) -> [Vec<Timestamp>; 8] {
             .map(|lease| lease.ends_at)
             .chain(account.seals.iter().map(|s| s.until))
             .collect(),
-        account.book.counters.values().filter_map(|counter| counter.ends_at).collect(),
+        account.book.counters.iter().filter_map(|(_, counter)| counter.ends_at).collect(),
     ]
 }
 

@@ -50,7 +50,7 @@ impl Promises {
         if debt > self.debt {
             return Err(format!("debt was {} and is {debt}", self.debt));
         }
-        for (key, counter) in &account.book.counters {
+        for (key, counter) in account.book.counters.iter() {
             let before = self.used.get(key).copied().unwrap_or_default();
             let hard = named(&contract.plan, key.cap.as_str()).is_some_and(|cap| !cap.soft);
             if hard && counter.used() > counter.limit.max(before) {
