@@ -122,10 +122,13 @@ impl Book {
         self.pool_mut(&pool).sort(&sorting);
     }
 
-    /// Applies one move of one block.
+    /// Applies one move of one block. One that was put away, and has something again, is back in its pool.
     pub fn shift(&mut self, step: &Move) {
-        if let Some(block) = self.block_mut(step.block) {
-            block.shift(step.from, step.to, step.amount);
+        let Some(block) = self.block_mut(step.block) else { return };
+        block.shift(step.from, step.to, step.amount);
+        let has = block.available.is_positive() || block.held.is_positive();
+        if has && let Some(block) = self.archive.remove(&step.block) {
+            self.insert(block);
         }
     }
 

@@ -287,9 +287,10 @@ impl Wallet {
 
     fn apply_leased(&mut self, leased: Leased) {
         for slice in &leased.slices {
-            let amount = slice.granted;
-            match self.book.block_mut(slice.id) {
-                Some(block) => block.shift(Column::Outside, Column::Available, amount),
+            let more =
+                Move { block: slice.id, from: Column::Outside, to: Column::Available, amount: slice.granted };
+            match self.book.block(slice.id) {
+                Some(_) => self.book.shift(&more),
                 None => self.book.insert(slice.clone()),
             }
             // A change of plan may have prolonged the block since its last slice.

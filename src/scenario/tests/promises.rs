@@ -52,9 +52,9 @@ impl Promises {
         }
         for (key, counter) in account.book.counters.iter() {
             let before = self.used.get(key).copied().unwrap_or_default();
-            let hard = named(&contract.plan, key.cap.as_str()).is_some_and(|cap| !cap.soft);
-            if hard && counter.used() > counter.limit.max(before) {
-                return Err(format!("{key:?} has used {} of {}", counter.used(), counter.limit));
+            let cap = named(&contract.plan, key.cap.as_str()).filter(|cap| !cap.soft);
+            if let Some(cap) = cap.filter(|cap| counter.used() > cap.limit().max(before)) {
+                return Err(format!("{key:?} has used {} of {}", counter.used(), cap.limit()));
             }
         }
         let exhausted = reply.get("reason") == Some(&Value::Text("CREDITS_EXHAUSTED".to_owned()));
