@@ -1,28 +1,38 @@
 //! The counters of a book: found in one step however many there are, and listed in order, so that nothing depends on how
 //! they came about.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::cap::{CapKey, Counter, ScopeKey};
 use crate::types::{ById, ReservationId};
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// What sidecars share: they hold leased room of it.
-    shared: HashMap<CapKey, Counter>,
+    shared: HashTable<(CapKey, Counter)>,
     /// Budgets of roots without a `run_id`: each lives where its root was authorised, and is forgotten with it.
     roots: ById<Vec<(CapKey, Counter)>>,
+    /// Names are the callers' to choose: the hash has a seed of its own.
+    hasher: DefaultHashBuilder,
 }
 
 impl Counters {
     pub fn get(&self, key: &CapKey) -> Option<&Counter> {
-        let ScopeKey::Root(root) = key.scope else { return self.shared.get(key) };
-        self.roots.get(&root)?.iter().find(|(known, _)| known == key).map(|(_, counter)| counter)
+        let found = match key.scope {
+            ScopeKey::Root(root) => self.roots.get(&root)?.iter().find(|(known, _)| known == key),
+            _ => self.shared.find(self.hasher.hash_one(key), |(known, _)| known == key),
+        };
+        found.map(|(_, counter)| counter)
     }
 
     pub fn get_mut(&mut self, key: &CapKey) -> Option<&mut Counter> {
-        let ScopeKey::Root(root) = key.scope else { return self.shared.get_mut(key) };
-        self.roots.get_mut(&root)?.iter_mut().find(|(known, _)| known == key).map(|(_, counter)| counter)
+        let found = match key.scope {
+            ScopeKey::Root(root) => self.roots.get_mut(&root)?.iter_mut().find(|(known, _)| known == key),
+            _ => self.shared.find_mut(self.hasher.hash_one(key), |(known, _)| known == key),
+        };
+        found.map(|(_, counter)| counter)
     }
 
     pub fn contains_key(&self, key: &CapKey) -> bool {
@@ -30,31 +40,33 @@ impl Counters {
     }
 
     pub fn insert(&mut self, key: CapKey, counter: Counter) {
+        if let Some(known) = self.get_mut(&key) {
+            *known = counter;
+            return;
+        }
         let ScopeKey::Root(root) = key.scope else {
-            self.shared.insert(key, counter);
+            let hash = self.hasher.hash_one(&key);
+            self.shared.insert_unique(hash, (key, counter), |(known, _)| self.hasher.hash_one(known));
             return;
         };
-        match (self.get_mut(&key), counter) {
-            (Some(known), counter) => *known = counter,
-            (None, counter) => match self.roots.get_mut(&root) {
-                Some(budgets) => budgets.push((key, counter)),
-                None => {
-                    self.roots.insert(root, vec![(key, counter)]);
-                }
-            },
+        match self.roots.get_mut(&root) {
+            Some(budgets) => budgets.push((key, counter)),
+            None => {
+                self.roots.insert(root, vec![(key, counter)]);
+            }
         }
     }
 
     /// What sidecars share, in order; this sorts.
     pub fn shared(&self) -> impl Iterator<Item = (&CapKey, &Counter)> {
-        sorted(self.shared.iter())
+        self.shared_where(|_, _| true)
     }
 
     /// What sidecars share and `wanted` names, in order; this sorts these alone.
-    pub fn shared_where(
-        &self,
-        wanted: impl Fn(&CapKey, &Counter) -> bool,
-    ) -> impl Iterator<Item = (&CapKey, &Counter)> {
+    pub fn shared_where<'a>(
+        &'a self,
+        wanted: impl Fn(&CapKey, &Counter) -> bool + 'a,
+    ) -> impl Iterator<Item = (&'a CapKey, &'a Counter)> {
         sorted(self.shared.iter().filter(move |(key, counter)| wanted(key, counter)))
     }
 
@@ -65,16 +77,19 @@ impl Counters {
 
     /// All, in order; this sorts.
     pub fn iter(&self) -> impl Iterator<Item = (&CapKey, &Counter)> {
-        let roots = self.roots.values().flatten().map(|(key, counter)| (key, counter));
-        sorted(self.shared.iter().chain(roots))
+        sorted(self.shared.iter().chain(self.roots.values().flatten()))
     }
 
+    /// Of what sidecars share.
     pub fn remove(&mut self, key: &CapKey) {
-        self.shared.remove(key);
+        if let Ok(found) = self.shared.find_entry(self.hasher.hash_one(key), |(known, _)| known == key) {
+            found.remove();
+        }
     }
 
-    pub fn retain(&mut self, keep: impl Fn(&CapKey, &Counter) -> bool) {
-        self.shared.retain(|key, counter| keep(key, counter));
+    /// Of what sidecars share.
+    pub fn retain(&mut self, keep: impl Fn(&Counter) -> bool) {
+        self.shared.retain(|(_, counter)| keep(counter));
     }
 
     /// Nobody can count in a root's budget any more.
@@ -83,10 +98,17 @@ impl Counters {
     }
 }
 
+impl PartialEq for Counters {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(key, counter): &(CapKey, Counter)| other.get(key) == Some(counter);
+        self.shared.len() == other.shared.len() && self.shared.iter().all(same) && self.roots == other.roots
+    }
+}
+
 fn sorted<'a>(
-    counters: impl Iterator<Item = (&'a CapKey, &'a Counter)>,
+    counters: impl Iterator<Item = &'a (CapKey, Counter)>,
 ) -> impl Iterator<Item = (&'a CapKey, &'a Counter)> {
-    let mut all: Vec<_> = counters.collect();
+    let mut all: Vec<_> = counters.map(|(key, counter)| (key, counter)).collect();
     all.sort_unstable_by_key(|(key, _)| *key);
     all.into_iter()
 }

@@ -179,7 +179,9 @@ impl Work<'_> {
             purse.lowered.iter().for_each(|draw| hold::add(&mut spent, *draw));
             effects.booked = Some((run.id, Booked { spent, debt: booked.debt + effects.debt }));
         }
-        note_end(&mut run, booked.debt, purse, &mut effects);
+        let book = &self.account.book;
+        let forgotten = !book.runs.contains_key(&run.id) && !book.finals.contains_key(&run.id);
+        note_end(&mut run, (booked.debt, forgotten), purse, &mut effects);
         if own && matches!(run.change, Change::Ended(_)) {
             self.give_back_room(&run, &mut effects);
         }
@@ -309,7 +311,7 @@ impl Work<'_> {
 
 /// How a run ended by the account's books: these say which blocks paid in fact. What the account holds for it beyond what
 /// its sidecar knew goes back.
-fn note_end(run: &mut RunEvent, owed: Credits, mut purse: Purse, effects: &mut Effects) {
+fn note_end(run: &mut RunEvent, (owed, forgotten): (Credits, bool), mut purse: Purse, effects: &mut Effects) {
     let Change::Ended(ended) = &mut run.change else { return };
     let told = ended.charged();
     ended.debt = (owed + effects.debt).or_zero();
@@ -318,7 +320,8 @@ fn note_end(run: &mut RunEvent, owed: Credits, mut purse: Purse, effects: &mut E
         effects.moves.push(moved(&draw, Column::Held, Column::Available));
     }
     // A result alone, of a run that was charged so long ago that it is forgotten, is no news of its charge.
-    if !run.flows.is_empty() || ended.charged() == told {
+    let result_alone = run.flows.is_empty() && told.is_positive() && ended.charged().is_zero();
+    if !(forgotten && result_alone) {
         effects.ended = Some((run.id, ended.clone()));
     }
 }

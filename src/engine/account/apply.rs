@@ -142,7 +142,7 @@ impl Account {
         // Counters of windows that are over can't change a decision any more, nor do those of runs long gone.
         let since = start.plus_micros(-BUDGET_KEPT.approximate_micros());
         let goes_on = |counter: &Counter| counter.ends_at.map_or(counter.used_at > since, |end| end > start);
-        self.book.counters.retain(|_, counter| counter.held.is_positive() || goes_on(counter));
+        self.book.counters.retain(|counter| counter.held.is_positive() || goes_on(counter));
     }
 
     fn grant(&mut self, block: &Block, source: Source) {
