@@ -10,8 +10,8 @@ use crate::scenario::world::World;
 use crate::types::{AccountId, ReservationId};
 
 /// How often each history is halted for a pair of operations, and after how many steps.
-const PAIRS: usize = 8;
-const STEPS: usize = 12;
+const PAIRS: usize = 6;
+const STEPS: usize = 8;
 
 /// What is asked at which sidecar.
 type Asked = (&'static str, String);
@@ -85,7 +85,7 @@ fn on_account(play: &mut Play, account: &'static str) -> Asked {
 
 #[test]
 fn operations_on_different_accounts_commute() {
-    for seed in seeds(4) {
+    for seed in seeds(8) {
         let mut play = begin(seed);
         for _ in 0..PAIRS {
             go_on(&mut play, STEPS);
@@ -123,7 +123,7 @@ fn end(dice: &mut Dice, run: &str) -> Asked {
 
 #[test]
 fn ends_of_different_runs_commute() {
-    for seed in seeds(4) {
+    for seed in seeds(8) {
         let mut play = begin(seed);
         for _ in 0..PAIRS {
             go_on(&mut play, STEPS);

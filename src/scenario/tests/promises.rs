@@ -57,7 +57,9 @@ impl Promises {
                 return Err(format!("{key:?} has used {} of {}", counter.used(), cap.limit()));
             }
         }
-        let exhausted = reply.get("reason") == Some(&Value::Text("CREDITS_EXHAUSTED".to_owned()));
+        let exhausted = ["CREDITS_EXHAUSTED", "BASIC_ONLY"]
+            .iter()
+            .any(|reason| reply.get("reason") == Some(&Value::Text((*reason).to_owned())));
         if exhausted && contract.plan.pooling.scope == PoolScope::Account && !text.contains("parent: ") {
             let needs = self.needs(world, text);
             if needs.is_positive() && needs <= self.available {
