@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 
 use crate::credit::Subject;
 use crate::playbook::charge::{Quantities, RunResult};
-use crate::types::{Name, Quantity, RequestId, ReservationId, SidecarId};
+use crate::types::{Name, Quantity, RequestId, ReservationId, SidecarId, Timestamp};
 
 /// May this run proceed?
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -68,6 +68,9 @@ pub struct Commit {
     /// Whoever else settles the run by its handle: this answer is provisional then, and that one's own word replaces it.
     #[n(6)]
     pub provisional: Option<SidecarId>,
+    /// When its caller was told that it is accepted, where it is settled later than that.
+    #[n(7)]
+    pub accepted_at: Option<Timestamp>,
 }
 
 /// Gives a reservation back unused.
@@ -75,6 +78,9 @@ pub struct Commit {
 pub struct Release {
     #[n(0)]
     pub id: ReservationId,
+    /// As of a commit.
+    #[n(1)]
+    pub accepted_at: Option<Timestamp>,
 }
 
 /// Charges work that was done without a reservation.

@@ -1,5 +1,7 @@
 //! A run's result and total use: what it is finally charged.
 
+use jiff::tz::TimeZone;
+
 use super::answer::RunAnswer;
 use super::call::Commit;
 use super::fault::Fault;
@@ -154,18 +156,22 @@ fn again(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<RunA
     }
 }
 
-/// Whether a run that ended still takes its caller's word.
-pub fn in_time(frame: &Frame<'_>, ended: &Final) -> Result<(), Fault> {
-    let until = calendar::plus(ended.expires_at.max(ended.ended_at), LATE_COMMIT, &frame.contract.zone);
-    if frame.at < until {
+/// Whether a run that ended takes what its caller said at an instant.
+pub fn in_time(ended: &Final, said: Timestamp, zone: &TimeZone) -> Result<(), Fault> {
+    if said < calendar::plus(ended.expires_at.max(ended.ended_at), LATE_COMMIT, zone) {
         return Ok(());
     }
     Err(Fault::ReservationSettled { state: ended.state, charged: ended.charged() })
 }
 
+/// When a call was made of which the caller knows since that it is accepted; clocks may differ, and none is ahead.
+pub fn said(accepted_at: Option<Timestamp>, at: Timestamp) -> Timestamp {
+    accepted_at.map_or(at, |accepted| accepted.min(at))
+}
+
 /// A commit after a lapse or a release: it replaces what that charged by the true charge.
 pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<RunAnswer>, Fault> {
-    in_time(frame, ended)?;
+    in_time(ended, said(call.accepted_at, frame.at), &frame.contract.zone)?;
     let (playbook, terms) = pinned(frame, ended.version, &ended.run)?;
     if call.verified && terms.trigger != Trigger::Outcome {
         return Err(Fault::WrongResultForTrigger(ended.run.action.clone()));

@@ -215,6 +215,7 @@ impl World {
             verified: keys.flag("verified")?,
             request_id: keys.request_id()?,
             provisional: None,
+            accepted_at: None,
         })
     }
 

@@ -69,7 +69,7 @@ impl World {
 
     pub fn release(&mut self, node: &str, keys: &Keys<'_>) -> Done {
         let run = self.run(keys)?;
-        let call = Release { id: run.id };
+        let call = Release { id: run.id, accepted_at: None };
         let text = self.handle_text(&run);
         let decide = RunAsk::Release(call.clone(), run.handle.clone().map(Box::new));
         let answer = self.settle(node, &run, decide, |wallet, link, here, disk| {

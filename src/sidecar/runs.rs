@@ -170,7 +170,7 @@ impl<U: Upstream> Core<U> {
         given: Given,
         patience: Option<Duration>,
     ) -> Result<Answered<RunAnswer>, Refused> {
-        let call = Release { id: given.claim.id };
+        let call = Release { id: given.claim.id, accepted_at: None };
         let came = self
             .drive(&given.claim.account, patience, |desk, link| {
                 let Some(handle) = opened(desk, &given, link)? else {
@@ -366,6 +366,7 @@ fn commit_of(id: ReservationId, outcome: &Outcome) -> Commit {
         verified: outcome.verified,
         request_id: outcome.request_id.clone(),
         provisional: None,
+        accepted_at: None,
     }
 }
 

@@ -149,9 +149,10 @@ impl World {
             }
             (46..80, Some(open)) => (open.account, Some(self.commitment(open.handle))),
             (80..87, Some(open)) => (open.account, Some(self.progression(open.handle))),
-            (87..91, Some(open)) => {
-                (open.account, Some(Wish::Release(Release { id: open.handle.id }, open.handle)))
-            }
+            (87..91, Some(open)) => (
+                open.account,
+                Some(Wish::Release(Release { id: open.handle.id, accepted_at: None }, open.handle)),
+            ),
             _ => {
                 let record = self.work_done(&account);
                 (account, record)
@@ -232,6 +233,7 @@ impl World {
         let request_id = self.dice.one_in(2).then(|| RequestId::parse(&format!("c-{}", handle.id)).ok());
         let commit = Commit {
             provisional: None,
+            accepted_at: None,
             id: handle.id,
             result,
             quantities,
@@ -271,6 +273,7 @@ impl World {
         };
         let commit = Commit {
             provisional: None,
+            accepted_at: None,
             id,
             result: RunResult::Succeeded,
             quantities: authorize.quantities.clone(),

@@ -248,6 +248,7 @@ impl World {
         let used = self.dice.between(1, credits);
         let commit = Commit {
             provisional: None,
+            accepted_at: None,
             id: handle.id,
             result: RunResult::Succeeded,
             quantities: quantity(used),

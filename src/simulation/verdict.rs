@@ -251,7 +251,7 @@ impl World {
         let Some(Reply::Authorize(_, handle)) = self.callers.last.take() else { return };
         self.callers.runs.truncate(before);
         if let Some(handle) = handle {
-            self.ask(place, account, Wish::Release(Release { id: handle.id }, handle));
+            self.ask(place, account, Wish::Release(Release { id: handle.id, accepted_at: None }, handle));
         }
     }
 

@@ -115,12 +115,14 @@ impl Work<'_> {
                     verified: *verified,
                     request_id: request_id.clone(),
                     provisional: None,
+                    accepted_at: Some(passed.at),
                 },
                 Some(&handle),
                 sidecar,
             ),
             PassedCall::Release => {
-                self.release(&crate::engine::Release { id: handle.id }, Some(&handle), sidecar)
+                let release = crate::engine::Release { id: handle.id, accepted_at: Some(passed.at) };
+                self.release(&release, Some(&handle), sidecar)
             }
         };
     }

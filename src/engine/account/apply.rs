@@ -15,8 +15,8 @@ use crate::playbook::overlay::Overlay;
 use crate::types::calendar::{self, Stretch};
 use crate::types::{BlockId, Credits, Length, Name, ReservationId, Timestamp};
 
-/// How long after the last time at which it could be committed a run's final answer is kept: a week for late commits and
-/// a day more.
+/// How long after its end a run's final answer is kept: a week for late commits, and eight days for what a sidecar accepted in
+/// that week to be heard.
 const FINAL_KEPT: Length = Length::days(15);
 
 /// A month of a refund's window may be longer than its mean.

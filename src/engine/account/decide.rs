@@ -11,14 +11,14 @@ use crate::credit::{Final, PoolId, State};
 use crate::engine::answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};
 use crate::engine::authorize::{Verdict, authorize, wanting};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
-use crate::engine::commit::{Outcome, commit, in_time, late};
+use crate::engine::commit::{Outcome, commit, in_time, late, said};
 use crate::engine::fault::Fault;
 use crate::engine::handle::Handle;
 use crate::engine::progress::progress;
 use crate::engine::record;
 use crate::engine::release::release;
 use crate::lease::LeaseTotals;
-use crate::types::{ReservationId, SidecarId};
+use crate::types::{ReservationId, SidecarId, Timestamp};
 
 /// A call that a sidecar passes on; with its handle, where one was given.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -123,6 +123,7 @@ impl Work<'_> {
         // A sidecar that does not know its own reservation has lost sight of it for good.
         let provisional = (handle.settler != asking).then_some(handle.settler);
         let known = Final { provisional, ..self.known(handle) };
+        self.takes_word(&known, call.accepted_at)?;
         let frame = self.frame().ok_or_else(unsubscribed)?;
         let Outcome::Done(estimate, counted) = late(&frame, call, &known)? else {
             return Err(Fault::ReservationUnknown(call.id));
@@ -152,8 +153,7 @@ impl Work<'_> {
         self.concluded(outcome, call.id, |work| {
             let handle = handle.ok_or(Fault::ReservationUnknown(call.id))?;
             let mut ended = work.known(handle);
-            // What is older may have been charged, and forgotten since.
-            in_time(&work.frame().ok_or_else(unsubscribed)?, &ended)?;
+            work.takes_word(&ended, call.accepted_at)?;
             ended.state = State::Released;
             ended.provisional = (handle.settler != asking).then_some(handle.settler);
             let answer = RunAnswer::of_final(call.id, &ended);
@@ -161,6 +161,15 @@ impl Work<'_> {
             work.emit_run(Box::new(crate::credit::RunEvent::new(call.id, work.at, change)));
             Ok(answer)
         })
+    }
+
+    /// Whether a run of which only its handle is left takes its caller's word: what is older may have been charged, and forgotten
+    /// since.
+    fn takes_word(&self, known: &Final, accepted_at: Option<Timestamp>) -> Result<(), Fault> {
+        let contract = self.account.contract.as_ref().ok_or_else(unsubscribed)?;
+        let remembered = self.account.kept(known.expires_at.max(known.ended_at)) > self.at;
+        let said = if remembered { said(accepted_at, self.at) } else { self.at };
+        in_time(known, said, &contract.zone)
     }
 
     fn progress(&mut self, call: &Progress) -> Result<ProgressAnswer, Fault> {

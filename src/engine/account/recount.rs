@@ -299,6 +299,7 @@ mod tests {
                 verified: false,
                 request_id: None,
                 provisional: None,
+                accepted_at: None,
             };
             let here = Here { playbooks: &self.playbooks, at: self.at };
             sidecar.wallet.commit(&call, "", Link::Untried, here, &mut sidecar.journal).unwrap();
@@ -461,7 +462,9 @@ mod tests {
         assert_eq!(world.account.book.runs.get(&id).unwrap().held_total(), Credits::whole(2));
 
         let here = Here { playbooks: &world.playbooks, at: world.at };
-        a.wallet.release(&Release { id }, "", Link::Untried, here, &mut a.journal).unwrap();
+        a.wallet
+            .release(&Release { id, accepted_at: None }, "", Link::Untried, here, &mut a.journal)
+            .unwrap();
         a.wallet.give_back(here, &mut a.journal);
         world.report(&a, 0);
         assert!(world.account.book.runs.get(&id).is_none());

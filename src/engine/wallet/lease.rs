@@ -446,6 +446,7 @@ mod tests {
             assert!(matches!(&begun, Step::Done { answer, .. } if answer.reservation.is_some()), "{begun:?}");
             let commit = Commit {
                 provisional: None,
+                accepted_at: None,
                 id: call.id,
                 result: RunResult::Succeeded,
                 quantities: None,

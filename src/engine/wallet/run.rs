@@ -1,14 +1,16 @@
 //! Calls about runs, decided on the slice. What the slice lacks is asked of the ledger; what this sidecar does not settle
 //! goes there whole.
 
+use jiff::tz::TimeZone;
+
 use super::state::{FINALS_MAX, Here, Log, Wallet};
 use super::unknown::refusal;
-use crate::credit::{Change, Decision, Reason, RunEvent, State};
+use crate::credit::{Change, Decision, Final, Reason, RunEvent, State};
 use crate::engine::Fault;
 use crate::engine::answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};
 use crate::engine::authorize::{Short, Verdict, authorize};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
-use crate::engine::commit::{Outcome, commit, used};
+use crate::engine::commit::{Outcome, commit, in_time, used};
 use crate::engine::frame::{Beyond, Cut, Frame};
 use crate::engine::handle::Handle;
 use crate::engine::progress::progress;
@@ -191,6 +193,8 @@ impl Wallet {
         };
         match outcome {
             Outcome::Elsewhere if link != Link::Untried => {
+                let given = Handle::peek(handle).map_err(|_| Fault::ReservationUnknown(call.id))?;
+                self.takes_word(&given.as_final(here.at), here)?;
                 Ok(self.pass_on(call.id, handle, PassedCall::Release, Credits::ZERO, here, log))
             }
             other => Ok(self.settle(other, here, log)),
@@ -308,6 +312,7 @@ impl Wallet {
     fn provisional(&self, call: &Commit, handle: &str, here: Here<'_>) -> Result<Credits, Fault> {
         let Ok(handle) = Handle::peek(handle) else { return Err(Fault::ReservationUnknown(call.id)) };
         let known = handle.as_final(here.at);
+        self.takes_word(&known, here)?;
         let Some((playbook, terms)) =
             here.playbooks.terms(known.version, &known.run.action, &known.run.dimensions)
         else {
@@ -318,6 +323,14 @@ impl Wallet {
         }
         let used = used(call, None, &known.run.quantities, terms);
         Ok(terms.charge(&playbook.credit, &used, call.result, call.completion)?)
+    }
+
+    /// Whether a run that another settles can still take its caller's word: nothing is accepted that its settler would refuse.
+    fn takes_word(&self, known: &Final, here: Here<'_>) -> Result<(), Fault> {
+        match &self.contract {
+            Some(contract) => in_time(known, here.at, &contract.zone),
+            None => in_time(known, here.at, &TimeZone::UTC),
+        }
     }
 
     /// Keeps a call on disk for a settler out of reach.
