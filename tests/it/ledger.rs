@@ -340,6 +340,7 @@ impl Sidecar {
             verified: false,
             request_id: None,
             provisional: None,
+            accepted_at: None,
         };
         let here = Here { playbooks: &self.playbooks, at: self.now };
         let step = self.wallet.commit(&commit, "", Link::Untried, here, &mut self.journal).unwrap();

@@ -207,6 +207,7 @@ mod tests {
             verified: false,
             request_id: None,
             provisional: None,
+            accepted_at: None,
         };
         RunAsk::Record(Box::new(Record { authorize, commit }))
     }
