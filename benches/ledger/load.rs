@@ -194,6 +194,7 @@ fn settle(wallet: &mut Wallet, id: ReservationId, here: Here<'_>, journal: &mut 
         verified: false,
         request_id: None,
         provisional: None,
+        accepted_at: None,
     };
     let settled = wallet.commit(&commit, "", Link::Untried, here, journal)?;
     if matches!(settled, Step::Done { .. }) { Ok(()) } else { bail!("a run was not settled") }
