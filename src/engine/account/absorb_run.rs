@@ -163,14 +163,20 @@ impl Work<'_> {
             }
         }
         run.flows = flows;
-        effects.charged = beyond(named, charges(&run));
         self.absorb_caps(sidecar, &mut run, &mut effects);
         if matches!(run.change, Change::Ended(_)) {
             // Its settler's word charges it again.
             late += hold::total(&purse.lowered);
         }
-        self.draw_late(&path, late, &mut purse.spent, &mut effects);
         let own = self.account.owners.get(&run.id) == Some(&sidecar);
+        let drawn = self.draw_late(&path, late, &mut effects);
+        if own && matches!(run.change, Change::Progressed { .. }) {
+            // The account holds the run: what paid in fact is part of its charge so far.
+            run.flows.extend(drawn.iter().map(anew));
+            run.debt = effects.debt;
+        }
+        drawn.into_iter().for_each(|draw| hold::add(&mut purse.spent, draw));
+        effects.charged = beyond(named, charges(&run));
         if matches!(run.change, Change::Progressed { .. })
             && !own
             && (known || !purse.spent.is_empty() || !effects.debt.is_zero())
@@ -255,16 +261,11 @@ impl Work<'_> {
         given
     }
 
-    /// Use reported after its lease was reclaimed: drawn like a new reservation, as debt where it must be.
-    pub(super) fn draw_late(
-        &self,
-        path: &[PoolId],
-        late: Credits,
-        spent: &mut Vec<Draw>,
-        effects: &mut Effects,
-    ) {
+    /// Use reported after its lease was reclaimed: drawn like a new reservation, as debt where it must be. Answers what
+    /// paid.
+    pub(super) fn draw_late(&self, path: &[PoolId], late: Credits, effects: &mut Effects) -> Vec<Draw> {
         if !late.is_positive() {
-            return;
+            return Vec::new();
         }
         // What the same record took is not there any more.
         let mut pools = self.account.book.pools.clone();
@@ -276,10 +277,8 @@ impl Work<'_> {
         }
         let drawn = draw::draw(&pools, late, Limits::late(path, self.at));
         effects.debt += drawn.missing;
-        for part in drawn.draws {
-            effects.moves.push(moved(&part, Column::Available, Column::Spent));
-            hold::add(spent, part);
-        }
+        effects.moves.extend(drawn.draws.iter().map(|part| moved(part, Column::Available, Column::Spent)));
+        drawn.draws
     }
 
     /// What a run that this sidecar settles was charged so far.
@@ -323,6 +322,16 @@ fn note_end(run: &mut RunEvent, (owed, forgotten): (Credits, bool), mut purse: P
     let result_alone = run.flows.is_empty() && told.is_positive() && ended.charged().is_zero();
     if !(forgotten && result_alone) {
         effects.ended = Some((run.id, ended.clone()));
+    }
+}
+
+fn anew(draw: &Draw) -> Flow {
+    Flow {
+        block: draw.block,
+        species: draw.species,
+        amount: draw.amount,
+        from: Place::Free,
+        to: Place::Spent,
     }
 }
 

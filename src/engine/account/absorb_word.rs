@@ -39,7 +39,8 @@ impl Work<'_> {
             }
             let debt = effects.debt;
             let path = self.path(&stands.run.subject);
-            self.draw_late(&path, missing, &mut stands.spent, effects);
+            let drawn = self.draw_late(&path, missing, effects);
+            drawn.into_iter().for_each(|draw| hold::add(&mut stands.spent, draw));
             stands.debt += effects.debt - debt;
         }
         stands.provisional = None;
@@ -77,7 +78,8 @@ impl Work<'_> {
         if less > more {
             let debt = effects.debt;
             let path = self.path(&known.run.subject);
-            self.draw_late(&path, less - more, &mut known.spent, effects);
+            let drawn = self.draw_late(&path, less - more, effects);
+            drawn.into_iter().for_each(|draw| hold::add(&mut known.spent, draw));
             known.debt += effects.debt - debt;
         } else {
             let again = more - less;
