@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use anyhow::Context;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bursar::grpc::listen;
+use bursar::grpc::http2;
 use bursar::grpc::proto::v1;
 use bursar::grpc::proto::v1::entitlement_service_server::{EntitlementService, EntitlementServiceServer};
 use prost::Message;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
@@ -67,7 +68,14 @@ fn thread(
 
 /// The sidecar's settings of HTTP/2, so that only the handler differs.
 fn server(floor: &Floor) -> tonic::transport::server::Router {
-    listen::http2().add_service(EntitlementServiceServer::new(floor.clone()))
+    Server::builder()
+        .max_concurrent_streams(http2::STREAMS_MAX)
+        .http2_max_pending_accept_reset_streams(Some(http2::PENDING_RESETS_MAX))
+        .http2_max_local_error_reset_streams(Some(http2::LOCAL_RESETS_MAX))
+        .http2_max_header_list_size(http2::HEADERS_MAX)
+        .initial_stream_window_size(http2::STREAM_WINDOW)
+        .initial_connection_window_size(http2::CONNECTION_WINDOW)
+        .add_service(EntitlementServiceServer::new(floor.clone()))
 }
 
 /// The calls that nobody measures.

@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::transport::server::Connected;
 
 #[derive(Debug)]
 pub struct Connection {
@@ -62,12 +61,6 @@ impl Connection {
     fn counted(io: Io, room: &Arc<Semaphore>) -> Option<Self> {
         Some(Self { io, _counted: Arc::clone(room).try_acquire_owned().ok()? })
     }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
 }
 
 impl AsyncRead for Connection {

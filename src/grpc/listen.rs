@@ -12,38 +12,19 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::task::JoinSet;
 use tonic::service::RoutesBuilder;
-use tonic::transport::Server;
 
 use super::connection::Connection;
 pub use super::connection::Other;
 use super::health::Health;
+use super::http2;
 use super::proto::DESCRIPTORS;
 use super::route::{First, Router};
 use crate::runtime::Shutdown;
 
 /// Open connections of one process: an agent runtime has one or a few; each costs file handles and buffers.
 const CONNECTIONS_MAX: usize = 512;
-
-/// Calls in flight on one connection. A client that sends more waits; tonic's own default is no limit.
-const STREAMS_MAX: u32 = 256;
-
-/// Streams that a peer may open and reset before they were accepted, and resets that its errors may make us send: what
-/// floods of resets are made of.
-const PENDING_RESETS_MAX: usize = 20;
-const LOCAL_RESETS_MAX: usize = 1024;
-
-/// All headers of one call, in bytes: a trace context and a deadline take a few hundred.
-const HEADERS_MAX: u32 = 8 << 10;
-
-/// Flow control: messages are small, and a slow reader must not tie up memory.
-const STREAM_WINDOW: u32 = 64 << 10;
-const CONNECTION_WINDOW: u32 = 256 << 10;
-
-/// A peer that is gone without a word is noticed.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
-const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
 
 /// After an accept that failed, mostly for lack of file handles.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -160,7 +141,7 @@ impl Listeners {
 
     /// Serves until the shutdown, then until the calls in work have ended.
     pub async fn serve(self, services: Services, shutdown: Shutdown) -> Result<(), ListenError> {
-        let (accepted, incoming) = mpsc::channel(ACCEPTED_AHEAD);
+        let (accepted, mut incoming) = mpsc::channel(ACCEPTED_AHEAD);
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let failed = |error: io::Error| ListenError::Serve(error.to_string());
         if let Some(listener) = self.unix {
@@ -175,29 +156,22 @@ impl Listeners {
             tokio::spawn(accept_others(others, accepted.clone(), room, shutdown.clone()));
         }
         drop(accepted);
-        http2()
-            .serve_with_incoming_shutdown(services.0, ReceiverStream::new(incoming), shutdown.requested())
-            .await
-            .map_err(|error| ListenError::Serve(error.to_string()))
+        let mut open = JoinSet::new();
+        loop {
+            tokio::select! {
+                Some(io) = incoming.recv() => {
+                    open.spawn(http2::serve(io, services.0.clone(), shutdown.clone()));
+                }
+                Some(_ended) = open.join_next() => {}
+                else => return Ok(()),
+            }
+        }
     }
-}
-
-/// HTTP/2 with its limits; an empty handler that is compared with a sidecar has the same.
-pub fn http2() -> Server {
-    Server::builder()
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-        .http2_max_header_list_size(HEADERS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-        .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
 }
 
 async fn accept_unix(
     listener: UnixListener,
-    accepted: mpsc::Sender<io::Result<Connection>>,
+    accepted: mpsc::Sender<Connection>,
     room: Arc<Semaphore>,
     shutdown: Shutdown,
 ) {
@@ -215,7 +189,7 @@ async fn accept_unix(
 
 async fn accept_tcp(
     listener: TcpListener,
-    accepted: mpsc::Sender<io::Result<Connection>>,
+    accepted: mpsc::Sender<Connection>,
     room: Arc<Semaphore>,
     shutdown: Shutdown,
 ) {
@@ -233,7 +207,7 @@ async fn accept_tcp(
 
 async fn accept_others(
     mut others: mpsc::Receiver<Other>,
-    accepted: mpsc::Sender<io::Result<Connection>>,
+    accepted: mpsc::Sender<Connection>,
     room: Arc<Semaphore>,
     shutdown: Shutdown,
 ) {
@@ -250,12 +224,9 @@ async fn accept_others(
 }
 
 /// False once the server is gone.
-async fn hand_over(
-    connection: io::Result<Option<Connection>>,
-    accepted: &mpsc::Sender<io::Result<Connection>>,
-) -> bool {
+async fn hand_over(connection: io::Result<Option<Connection>>, accepted: &mpsc::Sender<Connection>) -> bool {
     match connection {
-        Ok(Some(connection)) => accepted.send(Ok(connection)).await.is_ok(),
+        Ok(Some(connection)) => accepted.send(connection).await.is_ok(),
         Ok(None) => {
             tracing::warn!(most = CONNECTIONS_MAX, "a connection was refused: too many are open");
             true

@@ -17,6 +17,7 @@
 //! | `health` | which services serve |
 //! | `listen` | a sidecar's socket and port, and their limits |
 //! | `connection` | one caller's connection |
+//! | `http2` | the calls of one connection |
 //! | `ledger_api` | what the ledger's servers need of a ledger |
 //! | `ledger_view` | what people are shown of it |
 //! | `ledger_server` | the ledger's door: services, health, reflection, bounds |
@@ -49,6 +50,7 @@ mod explain;
 mod field;
 pub mod health;
 mod hot;
+pub mod http2;
 pub mod json;
 pub mod lease_client;
 mod lease_server;

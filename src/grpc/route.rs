@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
@@ -73,22 +72,12 @@ impl fmt::Debug for Router {
     }
 }
 
-impl Service<Request<Body>> for Router {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // As the routes and the generated services are: always.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+impl Router {
+    /// The services are ready at any time, as all generated ones are.
+    pub(super) fn call(&mut self, request: Request<Body>) -> Answer {
         if self.is_first(request.uri().path()) { self.first.answer(request) } else { self.others(request) }
     }
-}
 
-impl Router {
     fn others(&mut self, request: Request<Body>) -> Answer {
         let answer = self.rest.call(request);
         Box::pin(async move { Ok(answer.await.unwrap_or_else(|never| match never {})) })
@@ -98,6 +87,7 @@ impl Router {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::task::{Context, Poll};
 
     #[derive(Clone)]
     struct Named;

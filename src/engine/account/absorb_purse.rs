@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::absorb::take_along;
+use super::entry::Booked;
 use crate::credit::hold::{self, Draw};
 use crate::credit::{Column, Flow};
 use crate::types::{BlockId, Credits, ReservationId};
@@ -44,6 +45,13 @@ impl Purse {
             }
             Holder::Run(id) => from(self.runs.entry(id).or_default(), whole),
         }
+    }
+
+    /// What is booked for a run that only its sidecar knows.
+    pub fn booked(&self, debt: Credits) -> Booked {
+        let mut spent = self.spent.clone();
+        self.lowered.iter().for_each(|draw| hold::add(&mut spent, *draw));
+        Booked { spent, debt }
     }
 
     pub fn give(&mut self, holder: Holder, draw: Draw) {

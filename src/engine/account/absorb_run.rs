@@ -170,28 +170,28 @@ impl Work<'_> {
         }
         let own = self.account.owners.get(&run.id) == Some(&sidecar);
         let drawn = self.draw_late(&path, late, &mut effects);
-        if own && matches!(run.change, Change::Progressed { .. }) {
-            // The account holds the run: what paid in fact is part of its charge so far.
-            run.flows.extend(drawn.iter().map(anew));
-            run.debt = effects.debt;
+        drawn.iter().for_each(|draw| hold::add(&mut purse.spent, *draw));
+        if matches!(run.change, Change::Progressed { .. }) {
+            if own {
+                // The account holds the run: what paid in fact is part of its charge so far.
+                run.flows.extend(drawn.iter().map(anew));
+                run.debt = effects.debt;
+            } else if known || !purse.spent.is_empty() || !effects.debt.is_zero() {
+                effects.booked = Some((run.id, purse.booked(booked.debt + effects.debt)));
+            }
         }
-        drawn.into_iter().for_each(|draw| hold::add(&mut purse.spent, draw));
         effects.charged = beyond(named, charges(&run));
-        if matches!(run.change, Change::Progressed { .. })
-            && !own
-            && (known || !purse.spent.is_empty() || !effects.debt.is_zero())
-        {
-            let mut spent = purse.spent.clone();
-            purse.lowered.iter().for_each(|draw| hold::add(&mut spent, *draw));
-            effects.booked = Some((run.id, Booked { spent, debt: booked.debt + effects.debt }));
-        }
-        let book = &self.account.book;
-        let forgotten = !book.runs.contains_key(&run.id) && !book.finals.contains_key(&run.id);
+        let forgotten = self.is_forgotten(run.id);
         note_end(&mut run, (booked.debt, forgotten), purse, &mut effects);
         if own && matches!(run.change, Change::Ended(_)) {
             self.give_back_room(&run, &mut effects);
         }
         (WalletEvent::Run(run), effects)
+    }
+
+    fn is_forgotten(&self, id: ReservationId) -> bool {
+        let book = &self.account.book;
+        !book.runs.contains_key(&id) && !book.finals.contains_key(&id)
     }
 
     /// What the promoted runs of a record hold.

@@ -1,24 +1,19 @@
 //! Calls about runs, decided on the slice. What the slice lacks is asked of the ledger; what this sidecar does not settle
 //! goes there whole.
 
-use jiff::tz::TimeZone;
-
 use super::state::{FINALS_MAX, Here, Log, Wallet};
 use super::unknown::refusal;
-use crate::credit::{Change, Decision, Final, Reason, RunEvent, State};
+use crate::credit::{Change, Decision, Reason, RunEvent, State};
 use crate::engine::Fault;
 use crate::engine::answer::{AuthorizeAnswer, ProgressAnswer, RunAnswer};
 use crate::engine::authorize::{Short, Verdict, authorize};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
-use crate::engine::commit::{Outcome, commit, in_time, used};
+use crate::engine::commit::{Outcome, commit};
 use crate::engine::frame::{Beyond, Cut, Frame};
-use crate::engine::handle::Handle;
 use crate::engine::progress::progress;
 use crate::engine::record;
 use crate::engine::release::release;
-use crate::lease::event::PassedCall;
-use crate::lease::{Ask, Passed, WalletEvent, promotion};
-use crate::playbook::action::Trigger;
+use crate::lease::{Ask, WalletEvent, promotion};
 use crate::types::{Credits, Length, ReservationId};
 
 /// A reservation that lives longer than this is answered once it is on disk.
@@ -164,17 +159,7 @@ impl Wallet {
             None => Outcome::Elsewhere,
         };
         match outcome {
-            Outcome::Elsewhere if link != Link::Untried => {
-                let passed = PassedCall::Commit {
-                    result: call.result,
-                    quantities: call.quantities.clone(),
-                    completion: call.completion,
-                    verified: call.verified,
-                    request_id: call.request_id.clone(),
-                };
-                let charged = self.provisional(call, handle, here)?;
-                Ok(self.pass_on(call.id, handle, passed, charged, here, log))
-            }
+            Outcome::Elsewhere if link != Link::Untried => self.accept_commit(call, handle, here, log),
             other => Ok(self.settle(other, here, log)),
         }
     }
@@ -192,11 +177,7 @@ impl Wallet {
             None => Outcome::Elsewhere,
         };
         match outcome {
-            Outcome::Elsewhere if link != Link::Untried => {
-                let given = Handle::peek(handle).map_err(|_| Fault::ReservationUnknown(call.id))?;
-                self.takes_word(&given.as_final(here.at), here)?;
-                Ok(self.pass_on(call.id, handle, PassedCall::Release, Credits::ZERO, here, log))
-            }
+            Outcome::Elsewhere if link != Link::Untried => self.accept_release(call, handle, here, log),
             other => Ok(self.settle(other, here, log)),
         }
     }
@@ -306,57 +287,6 @@ impl Wallet {
             }
             Outcome::Elsewhere => Step::Decide,
         }
-    }
-
-    /// What this sidecar makes of a commit that another settles: from the handle, without the chain that it may be in.
-    fn provisional(&self, call: &Commit, handle: &str, here: Here<'_>) -> Result<Credits, Fault> {
-        let Ok(handle) = Handle::peek(handle) else { return Err(Fault::ReservationUnknown(call.id)) };
-        let known = handle.as_final(here.at);
-        self.takes_word(&known, here)?;
-        let Some((playbook, terms)) =
-            here.playbooks.terms(known.version, &known.run.action, &known.run.dimensions)
-        else {
-            return Ok(Credits::ZERO);
-        };
-        if call.verified && terms.trigger != Trigger::Outcome {
-            return Err(Fault::WrongResultForTrigger(known.run.action));
-        }
-        let used = used(call, None, &known.run.quantities, terms);
-        Ok(terms.charge(&playbook.credit, &used, call.result, call.completion)?)
-    }
-
-    /// Whether a run that another settles can still take its caller's word: nothing is accepted that its settler would refuse.
-    fn takes_word(&self, known: &Final, here: Here<'_>) -> Result<(), Fault> {
-        match &self.contract {
-            Some(contract) => in_time(known, here.at, &contract.zone),
-            None => in_time(known, here.at, &TimeZone::UTC),
-        }
-    }
-
-    /// Keeps a call on disk for a settler out of reach.
-    fn pass_on(
-        &mut self,
-        id: ReservationId,
-        handle: &str,
-        commit: PassedCall,
-        charged: Credits,
-        here: Here<'_>,
-        log: &mut dyn Log,
-    ) -> Step<RunAnswer> {
-        let passed = Passed { handle: handle.to_owned(), commit, at: here.at };
-        let number = self.emit(WalletEvent::PassedOn(Box::new(passed)), true, here, log);
-        let answer = RunAnswer {
-            id,
-            state: State::Accepted,
-            held: Credits::ZERO,
-            charged,
-            paid_by: Vec::new(),
-            debt: Credits::ZERO,
-            expires_at: None,
-            provisional: true,
-            would_be: None,
-        };
-        Step::Done { answer, wait: Some(number) }
     }
 
     /// Reports the family of a run, so that the account itself holds it.
