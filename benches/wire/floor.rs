@@ -84,11 +84,19 @@ macro_rules! not_measured {
         #[tonic::async_trait]
         impl EntitlementService for Floor {
             type WatchBalanceStream = tokio_stream::Empty<Result<v1::WatchBalanceResponse, Status>>;
+            type SessionStream = tokio_stream::Empty<Result<v1::SessionResponse, Status>>;
 
             async fn watch_balance(
                 &self,
                 _: Request<v1::WatchBalanceRequest>,
             ) -> Result<Response<Self::WatchBalanceStream>, Status> {
+                Err(Status::unimplemented("the floor answers what is measured"))
+            }
+
+            async fn session(
+                &self,
+                _: Request<tonic::Streaming<v1::SessionRequest>>,
+            ) -> Result<Response<Self::SessionStream>, Status> {
                 Err(Status::unimplemented("the floor answers what is measured"))
             }
 

@@ -1,4 +1,4 @@
-//! What a call costs over the wire: `Authorize` with a warm lease and durable `Commit` of the real sidecar process, beside
+//! What a call costs over the wire: `Authorize` with a warm lease and durable `Commit` of the real sidecar process, each alone and in a session, beside
 //! an empty tonic handler with the same messages, in one run, interleaved.
 //!
 //! | file | what |
@@ -21,7 +21,7 @@ mod report;
 
 use std::process::ExitCode;
 
-use measure::Form;
+use measure::{Form, Kind};
 
 #[global_allocator]
 #[cfg(feature = "jemalloc")]
@@ -36,7 +36,7 @@ usage: cargo bench [-- OPTION…]
   --in-flight N      only so many calls in flight
   --rounds N         so many rounds
   --burst N          so many calls in each burst: long ones are good for a profiler
-  --only NAME        only `authorize` and its empty handler: good for a profiler
+  --only NAME        only `authorize` or `session`, and the empty handler: good for a profiler
   --threads N        server threads, of both servers (1)
   --playbook FILE    another one, with the same plans and action, such as `benches/wire/whole.yaml`
   --under COMMAND    starts both servers under it, such as `valgrind --tool=callgrind`";
@@ -75,7 +75,7 @@ fn bench() -> anyhow::Result<()> {
             "--in-flight" => {
                 let wanted: usize = value()?.parse()?;
                 form.levels.retain(|level| level.in_flight == wanted);
-                anyhow::ensure!(!form.levels.is_empty(), "`{wanted}` is not measured; 1, 16 and 64 are");
+                anyhow::ensure!(!form.levels.is_empty(), "`{wanted}` is not measured; 1, 16, 64 and 256 are");
             }
             "--rounds" => rounds = Some(value()?.parse()?),
             "--burst" => {
@@ -83,9 +83,11 @@ fn bench() -> anyhow::Result<()> {
                 form.levels.iter_mut().for_each(|level| level.burst = calls);
             }
             "--only" => {
-                let wanted = value()?;
-                anyhow::ensure!(wanted == "authorize", "`{wanted}` cannot stand alone; `authorize` can");
-                form.only_authorize = true;
+                form.only = Some(match value()?.as_str() {
+                    "authorize" => Kind::Authorize,
+                    "session" => Kind::SessionAuthorize,
+                    other => anyhow::bail!("`{other}` cannot stand alone; `authorize` and `session` can"),
+                });
             }
             "--under" => form.under = value()?.split_whitespace().map(str::to_owned).collect(),
             "--playbook" => form.playbook = std::fs::read_to_string(value()?)?,

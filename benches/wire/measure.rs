@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use anyhow::Context;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use prost::Message;
@@ -14,6 +15,8 @@ use super::calls::{self, Plan};
 use super::client::{Connection, Head, framed, head};
 use super::processes::Server;
 use bursar::grpc::proto::v1;
+use bursar::grpc::proto::v1::session_request::Request;
+use bursar::grpc::proto::v1::session_response::Answer;
 
 /// Connections of the client: what an agent runtime is advised to have.
 const CONNECTIONS: usize = 4;
@@ -54,8 +57,8 @@ pub struct Form {
     /// Turns of all kinds within a round.
     turns: usize,
     pub threads: usize,
-    /// Nothing but authorises; what they hold is never committed.
-    pub only_authorize: bool,
+    /// Nothing but these authorises and the empty handler's; what they hold is never committed.
+    pub only: Option<Kind>,
     /// A command that both servers run under; empty = none.
     pub under: Vec<String>,
     /// The document that prices the runs.
@@ -63,23 +66,23 @@ pub struct Form {
 }
 
 impl Form {
-    /// About three minutes.
+    /// About five minutes.
     pub fn full() -> Self {
         let level = |in_flight, burst| Level { in_flight, burst };
         Self {
             transports: vec![Transport::Tcp, Transport::Uds],
-            levels: vec![level(1, 250), level(16, 1_000), level(64, 2_000)],
+            levels: vec![level(1, 250), level(16, 1_000), level(64, 2_000), level(256, 4_000)],
             rounds: 7,
             turns: 6,
             threads: 1,
-            only_authorize: false,
+            only: None,
             under: Vec::new(),
             playbook: calls::PLAYBOOK.to_owned(),
         }
     }
 
     fn measures(&self, kind: Kind) -> bool {
-        !self.only_authorize || matches!(kind, Kind::FloorAuthorize | Kind::Authorize)
+        self.only.is_none_or(|only| kind == only || kind == only.floor())
     }
 
     /// A few seconds.
@@ -94,37 +97,55 @@ pub enum Kind {
     FloorAuthorize,
     Authorize,
     AuthorizeCapped,
+    SessionAuthorize,
     FloorCommit,
     Commit,
+    SessionCommit,
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] =
-        [Self::FloorAuthorize, Self::Authorize, Self::AuthorizeCapped, Self::FloorCommit, Self::Commit];
+    pub const ALL: [Self; 7] = [
+        Self::FloorAuthorize,
+        Self::Authorize,
+        Self::AuthorizeCapped,
+        Self::SessionAuthorize,
+        Self::FloorCommit,
+        Self::Commit,
+        Self::SessionCommit,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::FloorAuthorize => "empty handler, Authorize",
             Self::Authorize => "Authorize",
             Self::AuthorizeCapped => "Authorize, 5 caps",
+            Self::SessionAuthorize => "Authorize, session",
             Self::FloorCommit => "empty handler, Commit",
             Self::Commit => "Commit, durable",
+            Self::SessionCommit => "Commit, session, durable",
         }
     }
 
     /// What it is compared with.
     pub fn floor(self) -> Self {
         match self {
-            Self::FloorAuthorize | Self::Authorize | Self::AuthorizeCapped => Self::FloorAuthorize,
-            Self::FloorCommit | Self::Commit => Self::FloorCommit,
+            Self::FloorAuthorize | Self::Authorize | Self::AuthorizeCapped | Self::SessionAuthorize => {
+                Self::FloorAuthorize
+            }
+            Self::FloorCommit | Self::Commit | Self::SessionCommit => Self::FloorCommit,
         }
     }
 
     fn method(self) -> &'static str {
-        match self.floor() {
-            Self::FloorAuthorize => "Authorize",
-            _ => "Commit",
+        match self {
+            Self::FloorAuthorize | Self::Authorize | Self::AuthorizeCapped => "Authorize",
+            Self::FloorCommit | Self::Commit => "Commit",
+            Self::SessionAuthorize | Self::SessionCommit => "Session",
         }
+    }
+
+    fn is_session(self) -> bool {
+        matches!(self, Self::SessionAuthorize | Self::SessionCommit)
     }
 }
 
@@ -235,23 +256,29 @@ impl Bench {
         wires: &Wires,
         mut seen: impl FnMut(Kind, &Burst) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let mut open = Vec::new();
-        for kind in [Kind::FloorAuthorize, Kind::Authorize] {
-            let burst = self.burst(kind, level, wires, self.authorizes(Plan::Plain, level.burst)?).await?;
+        let (mut open, mut open_by_session) = (Vec::new(), Vec::new());
+        for kind in [Kind::FloorAuthorize, Kind::Authorize, Kind::SessionAuthorize] {
+            if !form.measures(kind) {
+                continue;
+            }
+            let burst = self.burst(kind, level, wires, self.authorizes(Plan::Plain, level.burst)).await?;
             seen(kind, &burst)?;
-            if kind == Kind::Authorize {
+            if kind != kind.floor() {
                 self.next += level.burst;
-                open = commits(&burst)?;
+                let held = if kind.is_session() { &mut open_by_session } else { &mut open };
+                *held = commits(&burst)?;
             }
         }
-        if form.only_authorize {
+        if form.only.is_some() {
             return Ok(());
         }
-        for kind in [Kind::FloorCommit, Kind::Commit] {
-            let burst = self.burst(kind, level, wires, open.clone()).await?;
+        for (kind, runs) in
+            [(Kind::FloorCommit, open.clone()), (Kind::Commit, open), (Kind::SessionCommit, open_by_session)]
+        {
+            let burst = self.burst(kind, level, wires, runs).await?;
             seen(kind, &burst)?;
         }
-        let capped = self.authorizes(Plan::Capped, level.burst)?;
+        let capped = self.authorizes(Plan::Capped, level.burst);
         self.next += level.burst;
         let burst = self.burst(Kind::AuthorizeCapped, level, wires, capped).await?;
         seen(Kind::AuthorizeCapped, &burst)?;
@@ -259,8 +286,10 @@ impl Bench {
         Ok(())
     }
 
-    fn authorizes(&self, plan: Plan, count: u64) -> anyhow::Result<Vec<Bytes>> {
-        (self.next..self.next + count).map(|number| framed(&calls::authorize(plan, number))).collect()
+    fn authorizes(&self, plan: Plan, count: u64) -> Vec<Request> {
+        (self.next..self.next + count)
+            .map(|number| Request::Authorize(calls::authorize(plan, number)))
+            .collect()
     }
 
     async fn burst(
@@ -268,13 +297,19 @@ impl Bench {
         kind: Kind,
         level: Level,
         wires: &Wires,
-        calls: Vec<Bytes>,
+        calls: Vec<Request>,
     ) -> anyhow::Result<Burst> {
         let is_floor = kind == kind.floor();
         let (server, connections) =
             if is_floor { (&self.floor, &wires.floor) } else { (&self.sidecar, &wires.sidecar) };
         let before = server.quiet().await?;
-        let mut burst = Burst::of(connections, &head(kind.method())?, level.in_flight, calls).await?;
+        let head = head(kind.method())?;
+        let mut burst = if kind.is_session() {
+            let connection = connections.first().context("no connection")?;
+            Burst::session(connection, &head, level.in_flight, calls).await?
+        } else {
+            Burst::of(connections, &head, level.in_flight, calls).await?
+        };
         // Journaling and reporting go on after the answers, and belong to the calls.
         burst.cpu = server.quiet().await?.saturating_sub(before);
         Ok(burst)
@@ -295,9 +330,9 @@ impl Burst {
         connections: &[Connection],
         head: &Head,
         in_flight: usize,
-        calls: Vec<Bytes>,
+        calls: Vec<Request>,
     ) -> anyhow::Result<Self> {
-        let calls: Arc<[Bytes]> = calls.into();
+        let calls: Arc<[Bytes]> = calls.iter().map(alone).collect::<Result<_, _>>()?;
         let next = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
         let began = Instant::now();
@@ -318,7 +353,28 @@ impl Burst {
         while let Some(task) = tasks.join_next().await {
             done.extend(task??);
         }
+        Self::seen(done, began.elapsed())
+    }
+
+    /// Asks over one stream.
+    async fn session(
+        connection: &Connection,
+        head: &Head,
+        in_flight: usize,
+        calls: Vec<Request>,
+    ) -> anyhow::Result<Self> {
+        let frame = |(sequence, request)| {
+            framed(&v1::SessionRequest { sequence, request: Some(request), ..Default::default() })
+        };
+        let calls: Vec<Bytes> = (0..).zip(calls).map(frame).collect::<Result<_, _>>()?;
+        let began = Instant::now();
+        let done = connection.clone().session(head, &calls, in_flight).await?;
         let took = began.elapsed();
+        let done = done.into_iter().map(|(response, waited)| Ok((answer(response)?, waited)));
+        Self::seen(done.collect::<anyhow::Result<_>>()?, took)
+    }
+
+    fn seen(done: Vec<(Bytes, Duration)>, took: Duration) -> anyhow::Result<Self> {
         let mut latency = Histogram::new_with_max(LATENCY_MAX, LATENCY_DIGITS)?;
         for (_, waited) in &done {
             latency.record(u64::try_from(waited.as_nanos())?)?;
@@ -328,8 +384,26 @@ impl Burst {
     }
 }
 
+/// A request as the message of a call of its own.
+fn alone(request: &Request) -> anyhow::Result<Bytes> {
+    match request {
+        Request::Authorize(message) => framed(message),
+        Request::Commit(message) => framed(message),
+        other => anyhow::bail!("nobody measures {other:?}"),
+    }
+}
+
+/// What a call of its own would have been answered.
+fn answer(response: Bytes) -> anyhow::Result<Bytes> {
+    match v1::SessionResponse::decode(response)?.answer {
+        Some(Answer::Authorize(answer)) => Ok(answer.encode_to_vec().into()),
+        Some(Answer::Commit(answer)) => Ok(answer.encode_to_vec().into()),
+        other => anyhow::bail!("a request of a session failed: {other:?}"),
+    }
+}
+
 /// The commits of what a burst reserved. A run that was denied would make the figures mean something else.
-fn commits(burst: &Burst) -> anyhow::Result<Vec<Bytes>> {
+fn commits(burst: &Burst) -> anyhow::Result<Vec<Request>> {
     let commit = |answer: &Bytes| {
         let answer = v1::AuthorizeResponse::decode(answer.clone())?;
         anyhow::ensure!(
@@ -337,7 +411,7 @@ fn commits(burst: &Burst) -> anyhow::Result<Vec<Bytes>> {
                 && answer.decided_by == i32::from(v1::DecidedBy::Sidecar),
             "a run was not decided on the lease: {answer:?}"
         );
-        framed(&calls::commit(answer.reservation))
+        Ok(Request::Commit(calls::commit(answer.reservation)))
     };
     burst.answers.iter().map(commit).collect()
 }

@@ -10,9 +10,29 @@ use super::measure::{Cell, Form, Kind, Round};
 /// CPU time is told for so many calls.
 const CALLS: f64 = 100_000.0;
 
-/// What `Authorize` may cost in CPU time, as a multiple of the empty handler, with this many calls in flight.
-const BAR: f64 = 1.4;
-const BAR_IN_FLIGHT: usize = 64;
+/// What is to be reached, beside the empty handler's unary calls with as many in flight.
+const BARS: [Bar; 5] = [
+    Bar { kind: Kind::Authorize, in_flight: 64, measure: Measure::Cpu, limit: 1.4 },
+    Bar { kind: Kind::SessionAuthorize, in_flight: 64, measure: Measure::Cpu, limit: 0.45 },
+    Bar { kind: Kind::SessionAuthorize, in_flight: 64, measure: Measure::Rate, limit: 1.6 },
+    Bar { kind: Kind::Commit, in_flight: 256, measure: Measure::Rate, limit: 0.4 },
+    Bar { kind: Kind::SessionCommit, in_flight: 256, measure: Measure::Rate, limit: 1.0 },
+];
+
+struct Bar {
+    kind: Kind,
+    in_flight: usize,
+    measure: Measure,
+    limit: f64,
+}
+
+#[derive(Clone, Copy)]
+enum Measure {
+    /// At most the limit.
+    Cpu,
+    /// At least the limit.
+    Rate,
+}
 
 /// A median and what it lies between.
 struct Spread {
@@ -84,7 +104,7 @@ impl<'a> Figures<'a> {
     }
 }
 
-/// A table in Markdown, and whether the bar was reached.
+/// A table in Markdown, and which bars were reached.
 pub fn table(cells: &[Cell], form: &Form) -> String {
     let mut text = format!(
         "{} rounds; rates and CPU are medians over rounds (least–most), ratios are made within each round against the \
@@ -110,12 +130,19 @@ pub fn table(cells: &[Cell], form: &Form) -> String {
             figures.cpu.shown(2),
             figures.cpu_ratio.shown(2),
         );
-        if (cell.kind, cell.in_flight) == (Kind::Authorize, BAR_IN_FLIGHT) {
+        for bar in BARS.iter().filter(|bar| (bar.kind, bar.in_flight) == (cell.kind, cell.in_flight)) {
+            let (what, ratio, most) = match bar.measure {
+                Measure::Cpu => ("CPU", &figures.cpu_ratio, "at most"),
+                Measure::Rate => ("rate", &figures.rate_ratio, "at least"),
+            };
             let _written = writeln!(
                 verdicts,
-                "Authorize over {} costs {:.2} times the empty handler's CPU at {BAR_IN_FLIGHT} in flight; to reach: {BAR}.",
+                "{} over {} at {} in flight: {:.2} times the empty handler's {what}; to reach: {most} {}.",
+                cell.kind.name(),
                 cell.transport.name(),
-                figures.cpu_ratio.median,
+                cell.in_flight,
+                ratio.median,
+                bar.limit,
             );
         }
     }

@@ -1,31 +1,29 @@
 //! Several authorises in one call: each by itself, or all or none.
 
-use std::time::Duration;
-
 use tonic::Status;
 
+use super::call::Call;
 use super::convert;
 use super::entitlement::Entitlement;
 use super::entitlement_api::Entitlements;
 use super::proto::v1;
 use super::status::{as_fault, of_invalid};
-use crate::telemetry::TraceParent;
 use crate::telemetry::names::span;
 
 impl<E: Entitlements> Entitlement<E> {
-    pub(super) async fn batch(
+    pub(super) async fn batch_authorize(
         &self,
+        call: Call,
         message: v1::BatchAuthorizeRequest,
-        patience: Option<Duration>,
-        parent: Option<TraceParent>,
     ) -> Result<v1::BatchAuthorizeResponse, Status> {
+        let _work = self.enter()?;
         convert::batch(message.requests.len()).map_err(of_invalid)?;
         let results = if message.all_or_nothing {
-            self.all_or_none(message.requests, patience, parent).await
+            self.all_or_none(call, message.requests).await
         } else {
             let mut results = Vec::with_capacity(message.requests.len());
             for request in message.requests {
-                results.push(self.decide(request, patience, parent, span::BATCH_AUTHORIZE).await);
+                results.push(self.decide(call, request, span::BATCH_AUTHORIZE).await);
             }
             results
         };
@@ -45,21 +43,20 @@ impl<E: Entitlements> Entitlement<E> {
     /// All or none: first a look at each, then the holds; where one fails after all, the others are given back.
     async fn all_or_none(
         &self,
+        call: Call,
         requests: Vec<v1::AuthorizeRequest>,
-        patience: Option<Duration>,
-        parent: Option<TraceParent>,
     ) -> Vec<Result<v1::AuthorizeResponse, Status>> {
         let mut looks = Vec::with_capacity(requests.len());
         for request in &requests {
             let look = v1::AuthorizeRequest { validate_only: true, ..request.clone() };
-            looks.push(self.decide(look, patience, parent, span::BATCH_AUTHORIZE).await);
+            looks.push(self.decide(call, look, span::BATCH_AUTHORIZE).await);
         }
         if !looks.iter().all(is_allowed) {
             return looks;
         }
         let mut results = Vec::with_capacity(requests.len());
         for request in requests {
-            let result = self.decide(request, patience, parent, span::BATCH_AUTHORIZE).await;
+            let result = self.decide(call, request, span::BATCH_AUTHORIZE).await;
             let failed = !is_allowed(&result);
             results.push(result);
             if failed {
@@ -77,7 +74,7 @@ impl<E: Entitlements> Entitlement<E> {
             let message = v1::ReleaseRequest { reservation: handle, request_id: String::new() };
             // A hold that cannot be given back now ends by its own time.
             if let Ok(handle) = convert::release(message)
-                && let Err(error) = self.api.release(handle, patience).await
+                && let Err(error) = self.api.release(handle, call.patience).await
             {
                 tracing::warn!(%error, "a hold of a batch could not be given back; it ends by its time");
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tonic::codegen::http::HeaderName;
+use tonic::codegen::http::{HeaderName, HeaderValue};
 use tonic::metadata::MetadataMap;
 
 use crate::telemetry::TraceParent;
@@ -14,14 +14,24 @@ static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Of the time that a caller gives, this part may be spent on asking others, so that the answer still arrives.
 const PATIENCE_OF_DEADLINE: (u32, u32) = (3, 4);
 
-/// How long the caller's deadline lets us ask others; `None` = it has none.
-pub fn patience(metadata: &MetadataMap) -> Option<Duration> {
-    let timeout = timeout(metadata.as_ref().get(&TIMEOUT)?.as_bytes())?;
-    Some(timeout / PATIENCE_OF_DEADLINE.1 * PATIENCE_OF_DEADLINE.0)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// How long the caller's deadline lets us ask others; `None` = it has none.
+    pub patience: Option<Duration>,
+    pub parent: Option<TraceParent>,
 }
 
-pub fn trace(metadata: &MetadataMap) -> Option<TraceParent> {
-    TraceParent::parse(metadata.as_ref().get(&TRACEPARENT)?.as_bytes())
+impl Call {
+    pub fn new(timeout: Option<Duration>, traceparent: &[u8]) -> Self {
+        let patience = timeout.map(|timeout| timeout / PATIENCE_OF_DEADLINE.1 * PATIENCE_OF_DEADLINE.0);
+        Self { patience, parent: TraceParent::parse(traceparent) }
+    }
+
+    /// What a call's headers say.
+    pub fn of(metadata: &MetadataMap) -> Self {
+        let header = |name| metadata.as_ref().get(name).map(HeaderValue::as_bytes);
+        Self::new(header(&TIMEOUT).and_then(timeout), header(&TRACEPARENT).unwrap_or_default())
+    }
 }
 
 /// At most eight digits and a unit, as gRPC over HTTP/2 has it.
@@ -58,6 +68,6 @@ mod tests {
         }
         let mut metadata = MetadataMap::new();
         metadata.insert("grpc-timeout", "1S".parse().unwrap());
-        assert_eq!(patience(&metadata), Some(Duration::from_millis(750)));
+        assert_eq!(Call::of(&metadata), Call { patience: Some(Duration::from_millis(750)), parent: None });
     }
 }

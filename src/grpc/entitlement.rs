@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::Status;
 
-use super::call;
+use super::call::Call;
 use super::convert;
 use super::entitlement_api::{Answered, AuthorizeQuestion, Entitlements, Refused};
 use super::explain::explain;
@@ -15,13 +13,12 @@ use super::health::Health;
 use super::hot::Hot;
 use super::listen::Services;
 use super::proto::v1;
-use super::proto::v1::entitlement_service_server::EntitlementService;
 use super::reply;
 use super::status::{of_invalid, of_refused};
 use super::watch_balance::{Balances, Watcher};
 use crate::credit::Decision;
 use crate::engine::answer::AuthorizeAnswer;
-use crate::runtime::Clock;
+use crate::runtime::{Clock, Shutdown};
 use crate::telemetry::names::span;
 use crate::telemetry::{Decided, Decisions, TraceParent};
 use crate::types::{AccountId, Name};
@@ -42,10 +39,11 @@ pub(super) struct Entitlement<E> {
     calls: AtomicUsize,
     calls_max: usize,
     watchers: Arc<AtomicUsize>,
+    pub(super) stop: Shutdown,
 }
 
 /// A call in work, counted until it is answered or dropped.
-struct InWork<'a>(&'a AtomicUsize);
+pub(super) struct InWork<'a>(&'a AtomicUsize);
 
 impl Drop for InWork<'_> {
     fn drop(&mut self) {
@@ -53,15 +51,16 @@ impl Drop for InWork<'_> {
     }
 }
 
-/// The services of a sidecar. At most `calls_max` calls are in work at once.
+/// The services of a sidecar. At most `calls_max` calls are in work at once; at the stop, sessions end.
 pub fn services<E: Entitlements>(
     api: Arc<E>,
     decisions: Arc<Decisions>,
     clock: Clock,
     calls_max: usize,
+    stop: Shutdown,
 ) -> (Services, Health) {
     let (calls, watchers) = (AtomicUsize::new(0), Arc::default());
-    let entitlement = Entitlement { api, decisions, clock, calls, calls_max, watchers };
+    let entitlement = Entitlement { api, decisions, clock, calls, calls_max, watchers, stop };
     Services::new(Hot::new(entitlement, REQUEST_BYTES_MAX, ANSWER_BYTES_MAX))
 }
 
@@ -74,7 +73,7 @@ struct Asked {
 }
 
 impl<E: Entitlements> Entitlement<E> {
-    fn enter(&self) -> Result<InWork<'_>, Status> {
+    pub(super) fn enter(&self) -> Result<InWork<'_>, Status> {
         let before = self.calls.fetch_add(1, Ordering::Relaxed);
         let work = InWork(&self.calls);
         if before >= self.calls_max { Err(of_refused(&Refused::Overloaded)) } else { Ok(work) }
@@ -82,48 +81,6 @@ impl<E: Entitlements> Entitlement<E> {
 
     fn connectivity(&self) -> v1::Connectivity {
         reply::connectivity(self.api.online())
-    }
-
-    pub(super) async fn authorize_one(
-        &self,
-        metadata: &MetadataMap,
-        message: v1::AuthorizeRequest,
-    ) -> Result<v1::AuthorizeResponse, Status> {
-        let _work = self.enter()?;
-        let (patience, parent) = (call::patience(metadata), call::trace(metadata));
-        self.decide(message, patience, parent, span::AUTHORIZE).await
-    }
-
-    pub(super) async fn commit_one(
-        &self,
-        metadata: &MetadataMap,
-        message: v1::CommitRequest,
-    ) -> Result<v1::CommitResponse, Status> {
-        let _work = self.enter()?;
-        let (patience, parent) = (call::patience(metadata), call::trace(metadata));
-        let question = convert::commit(message).map_err(of_invalid)?;
-        let asked = Asked::of(&question.handle.claim, parent);
-        let answered = self.api.commit(question, patience).await.map_err(|why| of_refused(&why))?;
-        self.note_ended(&asked, &answered, span::COMMIT);
-        Ok(reply::commit(&answered, self.connectivity()))
-    }
-
-    pub(super) async fn decide(
-        &self,
-        message: v1::AuthorizeRequest,
-        patience: Option<Duration>,
-        parent: Option<TraceParent>,
-        span: &'static str,
-    ) -> Result<v1::AuthorizeResponse, Status> {
-        let wants_trail = message.explain;
-        let question = convert::authorize(message).map_err(of_invalid)?;
-        let answered = self.api.authorize(&question, patience).await.map_err(|why| of_refused(&why))?;
-        let trail = if wants_trail { explain(&question, &answered.answer) } else { Vec::new() };
-        let AuthorizeQuestion { account, action, run_id, .. } = question;
-        let asked = Asked { account, action: Some(action), run_id, parent };
-        let id = hex(self.api.next_number());
-        self.note_authorized(&asked, &answered, &id, span);
-        Ok(reply::authorize(answered, id, self.connectivity(), trail))
     }
 
     fn note_authorized(
@@ -180,35 +137,44 @@ impl<E: Entitlements> Entitlement<E> {
     }
 }
 
-#[tonic::async_trait]
-impl<E: Entitlements> EntitlementService for Entitlement<E> {
-    async fn authorize(
+/// What each call is answered. Errors: the status that its caller gets.
+impl<E: Entitlements> Entitlement<E> {
+    pub(super) async fn authorize(
         &self,
-        request: Request<v1::AuthorizeRequest>,
-    ) -> Result<Response<v1::AuthorizeResponse>, Status> {
-        let (metadata, _, message) = request.into_parts();
-        self.authorize_one(&metadata, message).await.map(Response::new)
+        call: Call,
+        message: v1::AuthorizeRequest,
+    ) -> Result<v1::AuthorizeResponse, Status> {
+        let _work = self.enter()?;
+        self.decide(call, message, span::AUTHORIZE).await
     }
 
-    async fn batch_authorize(
+    /// Of an authorise by itself, or in a batch.
+    pub(super) async fn decide(
         &self,
-        request: Request<v1::BatchAuthorizeRequest>,
-    ) -> Result<Response<v1::BatchAuthorizeResponse>, Status> {
-        let _work = self.enter()?;
-        let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
-        let answer = self.batch(request.into_inner(), patience, parent).await?;
-        Ok(Response::new(answer))
+        call: Call,
+        message: v1::AuthorizeRequest,
+        span: &'static str,
+    ) -> Result<v1::AuthorizeResponse, Status> {
+        let wants_trail = message.explain;
+        let question = convert::authorize(message).map_err(of_invalid)?;
+        let answered = self.api.authorize(&question, call.patience).await.map_err(|why| of_refused(&why))?;
+        let trail = if wants_trail { explain(&question, &answered.answer) } else { Vec::new() };
+        let AuthorizeQuestion { account, action, run_id, .. } = question;
+        let asked = Asked { account, action: Some(action), run_id, parent: call.parent };
+        let id = hex(self.api.next_number());
+        self.note_authorized(&asked, &answered, &id, span);
+        Ok(reply::authorize(answered, id, self.connectivity(), trail))
     }
 
-    async fn progress(
+    pub(super) async fn progress(
         &self,
-        request: Request<v1::ProgressRequest>,
-    ) -> Result<Response<v1::ProgressResponse>, Status> {
+        call: Call,
+        message: v1::ProgressRequest,
+    ) -> Result<v1::ProgressResponse, Status> {
         let _work = self.enter()?;
-        let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
-        let question = convert::progress(request.into_inner()).map_err(of_invalid)?;
-        let asked = Asked::of(&question.handle.claim, parent);
-        let answered = self.api.progress(question, patience).await.map_err(|why| of_refused(&why))?;
+        let question = convert::progress(message).map_err(of_invalid)?;
+        let asked = Asked::of(&question.handle.claim, call.parent);
+        let answered = self.api.progress(question, call.patience).await.map_err(|why| of_refused(&why))?;
         let (answer, id) = (&answered.answer, hex(self.api.next_number()));
         let refused = answer.decision == Decision::Denied;
         self.note(&asked, &answered, span::PROGRESS, refused, |decided| Decided {
@@ -220,100 +186,105 @@ impl<E: Entitlements> EntitlementService for Entitlement<E> {
             charged: Some(answer.charged),
             ..decided
         });
-        Ok(Response::new(reply::progress(&answered, id.clone(), self.connectivity())))
+        Ok(reply::progress(&answered, id.clone(), self.connectivity()))
     }
 
-    async fn commit(
+    pub(super) async fn commit(
         &self,
-        request: Request<v1::CommitRequest>,
-    ) -> Result<Response<v1::CommitResponse>, Status> {
-        let (metadata, _, message) = request.into_parts();
-        self.commit_one(&metadata, message).await.map(Response::new)
-    }
-
-    async fn release(
-        &self,
-        request: Request<v1::ReleaseRequest>,
-    ) -> Result<Response<v1::ReleaseResponse>, Status> {
+        call: Call,
+        message: v1::CommitRequest,
+    ) -> Result<v1::CommitResponse, Status> {
         let _work = self.enter()?;
-        let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
-        let handle = convert::release(request.into_inner()).map_err(of_invalid)?;
-        let asked = Asked::of(&handle.claim, parent);
-        let answered = self.api.release(handle, patience).await.map_err(|why| of_refused(&why))?;
+        let question = convert::commit(message).map_err(of_invalid)?;
+        let asked = Asked::of(&question.handle.claim, call.parent);
+        let answered = self.api.commit(question, call.patience).await.map_err(|why| of_refused(&why))?;
+        self.note_ended(&asked, &answered, span::COMMIT);
+        Ok(reply::commit(&answered, self.connectivity()))
+    }
+
+    pub(super) async fn release(
+        &self,
+        call: Call,
+        message: v1::ReleaseRequest,
+    ) -> Result<v1::ReleaseResponse, Status> {
+        let _work = self.enter()?;
+        let handle = convert::release(message).map_err(of_invalid)?;
+        let asked = Asked::of(&handle.claim, call.parent);
+        let answered = self.api.release(handle, call.patience).await.map_err(|why| of_refused(&why))?;
         self.note_ended(&asked, &answered, span::RELEASE);
-        Ok(Response::new(reply::release(&answered, self.connectivity())))
+        Ok(reply::release(&answered, self.connectivity()))
     }
 
-    async fn record(
+    pub(super) async fn record(
         &self,
-        request: Request<v1::RecordRequest>,
-    ) -> Result<Response<v1::RecordResponse>, Status> {
+        call: Call,
+        message: v1::RecordRequest,
+    ) -> Result<v1::RecordResponse, Status> {
         let _work = self.enter()?;
-        let (patience, parent) = (call::patience(request.metadata()), call::trace(request.metadata()));
-        let question = convert::record(request.into_inner()).map_err(of_invalid)?;
+        let question = convert::record(message).map_err(of_invalid)?;
         let AuthorizeQuestion { account, action, run_id, .. } = &question.run;
         let (account, action, run_id) = (account.clone(), Some(action.clone()), run_id.clone());
-        let asked = Asked { account, action, run_id, parent };
-        let answered = self.api.record(question, patience).await.map_err(|why| of_refused(&why))?;
+        let asked = Asked { account, action, run_id, parent: call.parent };
+        let answered = self.api.record(question, call.patience).await.map_err(|why| of_refused(&why))?;
         self.note_ended(&asked, &answered, span::RECORD);
         let id = hex(self.api.next_number());
-        Ok(Response::new(reply::record(&answered, id, self.connectivity())))
+        Ok(reply::record(&answered, id, self.connectivity()))
     }
 
-    async fn get_reservation(
+    pub(super) async fn get_reservation(
         &self,
-        request: Request<v1::GetReservationRequest>,
-    ) -> Result<Response<v1::GetReservationResponse>, Status> {
+        call: Call,
+        message: v1::GetReservationRequest,
+    ) -> Result<v1::GetReservationResponse, Status> {
         let _work = self.enter()?;
-        let patience = call::patience(request.metadata());
-        let lookup = convert::lookup(request.into_inner()).map_err(of_invalid)?;
-        let view = self.api.reservation(lookup, patience).await.map_err(|why| of_refused(&why))?;
-        Ok(Response::new(v1::GetReservationResponse { run: Some(reply::run(view)) }))
+        let lookup = convert::lookup(message).map_err(of_invalid)?;
+        let view = self.api.reservation(lookup, call.patience).await.map_err(|why| of_refused(&why))?;
+        Ok(v1::GetReservationResponse { run: Some(reply::run(view)) })
     }
 
-    async fn list_reservations(
+    pub(super) async fn list_reservations(
         &self,
-        request: Request<v1::ListReservationsRequest>,
-    ) -> Result<Response<v1::ListReservationsResponse>, Status> {
+        _: Call,
+        message: v1::ListReservationsRequest,
+    ) -> Result<v1::ListReservationsResponse, Status> {
         let _work = self.enter()?;
-        let question = convert::list(request.get_ref()).map_err(of_invalid)?;
+        let question = convert::list(&message).map_err(of_invalid)?;
         let most = question.most;
         let views = self.api.reservations(question).await.map_err(|why| of_refused(&why))?;
-        Ok(Response::new(reply::page(views, most)))
+        Ok(reply::page(views, most))
     }
 
-    async fn get_balance(
+    pub(super) async fn get_balance(
         &self,
-        request: Request<v1::GetBalanceRequest>,
-    ) -> Result<Response<v1::GetBalanceResponse>, Status> {
+        call: Call,
+        message: v1::GetBalanceRequest,
+    ) -> Result<v1::GetBalanceResponse, Status> {
         let _work = self.enter()?;
-        let patience = call::patience(request.metadata());
-        let (account, pool) = convert::balance(request.get_ref()).map_err(of_invalid)?;
-        let view = self.api.balance(account, pool, patience).await.map_err(|why| of_refused(&why))?;
-        Ok(Response::new(reply::balance(&view, self.connectivity())))
+        let (account, pool) = convert::balance(&message).map_err(of_invalid)?;
+        let view = self.api.balance(account, pool, call.patience).await.map_err(|why| of_refused(&why))?;
+        Ok(reply::balance(&view, self.connectivity()))
     }
 
-    type WatchBalanceStream = Balances;
-
-    async fn watch_balance(
+    pub(super) async fn watch_balance(
         &self,
-        request: Request<v1::WatchBalanceRequest>,
-    ) -> Result<Response<Balances>, Status> {
+        _: Call,
+        message: v1::WatchBalanceRequest,
+    ) -> Result<Balances, Status> {
         let _work = self.enter()?;
-        let (account, pool, refused) = convert::watch_balance(request.into_inner()).map_err(of_invalid)?;
+        let (account, pool, refused) = convert::watch_balance(message).map_err(of_invalid)?;
         let watcher = Watcher { api: Arc::clone(&self.api), account, pool, refused };
-        Ok(Response::new(watcher.begin(&self.watchers).await?))
+        watcher.begin(&self.watchers).await
     }
 
-    async fn get_features(
+    pub(super) async fn get_features(
         &self,
-        request: Request<v1::GetFeaturesRequest>,
-    ) -> Result<Response<v1::GetFeaturesResponse>, Status> {
+        call: Call,
+        message: v1::GetFeaturesRequest,
+    ) -> Result<v1::GetFeaturesResponse, Status> {
         let _work = self.enter()?;
-        let patience = call::patience(request.metadata());
-        let account = convert::account(&request.get_ref().account).map_err(of_invalid)?;
-        let (plan, playbook) = self.api.plan(account, patience).await.map_err(|why| of_refused(&why))?;
-        Ok(Response::new(reply::features(&plan, playbook.version)))
+        let account = convert::account(&message.account).map_err(of_invalid)?;
+        let (plan, playbook) = self.api.plan(account, call.patience).await.map_err(|why| of_refused(&why))?;
+        Ok(reply::features(&plan, playbook.version))
     }
 }
 

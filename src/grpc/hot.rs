@@ -13,8 +13,10 @@ use tonic::codegen::http::Response as HttpResponse;
 use tonic::metadata::MetadataMap;
 use tonic::server::NamedService;
 
+use super::call::Call;
 use super::entitlement::Entitlement;
 use super::entitlement_api::Entitlements;
+use super::entitlement_server::EntitlementServer;
 use super::proto::v1::entitlement_service_server::EntitlementServiceServer;
 use super::route::Answer;
 use super::unary;
@@ -25,7 +27,7 @@ const COMMIT: &str = "/bursar.v1.EntitlementService/Commit";
 /// The service, and the way around its generated server.
 pub(super) struct Hot<E> {
     service: Arc<Entitlement<E>>,
-    generated: EntitlementServiceServer<Entitlement<E>>,
+    generated: EntitlementServiceServer<EntitlementServer<E>>,
     request_bytes_max: usize,
 }
 
@@ -33,7 +35,7 @@ impl<E: Entitlements> Hot<E> {
     /// The longest request and the longest answer, in bytes.
     pub(super) fn new(service: Entitlement<E>, request_bytes_max: usize, answer_bytes_max: usize) -> Self {
         let service = Arc::new(service);
-        let generated = EntitlementServiceServer::from_arc(Arc::clone(&service))
+        let generated = EntitlementServiceServer::new(EntitlementServer(Arc::clone(&service)))
             .max_decoding_message_size(request_bytes_max)
             .max_encoding_message_size(answer_bytes_max);
         Self { service, generated, request_bytes_max }
@@ -70,18 +72,18 @@ impl<E: Entitlements> Service<HttpRequest<Body>> for Hot<E> {
         }
         let (service, most) = (Arc::clone(&self.service), self.request_bytes_max);
         let (parts, body) = request.into_parts();
-        let metadata = MetadataMap::from_headers(parts.headers);
+        let call = Call::of(&MetadataMap::from_headers(parts.headers));
         if authorize {
             Box::pin(async move {
                 Ok(unary::write(match unary::read(body, most).await {
-                    Ok(message) => service.authorize_one(&metadata, message).await,
+                    Ok(message) => service.authorize(call, message).await,
                     Err(status) => Err(status),
                 }))
             })
         } else {
             Box::pin(async move {
                 Ok(unary::write(match unary::read(body, most).await {
-                    Ok(message) => service.commit_one(&metadata, message).await,
+                    Ok(message) => service.commit(call, message).await,
                     Err(status) => Err(status),
                 }))
             })
@@ -90,5 +92,5 @@ impl<E: Entitlements> Service<HttpRequest<Body>> for Hot<E> {
 }
 
 impl<E: Entitlements> NamedService for Hot<E> {
-    const NAME: &'static str = EntitlementServiceServer::<Entitlement<E>>::NAME;
+    const NAME: &'static str = EntitlementServiceServer::<EntitlementServer<E>>::NAME;
 }

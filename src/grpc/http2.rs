@@ -36,7 +36,11 @@ pub const HEADERS_MAX: u32 = 8 << 10;
 
 /// Flow control: messages are small, and a slow reader must not tie up memory.
 pub const STREAM_WINDOW: u32 = 64 << 10;
-pub const CONNECTION_WINDOW: u32 = 256 << 10;
+
+/// h2 takes many short frames that nobody has read yet for an attack, and ends the connection: what they are shorter than 256
+/// bytes may come to half of this window. With so much a session of the shortest requests fills its stream's window first,
+/// and is slowed down instead.
+pub const CONNECTION_WINDOW: u32 = 64 * STREAM_WINDOW;
 
 /// Bytes of one answer that lie ready for a reader that is slow.
 const SEND_BUFFER: usize = 64 << 10;

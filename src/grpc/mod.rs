@@ -5,6 +5,8 @@
 //! | `proto` | the generated types |
 //! | `entitlement` | the service that agent runtimes call |
 //! | `batch` | several authorises in one call |
+//! | `entitlement_server` | its calls, as the generated server has them |
+//! | `session` | its calls pipelined over one stream |
 //! | `watch_balance` | a balance as a stream |
 //! | `entitlement_api` | what that service needs of whoever decides |
 //! | `convert`, `field` | wire → questions, or what is wrong with them |
@@ -46,6 +48,7 @@ mod contract_wire;
 pub mod convert;
 pub mod entitlement;
 pub mod entitlement_api;
+mod entitlement_server;
 mod explain;
 mod field;
 pub mod health;
@@ -65,6 +68,7 @@ mod playbook_server;
 pub mod proto;
 mod reply;
 mod route;
+mod session;
 pub mod status;
 mod unary;
 mod watch_alerts;

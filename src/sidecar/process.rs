@@ -115,8 +115,8 @@ async fn run_upon<U: Upstream>(
     let decisions = Arc::new(Decisions::new(tracer, config.trace_ratio));
     let door = Arc::new(Door::new(Ids::new()?));
     door.open(Arc::clone(&opened.core));
-    let (services, health) = services(Arc::clone(&door), decisions, clock, config.calls_max);
     let (stop_serving, serving) = Shutdown::new();
+    let (services, health) = services(Arc::clone(&door), decisions, clock, config.calls_max, serving.clone());
     let drain = config.shutdown_grace / DRAIN_PART;
     let servers = serve(config, listeners, services, &serving, drain)?;
     health.say(ENTITLEMENT_SERVICE, true).await;

@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 import grpc
+import grpc.aio
 from grpc_tools import protoc
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -57,15 +58,26 @@ _OPTIONS = [
 ]
 
 
+_UDS_OPTIONS = [*_OPTIONS, ("grpc.default_authority", "localhost")]
+
+
 def uds(socket: str | os.PathLike) -> grpc.Channel:
     """A channel over a Unix socket.
 
     gRPC's C core sends the socket's percent-encoded path as `:authority`, which HTTP/2 servers may refuse as malformed
     (tonic's does: the call fails with INTERNAL, `RST_STREAM`). So the authority is named here, as callers must.
     """
-    return grpc.insecure_channel(f"unix:{socket}", options=[*_OPTIONS, ("grpc.default_authority", "localhost")])
+    return grpc.insecure_channel(f"unix:{socket}", options=_UDS_OPTIONS)
 
 
 def tcp(address: str) -> grpc.Channel:
     """A channel over TCP; `address` may be written as a URL."""
     return grpc.insecure_channel(address.removeprefix("http://"), options=_OPTIONS)
+
+
+def aio_uds(socket: str | os.PathLike) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(f"unix:{socket}", options=_UDS_OPTIONS)
+
+
+def aio_tcp(address: str) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(address.removeprefix("http://"), options=_OPTIONS)

@@ -123,12 +123,10 @@ impl Work<'_> {
         let path = self.path_of(&run);
         effects.debt_pool = Some(debtor(&path));
         let (mut booked, lowered) = self.split_booked(sidecar, run.id);
-        booked.debt += kept.debt;
-        kept.spent.iter().for_each(|draw| hold::add(&mut booked.spent, *draw));
+        booked.add(kept);
         let known = !booked.spent.is_empty() || !lowered.is_empty();
         let runs = self.promoted_holds(sidecar, &run);
         let mut purse = Purse { lease: self.out(sidecar), runs, spent: booked.spent, lowered };
-        let has_lease = self.account.leases.contains_key(&sidecar);
         let mut late = Credits::ZERO;
         let mut flows = Vec::with_capacity(run.flows.len());
         for flow in &run.flows {
@@ -136,7 +134,8 @@ impl Work<'_> {
             if from == to {
                 continue;
             }
-            let leased = has_lease && !(run.handing && flow.to == Place::Free);
+            let leased =
+                self.account.leases.contains_key(&sidecar) && !(run.handing && flow.to == Place::Free);
             let rest = if from == Holder::Spent {
                 let given = self.give_again(flow, &mut purse, to, leased, &mut effects);
                 Flow { amount: flow.amount - given, ..*flow }

@@ -130,6 +130,11 @@ impl Booked {
         hold::total(&self.spent) + self.debt
     }
 
+    pub fn add(&mut self, more: &Self) {
+        self.debt += more.debt;
+        more.spent.iter().for_each(|draw| hold::add(&mut self.spent, *draw));
+    }
+
     /// Whether the same blocks paid as much, in whatever order.
     pub fn is_same_as(&self, other: &Self) -> bool {
         let mut rest = other.spent.clone();
