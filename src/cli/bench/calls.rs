@@ -94,7 +94,11 @@ pub mod tests {
             account: format!("acme-{number}"),
             sent: at(1),
             authorize: authorize.map(|answer| Answered { at: at(10), answer }),
-            commit: commit.map(|commit| commit.map(|answer| Answered { at: at(30), answer })),
+            commit: match commit {
+                Some(Ok(answer)) => Some(Ok(Answered { at: at(30), answer })),
+                Some(Err(error)) => Some(Err(error)),
+                None => None,
+            },
         }
     }
 

@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 use plotters::prelude::{
     BLACK, ChartBuilder, Color, IntoDrawingArea, IntoLogRange, LineSeries, PathElement, RGBColor, SVGBackend,
-    WHITE,
+    SeriesLabelPosition, WHITE,
 };
 
 /// Pixels.
@@ -11,6 +11,9 @@ const SIZE: (u32, u32) = (960, 540);
 const MARGIN: u32 = 24;
 const LABELS: u32 = 56;
 const KEY: i32 = 20;
+
+/// The y axis ends a little above the slowest answer.
+const HEADROOM: f64 = 1.05;
 
 /// Points on a curve for each tenth; enough to look smooth.
 const STEPS: u32 = 40;
@@ -33,20 +36,25 @@ pub fn svg(title: &str, curves: &[(&str, &Histogram<u64>)]) -> anyhow::Result<St
             .margin(MARGIN)
             .x_label_area_size(LABELS)
             .y_label_area_size(LABELS)
-            .build_cartesian_2d((1.0..right).log_scale(), 0.0..top)?;
+            .build_cartesian_2d((1.0..right).log_scale(), 0.0..top * HEADROOM)?;
         chart
             .configure_mesh()
             .x_desc("percentile")
             .y_desc("milliseconds")
             .x_label_formatter(&|left| percentile(*left))
-            .light_line_style(WHITE)
+            .max_light_lines(0)
             .draw()?;
         for ((name, points), colour) in curves.iter().zip(COLOURS.iter().cycle()) {
             let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
             let key = |(x, y)| PathElement::new(vec![(x, y), (x + KEY, y)], colour.stroke_width(2));
             chart.draw_series(line)?.label(*name).legend(key);
         }
-        chart.configure_series_labels().background_style(WHITE).border_style(BLACK).draw()?;
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .background_style(WHITE)
+            .border_style(BLACK)
+            .draw()?;
         area.present()?;
     }
     Ok(text)
