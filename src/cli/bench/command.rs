@@ -182,7 +182,7 @@ impl BenchArgs {
         match driven.end {
             End::Done | End::Interrupted => Ok(Exit::Success),
             End::Stopped(Verdict::Wrong(failure)) => Err(failure),
-            // Where nobody is there any more, that says it best.
+            // Where nobody listens there any more, that says it best.
             End::Stopped(Verdict::Lost(error)) => {
                 Err(self.to.connect().await.err().unwrap_or_else(|| Failure::from(error)))
             }

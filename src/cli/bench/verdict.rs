@@ -8,9 +8,9 @@ use crate::grpc::proto::v1;
 /// Why not to go on.
 #[derive(Debug)]
 pub enum Verdict {
-    /// The endpoint is away, or is no sidecar.
+    /// The sidecar went away.
     Lost(CallError),
-    /// The calls are not right.
+    /// The calls are not right, or the endpoint is no sidecar.
     Wrong(Failure),
 }
 
@@ -18,8 +18,8 @@ pub enum Verdict {
 pub fn on(ended: &Ended) -> Option<Verdict> {
     let commit = ended.commit.as_ref().and_then(|commit| commit.as_ref().err());
     match (&ended.authorize, commit) {
-        (Err(error), _) | (_, Some(error)) if is_lost(error) => Some(Verdict::Lost(error.clone())),
         (Err(error), _) if is_wrong(error) => Some(Verdict::Wrong(Failure::from(error.clone()))),
+        (Err(error), _) | (_, Some(error)) if is_lost(error) => Some(Verdict::Lost(error.broken())),
         (Ok(answered), _) if answered.answer.reason() == v1::Reason::AccountUnknown => {
             Some(Verdict::Wrong(unknown(&ended.account)))
         }
@@ -39,7 +39,7 @@ fn is_lost(error: &CallError) -> bool {
 
 /// Whether the same call will never be answered.
 fn is_wrong(error: &CallError) -> bool {
-    ["INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED"].contains(&error.code)
+    ["INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "UNIMPLEMENTED"].contains(&error.code)
 }
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ mod tests {
     fn said(authorize: Result<v1::AuthorizeResponse, CallError>) -> String {
         match on(&ended(1, authorize, None)) {
             None => "go on".to_owned(),
-            Some(Verdict::Lost(error)) => format!("lost: {}", error.code),
+            Some(Verdict::Lost(error)) => format!("lost: {error}"),
             Some(Verdict::Wrong(failure)) => failure.to_string(),
         }
     }
@@ -65,8 +65,8 @@ mod tests {
 
     #[test]
     fn what_every_run_would_meet_ends_it() {
-        assert_eq!(said(Err(error("UNAVAILABLE", ""))), "lost: UNAVAILABLE");
-        assert_eq!(said(Err(error("UNIMPLEMENTED", ""))), "lost: UNIMPLEMENTED");
+        assert_eq!(said(Err(error("UNAVAILABLE", ""))), "lost: UNREACHABLE: the connection broke: so it is");
+        assert!(said(Err(error("UNIMPLEMENTED", ""))).contains("help: is this the right server?"));
         let wrong = said(Err(error("NOT_FOUND", "ACTION_UNKNOWN")));
         assert!(wrong.starts_with("error: ACTION_UNKNOWN: ") && wrong.contains("help: "), "{wrong}");
         let unknown = said(Ok(answer(v1::Decision::Denied, v1::Reason::AccountUnknown)));
