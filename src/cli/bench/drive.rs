@@ -131,7 +131,7 @@ mod tests {
             tokio::time::advance(TICK).await;
             hand.pass(TICK);
             // Everyone who was woken comes to an end before the time goes on.
-            for _ in 0..64 {
+            for _ in 0..32 {
                 tokio::task::yield_now().await;
             }
         }
