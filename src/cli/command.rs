@@ -6,6 +6,7 @@ use super::account::AccountCommand;
 use super::audit::AuditCommand;
 use super::authorize::AuthorizeArgs;
 use super::balance::BalanceArgs;
+use super::bench::BenchArgs;
 use super::commit::CommitArgs;
 use super::completions::CompletionsArgs;
 use super::config::ConfigCommand;
@@ -81,6 +82,9 @@ enum Command {
     /// Looks at the journal that a stopped sidecar or ledger left, without changing it
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Puts a sidecar under load, in a closed or an open loop, and measures how it answers
+    #[command(after_help = STATUSES)]
+    Bench(BenchArgs),
     /// Plays simulated worlds of sidecars, a ledger and a bad network; says what goes wrong in them
     #[command(after_help = STATUSES)]
     Simulate(SimulateArgs),
@@ -135,6 +139,7 @@ impl Cli {
             Command::Playbook(command) => command.run(screen),
             Command::Audit(command) => wait(command.run(screen)),
             Command::Journal(command) => command.run(screen),
+            Command::Bench(args) => wait(args.run(screen)),
             Command::Simulate(args) => args.run(screen),
             Command::Config(command) => command.run(screen),
             Command::Completions(args) => args.run(screen),
@@ -220,6 +225,9 @@ mod tests {
             "bursar playbook get 3",
             "bursar journal verify d",
             "bursar journal dump d",
+            "bursar bench acme draft",
+            "bursar bench acme draft --rate 500 --duration 30s --warmup 0s --connections 8 --plot p.svg --json",
+            "bursar bench load draft --accounts 100 --calls authorize --in-flight 64 --user ann --quantity 2 --ttl 5s",
             "bursar simulate --seed 7 --steps 500 --worlds 3",
             "bursar config show",
             "bursar config show sidecar --data-dir d",
@@ -253,6 +261,16 @@ mod tests {
             "bursar account refund acme h --purchase 7",
             "bursar account allocate acme 50",
             "bursar playbook check",
+            "bursar bench acme",
+            "bursar bench acme draft --rate 0",
+            "bursar bench acme draft --rate 1000001",
+            "bursar bench acme draft --in-flight 0",
+            "bursar bench acme draft --in-flight 65537",
+            "bursar bench acme draft --connections 257",
+            "bursar bench acme draft --duration 25h",
+            "bursar bench acme draft --duration 99ms",
+            "bursar bench acme draft --accounts 0",
+            "bursar bench acme draft --calls commit",
         ] {
             assert!(read(line).is_err_and(|error| error.exit_code() == 2), "`{line}`");
         }

@@ -11,6 +11,7 @@
 //! | `audit` | journals of accounts, for finance and auditors, at the ledger |
 //! | `playbook` | playbooks: checked and played here, published at the ledger |
 //! | `journal` | what a process left on disk; `journal_record` and `cbor` read it |
+//! | `bench` | load for a sidecar, and how it answers under it |
 //! | `simulate` | the simulator: worlds by their seeds |
 //! | `config`, `completions`, `version` | about the program itself |
 //! | `connection`, `usage`, `pages`, `request_id`, `read` | flags and values that several share |
@@ -22,6 +23,7 @@ mod advice;
 mod audit;
 mod authorize;
 mod balance;
+mod bench;
 mod cbor;
 mod command;
 mod commit;

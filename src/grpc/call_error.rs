@@ -44,6 +44,12 @@ impl CallError {
         }
     }
 
+    /// The same, of a connection that was there and broke.
+    pub fn broken(&self) -> Self {
+        let message = format!("the connection broke: {}", self.message);
+        Self { code: name(Code::Unavailable), reason: UNREACHABLE.to_owned(), message, ..self.clone() }
+    }
+
     pub(super) fn of(status: &Status) -> Self {
         let details = status.get_error_details();
         let (reason, metadata) =
@@ -142,5 +148,7 @@ mod tests {
         let nobody = CallError::unreachable(&"unix:x", &std::io::Error::other("no such file"));
         assert_eq!((nobody.is_unavailable(), nobody.may_have_happened()), (true, false));
         assert_eq!(nobody.to_string(), "UNREACHABLE: cannot reach `unix:x`: no such file");
+        let broken = CallError::of(&Status::unknown("transport error")).broken();
+        assert_eq!((broken.code, broken.reason.as_str()), ("UNAVAILABLE", UNREACHABLE));
     }
 }

@@ -65,6 +65,11 @@ impl Clock {
         (Self(Source::Simulated(Arc::clone(&hands))), ManualClock(hands))
     }
 
+    /// Whether it is the machine's.
+    pub fn is_system(&self) -> bool {
+        matches!(self.0, Source::System)
+    }
+
     /// Whether a hand moves it: whoever moves it also says when to look at what is due.
     pub fn is_manual(&self) -> bool {
         matches!(self.0, Source::Manual(_))

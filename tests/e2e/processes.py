@@ -144,6 +144,18 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+def begin(*arguments: str) -> subprocess.Popen:
+    """A command that runs beside the test, its output kept."""
+    return subprocess.Popen(
+        [str(BINARY), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+    )
+
+
 def succeed(*arguments: str) -> str:
     done = run(*arguments)
     assert done.returncode == 0, f"`bursar {' '.join(arguments)}` ended with {done.returncode}:\n{done.stderr}{done.stdout}"

@@ -80,6 +80,8 @@ fn a_wrong_command_line_ends_with_two_and_stdout_stays_empty() {
         &["authorize", "acme", "a", "--ttl", "soon"],
         &["authorize", "acme", "a", "--sidecar", "127.0.0.1:7401"],
         &["sidecar", "--listen", "everywhere"],
+        &["bench", "acme", "draft", "--rate", "0"],
+        &["bench", "acme", "draft", "--warmup", "soon"],
     ] {
         let ran = bursar(arguments).ends(2);
         assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{arguments:?}");
@@ -97,6 +99,7 @@ fn a_server_that_is_away_ends_with_four_and_says_what_helps() {
     );
     assert!(ran.stderr.contains("\n  help: "), "{}", ran.stderr);
     bursar_with(&[("BURSAR_SIDECAR", "unix:/nowhere/bursar.sock")], &["commit", "h"]).ends(4);
+    bursar(&["bench", "acme", "draft", "--sidecar", NOBODY]).ends(4);
 
     let ran = bursar_with(&[("BURSAR_LEDGER", NOBODY)], &["account", "list", "--json"]).ends(4);
     let error: Value = serde_json::from_str(&ran.stderr).expect("an object");

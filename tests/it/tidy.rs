@@ -79,6 +79,9 @@ pub const RESERVED: &[(&str, &[&str], &str)] = &[
     ("opentelemetry", &["telemetry"], "every span and attribute name is written once"),
     ("clap", &["cli", "config"], "flags are read at the door and nowhere else"),
     ("comfy_table", &["cli"], "only the command line talks to people"),
+    ("indicatif", &["cli"], "only the command line talks to people"),
+    ("plotters", &["cli"], "only the command line talks to people"),
+    ("hdrhistogram", &["cli"], "only the load generator measures; a server's figures are not kept in it"),
 ];
 
 /// One finding, printed as `path:line: reason`.
