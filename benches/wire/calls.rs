@@ -36,7 +36,7 @@ const ACCOUNTS: u64 = 16;
 /// One run before all, so large that the lease it brings lasts: what a lease in steady use is sized to, too.
 const LARGE: &str = "500000";
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whose calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,16 @@ pub fn commit(reservation: String) -> v1::CommitRequest {
     v1::CommitRequest { reservation, quantity: Some("1".to_owned()), ..v1::CommitRequest::default() }
 }
 
+/// An account's subscription; the same again is the same one.
+pub fn subscribe(account: String, plan: Plan) -> ledger_v1::SubscribeRequest {
+    ledger_v1::SubscribeRequest {
+        request_id: format!("subscribe-{account}"),
+        account,
+        plan: plan.name().to_owned(),
+        ..ledger_v1::SubscribeRequest::default()
+    }
+}
+
 /// Opens the accounts, warms their leases, and answers what a call and its commit were answered.
 pub async fn prepare(
     ledger: &Server,
@@ -96,13 +106,7 @@ pub async fn prepare(
     let mut last = None;
     for plan in [Plan::Capped, Plan::Plain] {
         for number in 0..ACCOUNTS {
-            let subscribe = ledger_v1::SubscribeRequest {
-                account: plan.account(number),
-                plan: plan.name().to_owned(),
-                request_id: format!("subscribe-{}", plan.account(number)),
-                ..ledger_v1::SubscribeRequest::default()
-            };
-            at_ledger.subscribe(subscribe).await?;
+            at_ledger.subscribe(subscribe(plan.account(number), plan)).await?;
             // Every user of an account has counters of their own, each with room to be leased.
             for user in 0..7 {
                 last = Some(warm(&mut at_sidecar, plan, number, user).await?);

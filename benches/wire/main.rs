@@ -8,6 +8,7 @@
 //! | `client` | a small gRPC client with several connections |
 //! | `calls` | the messages |
 //! | `measure` | bursts, interleaved, round by round |
+//! | `many` | many accounts and open runs: memory, latency, restarts |
 //! | `report` | ratios, tables, JSON |
 //!
 //! Only figures of one run may be compared with each other, and best the ratios: on a shared machine everything else moves.
@@ -15,6 +16,7 @@
 mod calls;
 mod client;
 mod floor;
+mod many;
 mod measure;
 mod processes;
 mod report;
@@ -39,7 +41,8 @@ usage: cargo bench [-- OPTION…]
   --only NAME        only `authorize` or `session`, and the empty handler: good for a profiler
   --threads N        server threads, of both servers (1)
   --playbook FILE    another one, with the same plans and action, such as `benches/wire/whole.yaml`
-  --under COMMAND    starts both servers under it, such as `valgrind --tool=callgrind`";
+  --under COMMAND    starts both servers under it, such as `valgrind --tool=callgrind`
+  --many A,R         instead: what A accounts and R open runs over them take in memory, do to latency, and to a restart";
 
 fn main() -> ExitCode {
     let done = if std::env::var_os(floor::ROLE).is_some() { floor::main() } else { bench() };
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
 
 fn bench() -> anyhow::Result<()> {
     let mut form = Form::full();
-    let (mut json, mut rounds) = (false, None);
+    let (mut json, mut rounds, mut many) = (false, None, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value =
@@ -91,12 +94,16 @@ fn bench() -> anyhow::Result<()> {
             }
             "--under" => form.under = value()?.split_whitespace().map(str::to_owned).collect(),
             "--playbook" => form.playbook = std::fs::read_to_string(value()?)?,
+            "--many" => many = Some(value()?.parse()?),
             "--threads" => form.threads = value()?.parse()?,
             _ => anyhow::bail!("`{argument}` is no option\n{USAGE}"),
         }
     }
     form.rounds = rounds.unwrap_or(form.rounds);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let Some(many) = many {
+        return runtime.block_on(many::run(many, form));
+    }
     let cells = runtime.block_on(measure::run(&form))?;
     if json {
         println!("{}", report::json(&cells, &form));

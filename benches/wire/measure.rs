@@ -8,6 +8,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use prost::Message;
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -19,7 +20,7 @@ use bursar::grpc::proto::v1::session_request::Request;
 use bursar::grpc::proto::v1::session_response::Answer;
 
 /// Connections of the client: what an agent runtime is advised to have.
-const CONNECTIONS: usize = 4;
+pub const CONNECTIONS: usize = 4;
 
 /// The longest latency that is told apart from longer ones, in nanoseconds, and the digits that are.
 const LATENCY_MAX: u64 = 60_000_000_000;
@@ -173,33 +174,41 @@ struct Wires {
     sidecar: Vec<Connection>,
 }
 
-struct Bench {
+pub struct Bench {
     floor: Server,
-    sidecar: Server,
+    pub sidecar: Server,
+    pub ledger: Server,
     /// The number of the next call.
     next: u64,
+    pub disk: TempDir,
+    pub sockets: TempDir,
 }
 
 pub async fn run(form: &Form) -> anyhow::Result<Vec<Cell>> {
-    // The journals belong on a disk, as in use; where the system keeps its temporary files, there may be none.
-    let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let sockets = tempfile::tempdir()?;
-    let ledger = Server::ledger(disk.path())?;
-    let sidecar = Server::sidecar(disk.path(), sockets.path(), ledger.tcp, form)?;
-    let (authorized, committed) = calls::prepare(&ledger, &sidecar, &form.playbook).await?;
-    let floor = Server::floor(sockets.path(), &authorized.encode_to_vec(), &committed.encode_to_vec(), form)?;
-    let mut bench = Bench { floor, sidecar, next: 0 };
+    let mut bench = Bench::start(form).await?;
     let mut cells = Vec::new();
     for transport in &form.transports {
-        let wires = bench.connect(*transport).await?;
         for level in &form.levels {
-            cells.extend(bench.level(form, *transport, *level, &wires).await?);
+            cells.extend(bench.level(form, *transport, *level).await?);
         }
     }
     Ok(cells)
 }
 
 impl Bench {
+    /// Starts all servers, with warm leases.
+    pub async fn start(form: &Form) -> anyhow::Result<Self> {
+        // The journals belong on a disk, as in use; where the system keeps its temporary files, there may be none.
+        let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let sockets = tempfile::tempdir()?;
+        let ledger = Server::ledger(disk.path())?;
+        let sidecar = Server::sidecar(disk.path(), sockets.path(), ledger.tcp, form)?;
+        let (authorized, committed) = calls::prepare(&ledger, &sidecar, &form.playbook).await?;
+        let answers = (authorized.encode_to_vec(), committed.encode_to_vec());
+        let floor = Server::floor(sockets.path(), &answers.0, &answers.1, form)?;
+        Ok(Self { floor, sidecar, ledger, next: 0, disk, sockets })
+    }
+
     async fn connect(&self, transport: Transport) -> anyhow::Result<Wires> {
         let mut wires = Wires { floor: Vec::new(), sidecar: Vec::new() };
         for _ in 0..CONNECTIONS {
@@ -216,13 +225,13 @@ impl Bench {
     }
 
     /// All kinds, interleaved.
-    async fn level(
+    pub async fn level(
         &mut self,
         form: &Form,
         transport: Transport,
         level: Level,
-        wires: &Wires,
     ) -> anyhow::Result<Vec<Cell>> {
+        let wires = &self.connect(transport).await?;
         let mut cells = Vec::with_capacity(Kind::ALL.len());
         for kind in Kind::ALL.into_iter().filter(|kind| form.measures(*kind)) {
             let latency = Histogram::new_with_max(LATENCY_MAX, LATENCY_DIGITS)?;
@@ -318,7 +327,7 @@ impl Bench {
 
 /// What became of one burst.
 pub struct Burst {
-    answers: Vec<Bytes>,
+    pub answers: Vec<Bytes>,
     latency: Histogram<u64>,
     took: Duration,
     cpu: Duration,
@@ -326,7 +335,7 @@ pub struct Burst {
 
 impl Burst {
     /// Makes the calls, so many at once: each that is answered is followed by the next.
-    async fn of(
+    pub async fn of(
         connections: &[Connection],
         head: &Head,
         in_flight: usize,
@@ -403,7 +412,7 @@ fn answer(response: Bytes) -> anyhow::Result<Bytes> {
 }
 
 /// The commits of what a burst reserved. A run that was denied would make the figures mean something else.
-fn commits(burst: &Burst) -> anyhow::Result<Vec<Request>> {
+pub fn commits(burst: &Burst) -> anyhow::Result<Vec<Request>> {
     let commit = |answer: &Bytes| {
         let answer = v1::AuthorizeResponse::decode(answer.clone())?;
         anyhow::ensure!(
