@@ -9,9 +9,9 @@
 //! | `allocations` | an allocator that counts |
 //!
 //! ```sh
-//! cargo bench --package bursar-core                 # time
-//! cargo bench --package bursar-core -- --compare    # instructions and allocations, held against counts.txt
-//! cargo bench --package bursar-core -- --update     # …and kept there
+//! cargo bench --package bursar-core    # time
+//! benches/core/count                   # instructions and allocations, held against counts.txt
+//! benches/core/count --update          # …and kept there
 //! ```
 
 mod allocations;
