@@ -63,7 +63,7 @@ pub fn run(plan: Plan) -> anyhow::Result<()> {
         said[0].2 += allocations::so_far() - after;
         ensure!(own, "the ledger had to be asked");
         begun(step)?;
-        let commit = Warm::commit_of(&call);
+        let commit = warm.commit_of(&call);
         let before = allocations::so_far();
         let step = black_box(counted_commit(&mut warm, &commit)?);
         let after = allocations::so_far();

@@ -48,6 +48,8 @@ pub struct Warm {
     plan: Plan,
     users: Vec<Name>,
     names: Names,
+    reserved: Quantities,
+    used: Quantities,
     /// Grants so far.
     grants: u32,
     begun: u64,
@@ -108,6 +110,8 @@ impl Warm {
                 agent: name("triage")?,
                 dimensions: dimensions.collect::<anyhow::Result<_>>()?,
             },
+            reserved: quantity("1.5")?,
+            used: quantity("1")?,
             grants: 0,
             begun: 0,
         };
@@ -121,7 +125,7 @@ impl Warm {
     pub fn run(&mut self) -> anyhow::Result<()> {
         let call = self.next();
         self.begin(&call)?;
-        let commit = Self::commit_of(&call);
+        let commit = self.commit_of(&call);
         ended(self.commit(&commit)?)?;
         self.pass_time()
     }
@@ -154,7 +158,7 @@ impl Warm {
                 user: self.users.get(place).cloned(),
                 agent: Some(self.names.agent.clone()),
             },
-            quantities: Some(quantity("1.5")),
+            quantities: Some(self.reserved.clone()),
             dimensions: self.names.dimensions.clone(),
             run_id: None,
             parent: None,
@@ -164,11 +168,11 @@ impl Warm {
         }
     }
 
-    pub fn commit_of(call: &Authorize) -> Commit {
+    pub fn commit_of(&self, call: &Authorize) -> Commit {
         Commit {
             id: call.id,
             result: RunResult::Succeeded,
-            quantities: Some(quantity("1")),
+            quantities: Some(self.used.clone()),
             completion: None,
             verified: false,
             request_id: None,
@@ -278,6 +282,6 @@ fn name(text: &str) -> anyhow::Result<Name> {
     Name::parse(text).map_err(|error| anyhow!("`{text}`: {error:?}"))
 }
 
-fn quantity(text: &str) -> Quantities {
-    text.parse().map(Quantities::Single).expect("a number")
+fn quantity(text: &str) -> anyhow::Result<Quantities> {
+    Ok(Quantities::Single(text.parse().map_err(|error| anyhow!("`{text}`: {error:?}"))?))
 }
