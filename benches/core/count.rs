@@ -48,10 +48,16 @@ fn counted_commit(warm: &mut Warm, call: &Commit) -> anyhow::Result<Step<RunAnsw
     warm.commit(call)
 }
 
+/// What time does between two runs: mostly nothing but looking whether it does something.
+#[inline(never)]
+fn counted_time(warm: &mut Warm) -> anyhow::Result<()> {
+    warm.pass_time()
+}
+
 /// What runs under valgrind: prints the allocations.
 pub fn run(plan: Plan) -> anyhow::Result<()> {
     let mut warm = Warm::new(plan)?;
-    let mut said = [("authorize", 0, 0), ("commit", 0, 0)];
+    let mut said = [("authorize", 0, 0), ("commit", 0, 0), ("time", 0, 0)];
     for _ in 0..RUNS {
         let call = warm.next();
         let before = allocations::so_far();
@@ -72,7 +78,9 @@ pub fn run(plan: Plan) -> anyhow::Result<()> {
         said[1].2 += allocations::so_far() - after;
         ensure!(own, "the ledger had to be asked");
         ended(step)?;
-        warm.pass_time()?;
+        let before = allocations::so_far();
+        counted_time(&mut warm)?;
+        said[2].1 += allocations::so_far() - before;
     }
     for (call, all, own) in said {
         println!("{call} {all} {own}");

@@ -341,15 +341,18 @@ impl Book {
     }
 
     fn cap_flow(&mut self, mut run: Option<&mut Reservation>, flow: &CapFlow, at: Timestamp) {
-        for (place, sign) in [(flow.from, -flow.amount), (flow.to, flow.amount)] {
-            if let Some(counter) = self.counters.get_mut(&flow.key) {
-                counter.used_at = at;
+        let moves = [(flow.from, -flow.amount), (flow.to, flow.amount)];
+        if let Some(counter) = self.counters.get_mut(&flow.key) {
+            counter.used_at = at;
+            for (place, sign) in moves {
                 match place.column() {
                     Column::Held => counter.held += sign,
                     Column::Spent => counter.spent += sign,
                     _ => {}
                 }
             }
+        }
+        for (place, sign) in moves {
             let (owner, spent) = match place {
                 Place::Held => (run.as_deref_mut(), false),
                 Place::Spent => (run.as_deref_mut(), true),

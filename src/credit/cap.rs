@@ -139,7 +139,10 @@ pub fn needs(
     amount: Credits,
     base: &WindowBase<'_>,
 ) -> Vec<Need> {
-    plan.caps.iter().filter_map(|cap| need(cap, run, budget, amount, base)).collect()
+    // Most caps count most runs: one allocation.
+    let mut needs = Vec::with_capacity(plan.caps.len());
+    needs.extend(plan.caps.iter().filter_map(|cap| need(cap, run, budget, amount, base)));
+    needs
 }
 
 fn need(cap: &Cap, run: &Run, budget: ReservationId, amount: Credits, base: &WindowBase<'_>) -> Option<Need> {

@@ -9,6 +9,9 @@ use crate::engine::lapse::lapse;
 use crate::lease::{Ask, Left, WalletEvent};
 use crate::types::{Credits, LeaseId, ReservationId, Timestamp};
 
+/// Ended runs of which one more that ends lets so many be forgotten.
+const FORGOTTEN_MAX: usize = 64;
+
 impl Wallet {
     /// The next instant at which time does something here.
     pub fn next_timer(&self) -> Option<Timestamp> {
@@ -139,6 +142,17 @@ impl Wallet {
         }
     }
 
+    /// Forgets of ended runs when their minute would have been over: that time does nothing then. Those behind an open one wait
+    /// for its end, and no moment pays for all of them.
+    pub(super) fn forget_young(&mut self) {
+        for _ in 0..FORGOTTEN_MAX {
+            match self.young.front() {
+                Some((_, id)) if !self.book.runs.contains_key(id) => self.young.pop_front(),
+                _ => return,
+            };
+        }
+    }
+
     /// When runs that hold what ends with the period are to be promoted.
     fn carry_at(&self) -> Option<Timestamp> {
         let contract = self.contract.as_ref().filter(|contract| contract.plan.carries_over())?;
@@ -158,12 +172,12 @@ impl Wallet {
             self.book.runs.get(id).is_some_and(|run| run.held.iter().any(|draw| ends(draw.block)))
         };
         let young: Vec<ReservationId> = self.young.iter().map(|(_, id)| *id).filter(holds).collect();
-        let mut others: Vec<_> = self.book.runs.values().map(|run| (run.authorized_at, run.id)).collect();
-        others.sort();
-        let others: Vec<ReservationId> = others.into_iter().map(|(_, id)| id).filter(holds).collect();
+        let known: BTreeSet<ReservationId> = young.iter().copied().collect();
+        let mut old: Vec<_> = self.book.runs.values().map(|run| (run.authorized_at, run.id)).collect();
+        old.retain(|(_, id)| !known.contains(id) && holds(id));
+        old.sort();
         // The older first; of the young ones it is known in which order they came.
-        let old = others.into_iter().filter(|id| !young.contains(id)).collect::<Vec<_>>();
-        for id in old.into_iter().chain(young) {
+        for id in old.into_iter().map(|(_, id)| id).chain(young) {
             self.promote(id, here, log);
         }
     }
