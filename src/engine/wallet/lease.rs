@@ -397,6 +397,19 @@ mod tests {
         }
     }
 
+    fn succeeded(id: ReservationId) -> Commit {
+        Commit {
+            provisional: None,
+            accepted_at: None,
+            id,
+            result: RunResult::Succeeded,
+            quantities: None,
+            completion: None,
+            verified: false,
+            request_id: None,
+        }
+    }
+
     /// After how many runs of one credit more is wanted, of a grant of 40 with so many left at the ledger.
     fn wants_more_after(rest: i64) -> Option<u8> {
         let mut playbooks = Playbooks::default();
@@ -444,19 +457,39 @@ mod tests {
             let link = if retry_of.is_some() { Link::Unreachable } else { Link::Untried };
             let begun = wallet.authorize(&call, false, link, here, &mut Forgets).unwrap();
             assert!(matches!(&begun, Step::Done { answer, .. } if answer.reservation.is_some()), "{begun:?}");
-            let commit = Commit {
-                provisional: None,
-                accepted_at: None,
-                id: call.id,
-                result: RunResult::Succeeded,
-                quantities: None,
-                completion: None,
-                verified: false,
-                request_id: None,
-            };
-            let done = wallet.commit(&commit, "", Link::Untried, here, &mut Forgets).unwrap();
+            let done = wallet.commit(&succeeded(call.id), "", Link::Untried, here, &mut Forgets).unwrap();
             let Step::Done { answer, .. } = done else { panic!("{done:?}") };
             assert_eq!((answer.state, answer.provisional), (State::Settled, retry_of.is_some()));
         }
+    }
+
+    #[test]
+    fn a_run_that_has_ended_is_no_reason_to_look_when_its_minute_is_over() {
+        let mut playbooks = Playbooks::default();
+        playbooks.publish(playbook::load(PLAYBOOK).unwrap());
+        let at: Timestamp = "2026-01-31T00:00:00Z".parse().unwrap();
+        let mut wallet = Wallet::new(AccountId::parse("acme").unwrap());
+        let lasts = 3_600_000_000;
+        let grant = Grant { lasts, ..grant(at, 900, 900) };
+        wallet.leased(&grant, at, Here { playbooks: &playbooks, at }, &mut Forgets);
+        let idle = wallet.next_timer();
+        let minute = |run: u8| Some(at.plus_micros(60_000_000 + i64::from(run)));
+        for run in 1..=200 {
+            let here = Here { playbooks: &playbooks, at: at.plus_micros(i64::from(run)) };
+            wallet.authorize(&draft(run), false, Link::Untried, here, &mut Forgets).unwrap();
+        }
+        assert_eq!(wallet.next_timer(), minute(1));
+        let here = Here { playbooks: &playbooks, at: at.plus_micros(1_000) };
+        let end = |run: u8, wallet: &mut Wallet| {
+            let id = draft(run).id;
+            wallet.commit(&succeeded(id), "", Link::Untried, here, &mut Forgets).unwrap();
+        };
+        // The first is open all the while: what ended behind it is forgotten once it ends, in parts.
+        (2..=180).for_each(|run| end(run, &mut wallet));
+        assert_eq!((wallet.next_timer(), wallet.young.len()), (minute(1), 200));
+        end(1, &mut wallet);
+        assert_eq!(wallet.young.len(), 136);
+        (181..=200).for_each(|run| end(run, &mut wallet));
+        assert_eq!((wallet.next_timer(), wallet.young.len()), (idle, 0));
     }
 }

@@ -78,7 +78,7 @@ pub struct Wallet {
     /// Reservations answered before they were on disk: record number and credits.
     pub(super) unflushed: VecDeque<(u64, Credits)>,
     pub(super) unflushed_sum: Credits,
-    /// When runs outlive their minute, in order of authorisation.
+    /// When runs outlive their minute, in order of authorisation; the first is mostly open.
     pub(super) young: VecDeque<(Timestamp, ReservationId)>,
     /// Roots of families reported for promotion, by the record's number.
     pub(super) handing: BTreeMap<u64, Vec<ReservationId>>,
@@ -268,6 +268,7 @@ impl Wallet {
             self.young.push_back((crate::lease::promotion::due(run.authorized_at), run.id));
         }
         let given_back = event.handing.then(|| given_back(&event));
+        let ends = matches!(event.change, Change::Ended(_));
         for CapFlow { key, .. } in self.book.apply(event, keep) {
             if matches!(key.scope, ScopeKey::Root(_)) {
                 self.note_near(&key);
@@ -275,6 +276,9 @@ impl Wallet {
                 // What was used past the leased room is the account's: room that is leased later does not make up for it.
                 counter.limit = counter.limit.max(counter.spent);
             }
+        }
+        if ends {
+            self.forget_young();
         }
         if let Some(mut given_back) = given_back {
             // What was held past the leased room takes none of it away.

@@ -9,6 +9,9 @@ use crate::engine::lapse::lapse;
 use crate::lease::{Ask, Left, WalletEvent};
 use crate::types::{Credits, LeaseId, ReservationId, Timestamp};
 
+/// Ended runs of which one more that ends lets so many be forgotten.
+const FORGOTTEN_MAX: usize = 64;
+
 impl Wallet {
     /// The next instant at which time does something here.
     pub fn next_timer(&self) -> Option<Timestamp> {
@@ -136,6 +139,17 @@ impl Wallet {
             }
             self.young.pop_front();
             self.promote(id, here, log);
+        }
+    }
+
+    /// Forgets of ended runs when their minute would have been over: that time does nothing then. Those behind an open one wait
+    /// for its end, and no moment pays for all of them.
+    pub(super) fn forget_young(&mut self) {
+        for _ in 0..FORGOTTEN_MAX {
+            match self.young.front() {
+                Some((_, id)) if !self.book.runs.contains_key(id) => self.young.pop_front(),
+                _ => return,
+            };
         }
     }
 
