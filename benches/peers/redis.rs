@@ -62,6 +62,15 @@ impl Policy {
     }
 }
 
+/// Over which connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A few, each with many commands under way.
+    Pipelined,
+    /// As many as there are commands under way, as in a pool.
+    OneByOne,
+}
+
 /// A Redis that ends with this value.
 struct Process {
     dir: String,
@@ -77,6 +86,7 @@ pub struct Redis {
     pub policy: Policy,
     _process: Process,
     meter: Meter,
+    /// As many as there are commands in flight at most; of these, pipelines take the first.
     connections: Vec<Connection>,
     /// Wallets that calls go round.
     called: u64,
@@ -89,7 +99,13 @@ pub struct Redis {
 
 impl Redis {
     /// With as many wallets as there are accounts. `data`: where its journal lies.
-    pub async fn start(policy: Policy, transport: Transport, size: Size, data: &Path) -> Result<Self> {
+    pub async fn start(
+        policy: Policy,
+        transport: Transport,
+        size: Size,
+        connections_max: usize,
+        data: &Path,
+    ) -> Result<Self> {
         let data = data.join(policy.name());
         std::fs::create_dir(&data)?;
         let mut start = Command::new(SCRIPT);
@@ -101,7 +117,7 @@ impl Redis {
         let [dir, process, socket, address] = lines.as_slice() else { bail!("`{said}`") };
         let server = Process { dir: (*dir).to_owned() };
         let mut connections = Vec::new();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..connections_max {
             connections.push(match transport {
                 Transport::Uds => Connection::over(UnixStream::connect(socket).await?),
                 Transport::Tcp => {
@@ -121,7 +137,7 @@ impl Redis {
     }
 
     /// A burst of reservations, and a burst that settles them.
-    pub async fn turn(&mut self, level: Level) -> Result<[Burst; 2]> {
+    pub async fn turn(&mut self, level: Level, asked: Asked) -> Result<[Burst; 2]> {
         let (mut reserves, mut settles) = (Vec::new(), Vec::new());
         for number in self.next..self.next + level.burst {
             let (wallet, run) = (format!("wallet:{}", number % self.called), format!("run:{number:012}"));
@@ -129,12 +145,16 @@ impl Redis {
             settles.push(command(&["EVALSHA", &self.settle, "2", &wallet, &run, USED]));
         }
         self.next += level.burst;
-        let reserved = self.burst(&reserves, level.in_flight).await?;
-        Ok([reserved, self.burst(&settles, level.in_flight).await?])
+        let reserved = self.burst(&reserves, level.in_flight, asked).await?;
+        Ok([reserved, self.burst(&settles, level.in_flight, asked).await?])
     }
 
-    async fn burst(&mut self, commands: &[Bytes], in_flight: usize) -> Result<Burst> {
-        let (parts, each) = (commands.len().div_ceil(CONNECTIONS), in_flight / CONNECTIONS);
+    async fn burst(&mut self, commands: &[Bytes], in_flight: usize, asked: Asked) -> Result<Burst> {
+        let over = match asked {
+            Asked::Pipelined => CONNECTIONS,
+            Asked::OneByOne => in_flight,
+        };
+        let (parts, each) = (commands.len().div_ceil(over), in_flight / over);
         let (connections, meter) = (&mut self.connections, &self.meter);
         let making = async {
             let began = Instant::now();

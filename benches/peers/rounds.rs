@@ -7,7 +7,7 @@ use super::burst::{Burst, commits};
 use super::calls::{self, Plan};
 use super::measure::{Bench, Form, Kind, Level, Transport, Wires};
 use super::postgresql::Postgresql;
-use super::redis::{Policy, Redis};
+use super::redis::{Asked, Policy, Redis};
 use super::spread::Tally;
 
 /// As many in flight as the figures are wanted of.
@@ -27,6 +27,8 @@ pub enum Who {
     /// Bursar, on one account.
     Hot,
     Reserve(Policy),
+    /// The same without a pipeline, with `everysec`.
+    ReserveOneByOne,
     Settle(Policy),
     Postgresql,
 }
@@ -36,6 +38,7 @@ impl Who {
         let mut all = Kind::ALL.map(Self::Wire).to_vec();
         all.push(Self::Hot);
         all.extend(Policy::ALL.map(Self::Reserve));
+        all.push(Self::ReserveOneByOne);
         all.extend(Policy::ALL.map(Self::Settle));
         all.push(Self::Postgresql);
         all
@@ -46,6 +49,7 @@ impl Who {
             Self::Wire(kind) => kind.name().to_owned(),
             Self::Hot => "Authorize, one account".to_owned(),
             Self::Reserve(policy) => format!("Redis, reserve, {}", policy.name()),
+            Self::ReserveOneByOne => "Redis, reserve, one by one".to_owned(),
             Self::Settle(policy) => format!("Redis, settle, {}", policy.name()),
             Self::Postgresql => "PostgreSQL, one account".to_owned(),
         }
@@ -55,7 +59,7 @@ impl Who {
     pub fn beside(self) -> Self {
         match self {
             Self::Wire(kind) if kind.floor() == Kind::FloorAuthorize => Self::Reserve(Policy::Everysec),
-            Self::Reserve(_) => Self::Reserve(Policy::Everysec),
+            Self::Reserve(_) | Self::ReserveOneByOne => Self::Reserve(Policy::Everysec),
             Self::Wire(_) | Self::Settle(_) => Self::Settle(Policy::Always),
             Self::Hot | Self::Postgresql => Self::Postgresql,
         }
@@ -82,9 +86,10 @@ pub async fn run(form: &Form, transport: Transport) -> Result<Vec<Line>> {
     // What is missing on this machine shows before the accounts are opened.
     let postgresql = Postgresql::start().await?;
     let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let most = LEVELS.iter().map(|level| level.in_flight).max().unwrap_or_default();
     let mut redises = Vec::new();
     for policy in Policy::ALL {
-        redises.push(Redis::start(policy, transport, form.size, disk.path()).await?);
+        redises.push(Redis::start(policy, transport, form.size, most, disk.path()).await?);
     }
     let bench = Bench::start(form).await?;
     let wires = bench.connect(transport).await?;
@@ -126,9 +131,13 @@ impl All {
         self.bench.turn(form, level, &self.wires, |kind, burst| seen(Who::Wire(kind), burst)).await?;
         seen(Who::Hot, &self.hot(level).await?)?;
         for redis in &mut self.redises {
-            let [reserved, settled] = redis.turn(level).await?;
+            let [reserved, settled] = redis.turn(level, Asked::Pipelined).await?;
             seen(Who::Reserve(redis.policy), &reserved)?;
             seen(Who::Settle(redis.policy), &settled)?;
+            if redis.policy == Policy::Everysec {
+                let [reserved, _] = redis.turn(level, Asked::OneByOne).await?;
+                seen(Who::ReserveOneByOne, &reserved)?;
+            }
         }
         seen(Who::Postgresql, &self.postgresql.burst(level.burst / POSTGRESQL_PART).await?)
     }
