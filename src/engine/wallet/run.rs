@@ -86,11 +86,12 @@ impl Wallet {
                 if answer.decision == Decision::Denied {
                     answer.out_of_reach = self.out_of_reach.filter(|(_, until)| *until > here.at);
                 }
-                let begins = event.is_some();
-                let wait = event.map(|event| self.reserve(event, answer.past_lease, here, log));
-                if begins && link == Link::Unreachable {
-                    self.begins_unanswered(call.id);
-                }
+                let wait = event.map(|mut event| {
+                    if link == Link::Unreachable {
+                        self.begins_unanswered(&mut event);
+                    }
+                    self.reserve(event, answer.past_lease, here, log)
+                });
                 Ok(Step::Done { answer, wait: wait.flatten() })
             }
         }
