@@ -6,14 +6,15 @@
 //! COMMIT), then `bursar ledger`, to which sidecars report runs that they have settled; a run counts once the ledger has said
 //! that it is durable. Both on one hot account, then on 1,000.
 
+mod cluster;
 mod load;
 
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use cluster::Cluster;
 use serde_json::Value;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgresql");
 const BINARY: &str = env!("CARGO_BIN_EXE_bursar");
 
 /// How long `pgbench` runs, in seconds, and with how many clients.
@@ -22,12 +23,6 @@ const CLIENTS: &str = "16";
 
 /// A case: accounts, what the ledger must reach as a multiple of `pgbench`, charges in all.
 const CASES: [(usize, f64, usize); 2] = [(1, 20.0, 200_000), (1000, 4.0, 200_000)];
-
-/// A PostgreSQL that ends with this value.
-struct Cluster {
-    dir: String,
-    url: String,
-}
 
 /// A ledger process that ends with this value.
 struct Ledger {
@@ -56,15 +51,6 @@ fn main() -> Result<()> {
 }
 
 impl Cluster {
-    fn start() -> Result<Self> {
-        let started = Command::new(SCRIPT).arg("start").stderr(Stdio::inherit()).output()?;
-        ensure!(started.status.success(), "PostgreSQL did not start");
-        let said = String::from_utf8(started.stdout)?;
-        let mut lines = said.lines().map(str::to_owned);
-        let (Some(dir), Some(url)) = (lines.next(), lines.next()) else { bail!("`{said}`") };
-        Ok(Self { dir, url })
-    }
-
     fn pgbench(&self, accounts: usize) -> Result<f64> {
         let tables = format!(
             "CREATE TABLE balance (account int PRIMARY KEY, available bigint NOT NULL CHECK (available >= 0));
@@ -128,12 +114,6 @@ impl Cluster {
         let address = ready.get("address").and_then(Value::as_str).context("no address")?;
         let url = format!("http://{address}");
         Ok(Ledger { process, url })
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let _best_effort = Command::new(SCRIPT).args(["stop", &self.dir]).status();
     }
 }
 

@@ -1,16 +1,12 @@
-//! The messages: what an agent runtime sends for an ordinary run, and the playbook that prices it.
+//! The messages: what an agent runtime sends for an ordinary run, about whom, and the playbook that prices it.
 
-use std::time::Duration;
-
-use anyhow::Context;
-use bursar::config::Endpoint;
-use bursar::grpc::client::{LedgerClient, SidecarClient};
 use bursar::grpc::proto::{ledger_v1, v1};
 
-use super::processes::Server;
+/// Every choice of the grammar made.
+const WHOLE: &str = include_str!("whole.yaml");
 
 /// Two plans that differ in their caps alone.
-pub const PLAYBOOK: &str = "
+const SIMPLE: &str = "
 bursar: 1
 playbook: wire
 version: 1
@@ -30,13 +26,52 @@ plans:
       - {name: daily-action, per: action, limit: 900000000, every: day}
 ";
 
-/// Accounts of each plan; calls go round them.
-const ACCOUNTS: u64 = 16;
+/// Runs of one account are of so many users in turn.
+pub const USERS: u64 = 7;
 
-/// One run before all, so large that the lease it brings lasts: what a lease in steady use is sized to, too.
-const LARGE: &str = "500000";
+/// The accounts around the calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// A few of each plan.
+    Small,
+    /// So many that the sidecar knows; those that calls go round have 20 blocks and 5 caps each.
+    Full { accounts: u64 },
+}
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+impl Size {
+    pub const FULL: Self = Self::Full { accounts: 100_000 };
+
+    /// Accounts of each plan that calls go round.
+    pub fn called(self) -> u64 {
+        match self {
+            Self::Small => 16,
+            Self::Full { accounts } => accounts.min(1_000),
+        }
+    }
+
+    /// Further accounts that the sidecar has met.
+    pub fn idle(self) -> u64 {
+        match self {
+            Self::Small => 0,
+            Self::Full { accounts } => accounts - self.called(),
+        }
+    }
+
+    /// The plans whose accounts are called about. Where each has caps anyway, one is enough.
+    pub fn plans(self) -> &'static [Plan] {
+        match self {
+            Self::Small => &[Plan::Capped, Plan::Plain],
+            Self::Full { .. } => &[Plan::Plain],
+        }
+    }
+
+    pub fn playbook(self) -> &'static str {
+        match self {
+            Self::Small => SIMPLE,
+            Self::Full { .. } => WHOLE,
+        }
+    }
+}
 
 /// Whose calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,25 +81,25 @@ pub enum Plan {
 }
 
 impl Plan {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Capped => "capped",
         }
     }
 
-    fn account(self, number: u64) -> String {
-        format!("{}-{:02}", self.name(), number % ACCOUNTS)
+    pub fn account(self, number: u64) -> String {
+        format!("{}-{number:04}", self.name())
     }
 }
 
 /// The call numbered `number`: no two have the same request id.
-pub fn authorize(plan: Plan, number: u64) -> v1::AuthorizeRequest {
+pub fn authorize(account: String, number: u64) -> v1::AuthorizeRequest {
     v1::AuthorizeRequest {
-        account: plan.account(number),
+        account,
         subject: Some(v1::Subject {
             team: "support".to_owned(),
-            user: format!("user-{}", number % 7),
+            user: user(number),
             agent: "triage".to_owned(),
         }),
         action: "ticket.answer".to_owned(),
@@ -75,8 +110,8 @@ pub fn authorize(plan: Plan, number: u64) -> v1::AuthorizeRequest {
     }
 }
 
-pub fn commit(reservation: String) -> v1::CommitRequest {
-    v1::CommitRequest { reservation, quantity: Some("1".to_owned()), ..v1::CommitRequest::default() }
+pub fn user(number: u64) -> String {
+    format!("user-{}", number % USERS)
 }
 
 /// An account's subscription; the same again is the same one.
@@ -89,56 +124,6 @@ pub fn subscribe(account: String, plan: Plan) -> ledger_v1::SubscribeRequest {
     }
 }
 
-/// Opens the accounts, warms their leases, and answers what a call and its commit were answered.
-pub async fn prepare(
-    ledger: &Server,
-    sidecar: &Server,
-    playbook: &str,
-) -> anyhow::Result<(v1::AuthorizeResponse, v1::CommitResponse)> {
-    let mut at_ledger = LedgerClient::connect(&Endpoint::Http(ledger.tcp.to_string()), PATIENCE).await?;
-    let publish = ledger_v1::PlaybookServicePublishRequest {
-        document: playbook.to_owned(),
-        request_id: "publish".to_owned(),
-        ..ledger_v1::PlaybookServicePublishRequest::default()
-    };
-    at_ledger.publish(publish).await?;
-    let mut at_sidecar = SidecarClient::connect(&Endpoint::Http(sidecar.tcp.to_string()), PATIENCE).await?;
-    let mut last = None;
-    for plan in [Plan::Capped, Plan::Plain] {
-        for number in 0..ACCOUNTS {
-            at_ledger.subscribe(subscribe(plan.account(number), plan)).await?;
-            // Every user of an account has counters of their own, each with room to be leased.
-            for user in 0..7 {
-                last = Some(warm(&mut at_sidecar, plan, number, user).await?);
-            }
-        }
-    }
-    last.context("no account was opened")
-}
-
-/// A large run that is given back, then an ordinary one.
-async fn warm(
-    sidecar: &mut SidecarClient,
-    plan: Plan,
-    number: u64,
-    user: u64,
-) -> anyhow::Result<(v1::AuthorizeResponse, v1::CommitResponse)> {
-    let mut ordinary = authorize(plan, number);
-    ordinary.request_id = format!("warm-{number}-{user}");
-    if let Some(subject) = &mut ordinary.subject {
-        subject.user = format!("user-{user}");
-    }
-    let large = v1::AuthorizeRequest {
-        quantity: Some(LARGE.to_owned()),
-        request_id: format!("large-{number}-{user}"),
-        ..ordinary.clone()
-    };
-    let held = sidecar.authorize(large).await?;
-    anyhow::ensure!(held.decision == i32::from(v1::Decision::Allowed), "the large run is denied: {held:?}");
-    let reservation = held.reservation;
-    sidecar.release(v1::ReleaseRequest { reservation, ..v1::ReleaseRequest::default() }).await?;
-    let answer = sidecar.authorize(ordinary).await?;
-    anyhow::ensure!(answer.decision == i32::from(v1::Decision::Allowed), "the run is denied: {answer:?}");
-    let committed = sidecar.commit(commit(answer.reservation.clone())).await?;
-    Ok((answer, committed))
+pub fn commit(reservation: String) -> v1::CommitRequest {
+    v1::CommitRequest { reservation, quantity: Some("1".to_owned()), ..v1::CommitRequest::default() }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use bursar::grpc::http2;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::{HeaderMap, Method, Request};
@@ -43,7 +44,10 @@ impl Connection {
     }
 
     async fn over<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(io: T) -> anyhow::Result<Self> {
-        let (sender, connection) = h2::client::handshake(io).await?;
+        let mut builder = h2::client::Builder::new();
+        // As the sidecar's own, and for the same reason: many short answers that nobody has read yet are no attack.
+        builder.initial_connection_window_size(http2::CONNECTION_WINDOW);
+        let (sender, connection) = builder.handshake(io).await?;
         tokio::spawn(async move {
             // Its end shows at the calls.
             let _ended = connection.await;

@@ -4,26 +4,38 @@
 //! | file | what |
 //! |---|---|
 //! | `floor` | the empty handler, a process of its own |
-//! | `processes` | starts ledger, sidecar and floor, and reads the CPU time that they used |
-//! | `client` | a small gRPC client with several connections |
+//! | `processes` | starts ledger, sidecar and floor |
+//! | `accounts` | opens the accounts, and warms the leases of those that are called about |
 //! | `calls` | the messages |
-//! | `measure` | bursts, interleaved, round by round |
+//! | `client` | a small gRPC client with several connections |
+//! | `burst` | calls made at once |
+//! | `meter` | the CPU time that a server used |
+//! | `measure` | one burst of every kind, in turn |
+//! | `cells` | turns, round by round, at every level |
 //! | `many` | many accounts and open runs: memory, latency, restarts |
+//! | `spread` | what the rounds showed |
 //! | `report` | ratios, tables, JSON |
 //!
 //! Only figures of one run may be compared with each other, and best the ratios: on a shared machine everything else moves.
 
+mod accounts;
+mod burst;
 mod calls;
+mod cells;
 mod client;
 mod floor;
 mod many;
 mod measure;
+mod meter;
 mod processes;
 mod report;
+mod spread;
 
 use std::process::ExitCode;
 
-use measure::{Form, Kind};
+use calls::Size;
+use cells::Extent;
+use measure::{Form, Kind, Transport};
 
 #[global_allocator]
 #[cfg(feature = "jemalloc")]
@@ -32,17 +44,20 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const USAGE: &str = "\
 usage: cargo bench [-- OPTION…]
 
-  --quick            a few seconds: does it run, and is anything off by far
+  --quick            a few seconds, and small: does it run, and is anything off by far
+  --size NAME        `full` (without --quick): 100,000 accounts known to the sidecar, calls about 1,000 of them with 20 blocks and
+                     5 caps each, a playbook that makes every choice; `small` (with --quick): 16 accounts of each plan
+  --accounts N       `full` with so many accounts
   --json             everything measured, as JSON, instead of the table
   --transport NAME   only `tcp` or `uds`
   --in-flight N      only so many calls in flight
   --rounds N         so many rounds
   --burst N          so many calls in each burst: long ones are good for a profiler
   --only NAME        only `authorize` or `session`, and the empty handler: good for a profiler
+  --many N,M         something else: memory, latency and restarts with N accounts and M open runs over them
   --threads N        server threads, of both servers (1)
   --playbook FILE    another one, with the same plans and action, such as `benches/wire/whole.yaml`
-  --under COMMAND    starts both servers under it, such as `valgrind --tool=callgrind`
-  --many A,R         instead: what A accounts and R open runs over them take in memory, do to latency, and to a restart";
+  --under COMMAND    starts both servers under it, such as `valgrind --tool=callgrind`";
 
 fn main() -> ExitCode {
     let done = if std::env::var_os(floor::ROLE).is_some() { floor::main() } else { bench() };
@@ -56,34 +71,41 @@ fn main() -> ExitCode {
 }
 
 fn bench() -> anyhow::Result<()> {
-    let mut form = Form::full();
-    let (mut json, mut rounds, mut many) = (false, None, None);
+    let (mut form, mut extent) = (Form::full(), Extent::whole());
+    let (mut json, mut many) = (false, None);
+    // What is told of one thing stands, wherever `--quick` is.
+    if std::env::args().any(|argument| argument == "--quick") {
+        form = Form::quick();
+    }
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value =
             || arguments.next().ok_or_else(|| anyhow::anyhow!("{argument} needs a value\n{USAGE}"));
         match argument.as_str() {
-            // `cargo bench` says so to every bench.
-            "--bench" => {}
-            "--quick" => form = form.quick(),
+            // `cargo bench` says the first to every bench.
+            "--bench" | "--quick" => {}
             "--json" => json = true,
-            "--transport" => {
-                let wanted = value()?;
-                form.transports.retain(|transport| transport.name() == wanted);
-                anyhow::ensure!(
-                    !form.transports.is_empty(),
-                    "`{wanted}` is no transport; `tcp` and `uds` are"
-                );
+            "--size" => {
+                form.size = match value()?.as_str() {
+                    "full" => Size::FULL,
+                    "small" => Size::Small,
+                    other => anyhow::bail!("`{other}` is no size; `full` and `small` are"),
+                }
             }
+            "--accounts" => form.size = Size::Full { accounts: value()?.parse()? },
+            "--transport" => extent.transports = vec![Transport::named(&value()?)?],
             "--in-flight" => {
                 let wanted: usize = value()?.parse()?;
-                form.levels.retain(|level| level.in_flight == wanted);
-                anyhow::ensure!(!form.levels.is_empty(), "`{wanted}` is not measured; 1, 16, 64 and 256 are");
+                extent.levels.retain(|level| level.in_flight == wanted);
+                anyhow::ensure!(
+                    !extent.levels.is_empty(),
+                    "`{wanted}` is not measured; 1, 16, 64 and 256 are"
+                );
             }
-            "--rounds" => rounds = Some(value()?.parse()?),
+            "--rounds" => form.rounds = value()?.parse()?,
             "--burst" => {
                 let calls = value()?.parse()?;
-                form.levels.iter_mut().for_each(|level| level.burst = calls);
+                extent.levels.iter_mut().for_each(|level| level.burst = calls);
             }
             "--only" => {
                 form.only = Some(match value()?.as_str() {
@@ -93,18 +115,17 @@ fn bench() -> anyhow::Result<()> {
                 });
             }
             "--under" => form.under = value()?.split_whitespace().map(str::to_owned).collect(),
-            "--playbook" => form.playbook = std::fs::read_to_string(value()?)?,
+            "--playbook" => form.playbook = Some(std::fs::read_to_string(value()?)?),
             "--many" => many = Some(value()?.parse()?),
             "--threads" => form.threads = value()?.parse()?,
             _ => anyhow::bail!("`{argument}` is no option\n{USAGE}"),
         }
     }
-    form.rounds = rounds.unwrap_or(form.rounds);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let Some(many) = many {
         return runtime.block_on(many::run(many, form));
     }
-    let cells = runtime.block_on(measure::run(&form))?;
+    let cells = runtime.block_on(cells::run(&form, &extent))?;
     if json {
         println!("{}", report::json(&cells, &form));
     } else {

@@ -12,9 +12,12 @@ use bursar::grpc::proto::v1::session_request::Request;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::calls::{self, PATIENCE, Plan};
+use super::accounts::PATIENCE;
+use super::burst::{Burst, commits};
+use super::calls::{self, Plan, Size};
+use super::cells;
 use super::client::{Connection, head};
-use super::measure::{Bench, Burst, CONNECTIONS, Form, Kind, Level, Transport, commits};
+use super::measure::{Bench, CONNECTIONS, Form, Kind, Level, Transport};
 use super::processes::Server;
 
 /// Calls that are made ready at once.
@@ -60,8 +63,8 @@ struct Memory {
 
 impl Memory {
     async fn of(bench: &Bench) -> anyhow::Result<Self> {
-        bench.sidecar.quiet().await?;
-        bench.ledger.quiet().await?;
+        bench.sidecar.meter().quiet().await?;
+        bench.ledger.meter().quiet().await?;
         Ok(Self { sidecar: bench.sidecar.memory()?, ledger: bench.ledger.memory()? })
     }
 
@@ -79,7 +82,7 @@ impl Memory {
 }
 
 pub async fn run(many: Many, mut form: Form) -> anyhow::Result<()> {
-    form.only = Some(Kind::Authorize);
+    form = Form { only: Some(Kind::Authorize), size: Size::Small, ..form };
     let mut bench = Bench::start(&form).await?;
     let alone = probe(&mut bench, &form).await?;
     alone.say("before", alone);
@@ -109,35 +112,35 @@ pub async fn run(many: Many, mut form: Form) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The 99th percentile of `Authorize` and of the empty handler, in nanoseconds.
+/// The 99th percentile of `Authorize` and of the empty handler, in microseconds.
 #[derive(Clone, Copy)]
 struct Tail {
-    sidecar: u64,
-    floor: u64,
+    sidecar: f64,
+    floor: f64,
 }
 
 impl Tail {
     fn ratio(self) -> f64 {
-        self.sidecar as f64 / self.floor.max(1) as f64
+        self.sidecar / self.floor
     }
 
     fn say(self, when: &str, alone: Self) {
-        let micros = |nanos: u64| nanos as f64 / 1_000.0;
         println!(
             "{when}: p99 {:.0} µs beside an empty handler's {:.0} µs; to before {:.2}, both taken by their empty handler's {:.2}",
-            micros(self.sidecar),
-            micros(self.floor),
-            self.sidecar as f64 / alone.sidecar.max(1) as f64,
+            self.sidecar,
+            self.floor,
+            self.sidecar / alone.sidecar,
             self.ratio() / alone.ratio(),
         );
     }
 }
 
 async fn probe(bench: &mut Bench, form: &Form) -> anyhow::Result<Tail> {
-    let cells = bench.level(form, Transport::Uds, PROBE).await?;
+    let wires = bench.connect(Transport::Uds).await?;
+    let cells = cells::of(bench, form, Transport::Uds, PROBE, &wires).await?;
     let p99 = |kind| {
         let cell = cells.iter().find(|cell| cell.kind == kind).context("not measured")?;
-        anyhow::Ok(cell.latency.value_at_quantile(0.99))
+        anyhow::Ok(cell.tally.quantile(0.99))
     };
     Ok(Tail { sidecar: p99(Kind::Authorize)?, floor: p99(Kind::FloorAuthorize)? })
 }
@@ -185,8 +188,7 @@ async fn open(bench: &Bench, many: Many) -> anyhow::Result<()> {
 }
 
 fn call(what: &str, number: u64, of: u64, quantity: Option<&str>) -> Request {
-    let mut call = calls::authorize(Plan::Plain, number);
-    call.account = account(of);
+    let mut call = calls::authorize(account(of), number);
     call.request_id = format!("{what}-{number}");
     call.quantity = quantity.map(str::to_owned).or(call.quantity);
     call.ttl = Some(prost_types::Duration { seconds: TTL, nanos: 0 });
@@ -208,7 +210,7 @@ async fn restart(bench: &mut Bench, form: &Form, signal: &str) -> anyhow::Result
     let sidecar = Server::sidecar(bench.disk.path(), bench.sockets.path(), bench.ledger.tcp, form)?;
     let ready = began.elapsed();
     let mut client = SidecarClient::connect(&Endpoint::Http(sidecar.tcp.to_string()), PATIENCE).await?;
-    let mut probe = calls::authorize(Plan::Plain, 0);
+    let mut probe = calls::authorize(Plan::Plain.account(0), 0);
     probe.request_id = format!("again-{}", sidecar.id());
     let answer = client.authorize(probe).await?;
     let answered = began.elapsed();

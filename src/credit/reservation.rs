@@ -116,6 +116,9 @@ pub struct Reservation {
     /// The run whose budget (`per: run` without a `run_id`) it counts in: the root, or the root of what it retries.
     #[n(19)]
     pub budget: ReservationId,
+    /// It began at a sidecar because the ledger did not answer in time, which may have begun it all the same.
+    #[cbor(n(20), default)]
+    pub doubtful: bool,
 }
 
 /// A commit as it was asked, for idempotency.

@@ -146,5 +146,6 @@ fn reservation(
         awaiting: None,
         observed: frame.contract.plan.mode == Mode::Observe,
         budget: quote.budget,
+        doubtful: false,
     }
 }

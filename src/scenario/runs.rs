@@ -46,8 +46,11 @@ impl World {
         let call = self.read_progress(keys, run.id)?;
         let decide = RunAsk::Progress(Box::new(call.clone()), run.handle.clone().map(Box::new));
         self.settlers_report(node, &run.account, Some(run.id));
+        let own = self.nodes.get(node).map(|node| node.id).unwrap_or_default();
+        let handle = run.handle.as_ref().ok_or_else(|| format!("no handle of `{}`", run.id))?;
+        let known = (handle, handle.settler != own);
         let (answer, _) = self.drive(node, &run.account, decide, |wallet, link, here, disk| {
-            wallet.progress(&call, link, here, disk)
+            wallet.progress(&call, known, link, here, disk)
         })?;
         Ok(match answer {
             Answer::Here(answer) => progressed(&answer),
@@ -158,6 +161,7 @@ impl World {
                         .map(|reply| (Answer::Ledger(reply), true))
                         .map_err(|fault| Unread::said(fault.reason(), &fault));
                 }
+                Step::Decide if link == Link::Unreachable => return Err(Unread::of("NOT_READY")),
                 Step::Decide => link = Link::Unreachable,
             }
         }

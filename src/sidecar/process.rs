@@ -21,7 +21,7 @@ use crate::lease::Acting;
 #[cfg(debug_assertions)]
 use crate::runtime::test_clock::TestClock;
 use crate::runtime::{Backoff, BootId, Clock, LedgerClock, Shutdown, Stopper};
-use crate::storage::{Engine, Limits};
+use crate::storage::{Engine, Limits, Relay};
 use crate::telemetry::{Decisions, Export, Exporter};
 
 /// What the journal may hold beyond records that wait and records that are kept: snapshots, playbooks, leases.
@@ -264,6 +264,7 @@ impl Tasks {
         set.spawn(Arc::clone(core).keep_reporting(stop.clone()));
         set.spawn(Arc::clone(core).keep_time(stop.clone()));
         set.spawn(Arc::clone(core).keep_short(stop.clone()));
+        set.spawn(keep_waking(core.shards.journal.relay(), stop.clone()));
         if let Some(salvage) = salvage {
             set.spawn(Arc::clone(core).report_salvage(salvage, stop.clone()));
         }
@@ -274,6 +275,14 @@ impl Tasks {
     async fn stop(mut self) {
         self.stopper.stop();
         while self.set.join_next().await.is_some() {}
+    }
+}
+
+/// Those who wait for the disk are woken on the thread that serves them.
+async fn keep_waking(relay: Relay, stop: Shutdown) {
+    tokio::select! {
+        () = relay => {}
+        () = stop.requested() => {}
     }
 }
 

@@ -9,11 +9,10 @@ use super::handles::{self, ToSeal};
 use super::slot::Desk;
 use super::upstream::Upstream;
 use crate::credit::{Reason, State};
-use crate::engine::Fault;
 use crate::engine::account::{RunAsk, RunReply};
 use crate::engine::answer::{AuthorizeAnswer, Next, ProgressAnswer, RunAnswer};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
-use crate::engine::handle::{self, Handle};
+use crate::engine::handle;
 use crate::engine::wallet::{Link, Step};
 use crate::grpc::entitlement_api::{
     About, Answered, AuthorizeQuestion, CommitQuestion, Given, Outcome, ProgressQuestion, RecordQuestion,
@@ -205,14 +204,9 @@ impl<U: Upstream> Core<U> {
                     let ask = RunAsk::Progress(Box::new(call.clone()), Some(Box::new(handle)));
                     return Ok(Turn::Decide(Box::new(ask)));
                 }
-                let step = match desk.slot.wallet.progress(&call, link, desk.here, desk.tape) {
-                    Err(Fault::ReservationUnknown(_)) if self.is_open_elsewhere(&handle, desk) => {
-                        let answer = ProgressAnswer::within_hold(handle.expires_at);
-                        Step::Done { answer, wait: None }
-                    }
-                    step => step?,
-                };
-                Ok(match step {
+                let foreign = handle.settler != self.id || desk.slot.is_elsewhere(id);
+                let known = (&handle, foreign);
+                Ok(match desk.slot.wallet.progress(&call, known, link, desk.here, desk.tape)? {
                     Step::Done { answer, wait } => {
                         let about = about(desk, handle.version);
                         Turn::Done { answer: Box::new(Local { answer, handle: None, about }), wait }
@@ -237,11 +231,6 @@ impl<U: Upstream> Core<U> {
             }
             Came::Ledger(_) => Err(unfit()),
         }
-    }
-
-    /// Whether another sidecar settles a run whose time, as its handle says it, is not over.
-    fn is_open_elsewhere(&self, handle: &Handle, desk: &Desk<'_, '_>) -> bool {
-        handle.settler != self.id && handle.expires_at > desk.here.at
     }
 
     async fn elsewhere(

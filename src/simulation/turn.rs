@@ -131,8 +131,9 @@ pub fn look(
                 Step::Decide => decide(wish),
             }
         }
-        Wish::Progress(call, _) => {
-            match slot.wallet.progress(call, link, here, disk).map_err(Reply::Fault)? {
+        Wish::Progress(call, handle) => {
+            let known = (&**handle, elsewhere || handle.settler != own);
+            match slot.wallet.progress(call, known, link, here, disk).map_err(Reply::Fault)? {
                 Step::Done { answer, wait } => Ok(done(Reply::Progress(Box::new(answer)), wait, slot)),
                 Step::Lease(ask) => Ok(Turn::Lease(ask)),
                 Step::Decide => decide(wish),

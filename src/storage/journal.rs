@@ -14,7 +14,7 @@ use super::committer::Committer;
 use super::frame::RECORD_BYTES_MAX;
 use super::generation::SetAside;
 use super::memory::MemoryDisk;
-use super::progress::{Progress, Wait};
+use super::progress::{Progress, Relay, Wait};
 use super::queue::{Queue, Stop};
 use super::reader::Reader;
 use super::recovery::{self, Found};
@@ -162,6 +162,11 @@ impl Journal {
     /// [`Urgency::Soon`] is not hurried by it.
     pub fn wait(&self, number: u64) -> Wait {
         Wait::new(Arc::clone(&self.progress), number)
+    }
+
+    /// Wakes those who wait from wherever it is polled, together; while nobody polls one, the journal's thread wakes them.
+    pub fn relay(&self) -> Relay {
+        Relay::new(Arc::clone(&self.progress))
     }
 
     /// Gives up the records through this number: acknowledged, and no longer needed.

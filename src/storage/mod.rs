@@ -45,7 +45,7 @@ pub use frame::{Link, RECORD_BYTES_MAX};
 pub use generation::SetAside;
 pub use journal::{Engine, Journal, JournalError, JournalStats, OpenError, Opened, Urgency, open};
 pub use memory::MemoryDisk;
-pub use progress::Wait;
+pub use progress::{Relay, Wait};
 pub use reader::{Batch as ReadBatch, Reader};
 pub use store::{Batch, Finding, Head, Limits, LocalStore, StoreError, StoreStats, StoredRecord};
 pub use verify::{Contents, Report, VerifyError, read, verify};

@@ -15,7 +15,7 @@ from decimal import Decimal
 import faults
 import grpc
 from wire import pb
-from workload import Unanswered, once
+from workload import Unanswered, once, within_hold
 
 ATTEMPT_SECONDS = 4
 INSIST_SECONDS = 120
@@ -330,6 +330,8 @@ class Caller(threading.Thread):
             assert faults.read(error).reason == "RESERVATION_UNKNOWN", f"{faults.read(error)}: {run}"
             self.tally.count("forgotten")
             run.maybe.discard(total)
+            return
+        if within_hold(answer):
             return
         assert int(answer.charged) == total, f"{answer.charged} for {total}: {run}"
         if not answer.provisional:

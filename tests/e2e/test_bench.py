@@ -121,7 +121,7 @@ def test_what_makes_no_sense_is_said_at_once(site):
     options = ["--rate", "1000", "--duration", "10m"]
     for arguments, status, reason in (
         ([f"nobody-{account}", "draft"], 1, "ACCOUNT_UNKNOWN"),
-        ([account, "draft", "--accounts", "2"], 1, f"`{account}-0`"),
+        ([account, "draft", "--accounts", "2"], 1, f"`{account}-"),
         ([account, "no-such-action"], 1, "ACTION_UNKNOWN"),
         ([account, "draft", "--quantity", "many"], 1, "INVALID_QUANTITY"),
         ([account, "draft", "--in-flight", "0"], 2, "'0' for '--in-flight"),

@@ -265,6 +265,9 @@ class Caller(threading.Thread):
             assert fault.reason == "RESERVATION_UNKNOWN" and lost, f"{fault}: {request}"
             self.ledger.forgot()
             return
+        if within_hold(answer):
+            run.maybe.add(total)
+            return
         assert int(answer.charged) == total, f"{answer.charged} for {total}: {request}"
         run.progressed = total
         self.ledger.add(run.account, total)
@@ -322,6 +325,11 @@ class Caller(threading.Thread):
             assert Decimal(fault.metadata["charged"]) == run.acknowledged(), f"{fault} after {run.ended}"
             return
         raise AssertionError(f"a run that had ended was authorised again: {answer} after {run.ended}")
+
+
+def within_hold(answer) -> bool:
+    """Whether nobody who knows the run could be asked: what was reported may have arrived."""
+    return answer.reason == pb.REASON_LEDGER_UNREACHABLE and answer.provisional
 
 
 def same_charge(first, again, request) -> None:

@@ -2,6 +2,7 @@
 
 use super::run::Step;
 use super::state::Wallet;
+use crate::credit::{Change, RunEvent};
 use crate::types::{ReservationId, SidecarId};
 
 /// The settler that no sidecar is.
@@ -21,17 +22,16 @@ impl Wallet {
     }
 
     /// A run begins here because the ledger did not answer. It may have decided it all the same: then there are two holds.
-    pub(super) fn begins_unanswered(&mut self, id: ReservationId) {
-        if self.asked.contains(&id) {
-            let open = &self.book.runs;
-            self.doubtful.retain(|id| open.contains_key(id));
-            self.doubtful.insert(id);
+    pub(super) fn begins_unanswered(&self, event: &mut RunEvent) {
+        if let Change::Reserved(run) = &mut event.change {
+            run.doubtful = self.asked.contains(&run.id);
         }
     }
 
     /// Whoever else may have settled a run that is open here: the ledger, where the run is on its way there, or may have
     /// begun there too.
     pub(super) fn other_settler(&self, id: ReservationId) -> Option<SidecarId> {
-        (self.doubtful.contains(&id) || self.is_handing(id)).then_some(LEDGER)
+        let doubtful = self.book.runs.get(&id).is_some_and(|run| run.doubtful);
+        (doubtful || self.is_handing(id)).then_some(LEDGER)
     }
 }

@@ -321,7 +321,7 @@ impl Wallet {
 mod tests {
     use super::*;
     use crate::credit::reservation::State;
-    use crate::credit::{Block, PoolId};
+    use crate::credit::{Block, PoolId, Reservation};
     use crate::engine::call::{Authorize, Commit};
     use crate::engine::contract::Playbooks;
     use crate::engine::wallet::{Link, Step};
@@ -457,6 +457,9 @@ mod tests {
             let link = if retry_of.is_some() { Link::Unreachable } else { Link::Untried };
             let begun = wallet.authorize(&call, false, link, here, &mut Forgets).unwrap();
             assert!(matches!(&begun, Step::Done { answer, .. } if answer.reservation.is_some()), "{begun:?}");
+            // The doubt is part of the run, which a restart reads from its record.
+            let record = minicbor::to_vec(wallet.book.runs.get(&call.id).unwrap()).unwrap();
+            assert_eq!(minicbor::decode::<Reservation>(&record).unwrap().doubtful, retry_of.is_some());
             let done = wallet.commit(&succeeded(call.id), "", Link::Untried, here, &mut Forgets).unwrap();
             let Step::Done { answer, .. } = done else { panic!("{done:?}") };
             assert_eq!((answer.state, answer.provisional), (State::Settled, retry_of.is_some()));

@@ -10,6 +10,7 @@ use crate::engine::authorize::{Short, Verdict, authorize};
 use crate::engine::call::{Authorize, Commit, Progress, Record, Release};
 use crate::engine::commit::{Outcome, commit};
 use crate::engine::frame::{Beyond, Cut, Frame};
+use crate::engine::handle::Handle;
 use crate::engine::progress::progress;
 use crate::engine::record;
 use crate::engine::release::release;
@@ -86,11 +87,12 @@ impl Wallet {
                 if answer.decision == Decision::Denied {
                     answer.out_of_reach = self.out_of_reach.filter(|(_, until)| *until > here.at);
                 }
-                let begins = event.is_some();
-                let wait = event.map(|event| self.reserve(event, answer.past_lease, here, log));
-                if begins && link == Link::Unreachable {
-                    self.begins_unanswered(call.id);
-                }
+                let wait = event.map(|mut event| {
+                    if link == Link::Unreachable {
+                        self.begins_unanswered(&mut event);
+                    }
+                    self.reserve(event, answer.past_lease, here, log)
+                });
                 Ok(Step::Done { answer, wait: wait.flatten() })
             }
         }
@@ -182,9 +184,11 @@ impl Wallet {
         }
     }
 
+    /// `foreign`: another settles it, as far as this sidecar knows besides.
     pub fn progress(
         &mut self,
         call: &Progress,
+        (handle, foreign): (&Handle, bool),
         link: Link,
         here: Here<'_>,
         log: &mut dyn Log,
@@ -210,7 +214,11 @@ impl Wallet {
                 Ok(Step::Lease(Box::new(Ask { buys: true, ..ask })))
             }
             Outcome::Elsewhere if link == Link::Untried => Ok(Step::Decide),
-            // Nobody here knows what the run holds: it must finish within that.
+            Outcome::Elsewhere if foreign || self.handed.contains_key(&call.id) => {
+                // Whether its time was made longer elsewhere is not known here either.
+                let open = handle.expires_at > here.at;
+                Ok(if open { done(ProgressAnswer::within_hold(handle.expires_at)) } else { Step::Decide })
+            }
             Outcome::Elsewhere => Err(Fault::ReservationUnknown(call.id)),
         }
     }

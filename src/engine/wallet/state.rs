@@ -85,8 +85,6 @@ pub struct Wallet {
     pub(super) handing_roots: BTreeSet<ReservationId>,
     /// Runs that the ledger was asked about last, whether they may begin.
     pub(super) asked: VecDeque<ReservationId>,
-    /// Those of them that began here without an answer.
-    pub(super) doubtful: BTreeSet<ReservationId>,
     /// Runs that the account itself holds now, and until when that is remembered.
     pub(super) handed: BTreeMap<ReservationId, Timestamp>,
     /// Caps that alerts watch, each with the use from which on the alert holds.
@@ -136,7 +134,6 @@ impl Wallet {
             handing: BTreeMap::new(),
             handing_roots: BTreeSet::new(),
             asked: VecDeque::new(),
-            doubtful: BTreeSet::new(),
             handed: BTreeMap::new(),
             watched: Vec::new(),
             near: BTreeSet::new(),
