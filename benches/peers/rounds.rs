@@ -5,7 +5,7 @@ use bursar::grpc::proto::v1::session_request::Request;
 
 use super::burst::{Burst, commits};
 use super::calls::{self, Plan};
-use super::measure::{Bench, Form, Kind, Level, Transport, Wires};
+use super::measure::{Bench, Form, Kind, Level, Site, Transport, Wires};
 use super::postgresql::Postgresql;
 use super::redis::{Asked, Policy, Redis};
 use super::spread::Tally;
@@ -91,7 +91,8 @@ pub async fn run(form: &Form, transport: Transport) -> Result<Vec<Line>> {
     for policy in Policy::ALL {
         redises.push(Redis::start(policy, transport, form.size, most, disk.path()).await?);
     }
-    let bench = Bench::start(form).await?;
+    let site = Site::open()?;
+    let bench = Bench::start(&site, form).await?;
     let wires = bench.connect(transport).await?;
     let mut all = All { bench, wires, redises, postgresql, hot: HOT };
     let mut lines = Vec::new();

@@ -1,6 +1,6 @@
 //! Every kind of call, over every transport, with every number in flight.
 
-use super::measure::{Bench, Form, Kind, Level, Transport, Wires};
+use super::measure::{Bench, Form, Kind, Level, Site, Transport, Wires};
 use super::spread::Tally;
 
 /// What is gone through.
@@ -29,7 +29,8 @@ pub struct Cell {
 }
 
 pub async fn run(form: &Form, extent: &Extent) -> anyhow::Result<Vec<Cell>> {
-    let mut bench = Bench::start(form).await?;
+    let site = Site::open()?;
+    let mut bench = Bench::start(&site, form).await?;
     let mut cells = Vec::new();
     for transport in &extent.transports {
         let wires = bench.connect(*transport).await?;

@@ -1,6 +1,7 @@
 //! Many accounts, and many open runs over them: what each takes in memory, whether calls wait longer for it, and how long a
 //! restart takes.
 
+use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::burst::{Burst, commits};
 use super::calls::{self, Plan, Size};
 use super::cells;
 use super::client::{Connection, head};
-use super::measure::{Bench, CONNECTIONS, Form, Kind, Level, Transport};
+use super::measure::{Bench, CONNECTIONS, Form, Kind, Level, Site, Transport};
 use super::processes::Server;
 
 /// Calls that are made ready at once.
@@ -54,6 +55,12 @@ impl FromStr for Many {
     }
 }
 
+/// Both processes, and what they stand on.
+struct Scene {
+    bench: Bench,
+    site: Site,
+}
+
 /// What both processes hold, in bytes.
 #[derive(Clone, Copy)]
 struct Memory {
@@ -62,10 +69,10 @@ struct Memory {
 }
 
 impl Memory {
-    async fn of(bench: &Bench) -> anyhow::Result<Self> {
-        bench.sidecar.meter().quiet().await?;
-        bench.ledger.meter().quiet().await?;
-        Ok(Self { sidecar: bench.sidecar.memory()?, ledger: bench.ledger.memory()? })
+    async fn of(scene: &Scene) -> anyhow::Result<Self> {
+        scene.bench.sidecar.meter().quiet().await?;
+        scene.site.ledger.meter().quiet().await?;
+        Ok(Self { sidecar: memory(&scene.bench.sidecar)?, ledger: memory(&scene.site.ledger)? })
     }
 
     fn say(self, when: &str, before: Self, items: u64, what: &str) {
@@ -83,31 +90,33 @@ impl Memory {
 
 pub async fn run(many: Many, mut form: Form) -> anyhow::Result<()> {
     form = Form { only: Some(Kind::Authorize), size: Size::Small, ..form };
-    let mut bench = Bench::start(&form).await?;
-    let alone = probe(&mut bench, &form).await?;
+    let site = Site::open()?;
+    let bench = Bench::start(&site, &form).await?;
+    let mut scene = Scene { bench, site };
+    let alone = probe(&mut scene, &form).await?;
     alone.say("before", alone);
-    let empty = Memory::of(&bench).await?;
+    let empty = Memory::of(&scene).await?;
 
     let began = Instant::now();
-    accounts(&bench, many).await?;
+    accounts(&scene, many).await?;
     println!("{} accounts opened in {:.1} s", many.accounts, began.elapsed().as_secs_f64());
-    Memory::of(&bench).await?.say("leased", empty, many.accounts, "account");
+    Memory::of(&scene).await?.say("leased", empty, many.accounts, "account");
     tokio::time::sleep(REST).await;
-    let idle = Memory::of(&bench).await?;
+    let idle = Memory::of(&scene).await?;
     idle.say("idle", empty, many.accounts, "account");
 
     let began = Instant::now();
-    open(&bench, many).await?;
+    open(&scene, many).await?;
     println!("{} runs begun in {:.1} s", many.open, began.elapsed().as_secs_f64());
-    Memory::of(&bench).await?.say("open", idle, many.open, "run");
-    probe(&mut bench, &form).await?.say("with open runs", alone);
-    restart(&mut bench, &form, "-KILL").await?;
-    probe(&mut bench, &form).await?.say("after the restart", alone);
+    Memory::of(&scene).await?.say("open", idle, many.open, "run");
+    probe(&mut scene, &form).await?.say("with open runs", alone);
+    restart(&mut scene, &form, "-KILL").await?;
+    probe(&mut scene, &form).await?.say("after the restart", alone);
     tokio::time::sleep(REST).await;
-    Memory::of(&bench).await?.say("open for longer than a minute", idle, many.open, "run");
-    probe(&mut bench, &form).await?.say("with runs open for longer than a minute", alone);
+    Memory::of(&scene).await?.say("open for longer than a minute", idle, many.open, "run");
+    probe(&mut scene, &form).await?.say("with runs open for longer than a minute", alone);
     for signal in ["-KILL", "-TERM", "-KILL"] {
-        restart(&mut bench, &form, signal).await?;
+        restart(&mut scene, &form, signal).await?;
     }
     Ok(())
 }
@@ -135,9 +144,9 @@ impl Tail {
     }
 }
 
-async fn probe(bench: &mut Bench, form: &Form) -> anyhow::Result<Tail> {
-    let wires = bench.connect(Transport::Uds).await?;
-    let cells = cells::of(bench, form, Transport::Uds, PROBE, &wires).await?;
+async fn probe(scene: &mut Scene, form: &Form) -> anyhow::Result<Tail> {
+    let wires = scene.bench.connect(Transport::Uds).await?;
+    let cells = cells::of(&mut scene.bench, form, Transport::Uds, PROBE, &wires).await?;
     let p99 = |kind| {
         let cell = cells.iter().find(|cell| cell.kind == kind).context("not measured")?;
         anyhow::Ok(cell.tally.quantile(0.99))
@@ -150,11 +159,11 @@ fn account(number: u64) -> String {
 }
 
 /// Subscribes the accounts, and leases credits of each by a first run, which ends.
-async fn accounts(bench: &Bench, many: Many) -> anyhow::Result<()> {
+async fn accounts(scene: &Scene, many: Many) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     for client in 0..IN_FLIGHT {
         let mut ledger =
-            LedgerClient::connect(&Endpoint::Http(bench.ledger.tcp.to_string()), PATIENCE).await?;
+            LedgerClient::connect(&Endpoint::Http(scene.site.ledger.tcp.to_string()), PATIENCE).await?;
         tasks.spawn(async move {
             for number in (0..many.accounts).skip(client).step_by(IN_FLIGHT) {
                 ledger.subscribe(calls::subscribe(account(number), Plan::Plain)).await?;
@@ -165,7 +174,7 @@ async fn accounts(bench: &Bench, many: Many) -> anyhow::Result<()> {
     while let Some(task) = tasks.join_next().await {
         task??;
     }
-    let connections = connected(bench).await?;
+    let connections = connected(scene).await?;
     for first in (0..many.accounts).step_by(AT_ONCE as usize) {
         let some = first..many.accounts.min(first + AT_ONCE);
         let runs = some.map(|number| call("first", number, number, Some(FIRST))).collect();
@@ -176,8 +185,8 @@ async fn accounts(bench: &Bench, many: Many) -> anyhow::Result<()> {
 }
 
 /// Begins runs that nobody ends, on every account in turn.
-async fn open(bench: &Bench, many: Many) -> anyhow::Result<()> {
-    let connections = connected(bench).await?;
+async fn open(scene: &Scene, many: Many) -> anyhow::Result<()> {
+    let connections = connected(scene).await?;
     for first in (0..many.open).step_by(AT_ONCE as usize) {
         let some = first..many.open.min(first + AT_ONCE);
         let runs = some.map(|number| call("open", number, number % many.accounts, None)).collect();
@@ -195,23 +204,41 @@ fn call(what: &str, number: u64, of: u64, quantity: Option<&str>) -> Request {
     Request::Authorize(call)
 }
 
-async fn connected(bench: &Bench) -> anyhow::Result<Vec<Connection>> {
+async fn connected(scene: &Scene) -> anyhow::Result<Vec<Connection>> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
-        connections.push(Connection::unix(&bench.sidecar.socket).await?);
+        connections.push(Connection::unix(&scene.bench.sidecar.socket).await?);
     }
     Ok(connections)
 }
 
-/// Ends the sidecar by the signal, and starts it again on the same journal.
-async fn restart(bench: &mut Bench, form: &Form, signal: &str) -> anyhow::Result<()> {
-    let ended = bench.sidecar.end(signal)?;
+/// Ends a process by this signal; answers how long that took.
+fn end(server: &mut Server, signal: &str) -> anyhow::Result<Duration> {
     let began = Instant::now();
-    let sidecar = Server::sidecar(bench.disk.path(), bench.sockets.path(), bench.ledger.tcp, form)?;
+    let id = server.child.id().to_string();
+    let sent = Command::new("kill").args([signal, &id]).status()?;
+    anyhow::ensure!(sent.success(), "process {id} takes no signal");
+    server.child.wait()?;
+    Ok(began.elapsed())
+}
+
+/// Bytes of a process's memory that are in use.
+fn memory(server: &Server) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id()))?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = resident.and_then(|rest| rest.trim().strip_suffix(" kB")).context("no VmRSS")?;
+    Ok(kib.parse::<u64>()? << 10)
+}
+
+/// Ends the sidecar by the signal, and starts it again on the same journal.
+async fn restart(scene: &mut Scene, form: &Form, signal: &str) -> anyhow::Result<()> {
+    let ended = end(&mut scene.bench.sidecar, signal)?;
+    let began = Instant::now();
+    let sidecar = scene.site.sidecar(form)?;
     let ready = began.elapsed();
     let mut client = SidecarClient::connect(&Endpoint::Http(sidecar.tcp.to_string()), PATIENCE).await?;
     let mut probe = calls::authorize(Plan::Plain.account(0), 0);
-    probe.request_id = format!("again-{}", sidecar.id());
+    probe.request_id = format!("again-{}", sidecar.child.id());
     let answer = client.authorize(probe).await?;
     let answered = began.elapsed();
     anyhow::ensure!(answer.decision == i32::from(v1::Decision::Allowed), "a run is denied: {answer:?}");
@@ -221,6 +248,6 @@ async fn restart(bench: &mut Bench, form: &Form, signal: &str) -> anyhow::Result
         ready.as_secs_f64(),
         answered.as_secs_f64(),
     );
-    bench.sidecar = sidecar;
+    scene.bench.sidecar = sidecar;
     Ok(())
 }

@@ -143,29 +143,42 @@ pub struct Wires {
     sidecar: Vec<Connection>,
 }
 
-/// The servers. Ended first, then what they stand on.
+/// What the servers stand on.
+pub struct Site {
+    pub ledger: Server,
+    /// The journals belong on a disk, as in use; where the system keeps its temporary files, there may be none.
+    pub disk: TempDir,
+    pub sockets: TempDir,
+}
+
+impl Site {
+    pub fn open() -> anyhow::Result<Self> {
+        let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let sockets = tempfile::tempdir()?;
+        Ok(Self { ledger: Server::ledger(disk.path())?, disk, sockets })
+    }
+
+    pub fn sidecar(&self, form: &Form) -> anyhow::Result<Server> {
+        Server::sidecar(self.disk.path(), self.sockets.path(), self.ledger.tcp, form)
+    }
+}
+
+/// The servers that are called.
 pub struct Bench {
     floor: Server,
     pub sidecar: Server,
-    pub ledger: Server,
-    pub disk: TempDir,
-    pub sockets: TempDir,
     /// The number of the next call.
     next: u64,
 }
 
 impl Bench {
-    pub async fn start(form: &Form) -> anyhow::Result<Self> {
-        // The journals belong on a disk, as in use; where the system keeps its temporary files, there may be none.
-        let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let sockets = tempfile::tempdir()?;
-        let ledger = Server::ledger(disk.path())?;
-        let sidecar = Server::sidecar(disk.path(), sockets.path(), ledger.tcp, form)?;
+    pub async fn start(site: &Site, form: &Form) -> anyhow::Result<Self> {
+        let sidecar = site.sidecar(form)?;
         let playbook = form.playbook.as_deref().unwrap_or(form.size.playbook());
-        let (authorized, committed) = accounts::open(&ledger, &sidecar, form.size, playbook).await?;
+        let (authorized, committed) = accounts::open(&site.ledger, &sidecar, form.size, playbook).await?;
         let (authorized, committed) = (authorized.encode_to_vec(), committed.encode_to_vec());
-        let floor = Server::floor(sockets.path(), &authorized, &committed, form)?;
-        Ok(Self { floor, sidecar, ledger, disk, sockets, next: 0 })
+        let floor = Server::floor(site.sockets.path(), &authorized, &committed, form)?;
+        Ok(Self { floor, sidecar, next: 0 })
     }
 
     pub async fn connect(&self, transport: Transport) -> anyhow::Result<Wires> {

@@ -5,12 +5,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::Context;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use tokio::time::Instant;
 
 use super::floor;
 use super::measure::Form;
@@ -18,7 +16,7 @@ use super::meter::Meter;
 
 /// A server that can be called, ended when this is dropped.
 pub struct Server {
-    child: Child,
+    pub child: Child,
     pub tcp: SocketAddr,
     pub socket: PathBuf,
 }
@@ -67,29 +65,8 @@ impl Server {
         Ok(server)
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Ends it by this signal; answers how long that took.
-    pub fn end(&mut self, signal: &str) -> anyhow::Result<Duration> {
-        let began = Instant::now();
-        let sent = Command::new("kill").args([signal, &self.id().to_string()]).status()?;
-        anyhow::ensure!(sent.success(), "process {} takes no signal", self.id());
-        self.child.wait()?;
-        Ok(began.elapsed())
-    }
-
-    /// Bytes of its memory that are in use.
-    pub fn memory(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = resident.and_then(|rest| rest.trim().strip_suffix(" kB")).context("no VmRSS")?;
-        Ok(kib.parse::<u64>()? << 10)
-    }
-
     pub fn meter(&self) -> Meter {
-        Meter(vec![self.id()])
+        Meter(vec![self.child.id()])
     }
 }
 
