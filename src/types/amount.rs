@@ -1,9 +1,7 @@
 //! Amounts: exact decimals that never become floats and never leave their range.
 
 use std::fmt;
-use std::iter::Sum;
-use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
-use std::str::FromStr;
+use std::ops::{Add, Neg, Sub};
 
 use rust_decimal::Decimal;
 use thiserror::Error;
@@ -14,10 +12,6 @@ pub const SCALE_MAX: u32 = 9;
 /// The largest amount accepted at any door: 10^15. With nine decimals it has 24 digits, so that tens of thousands of the
 /// largest amounts still add up within the 28 digits that a decimal holds exactly.
 pub const AMOUNT_MAX: i64 = 1_000_000_000_000_000;
-
-/// An amount of credits.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Credits(Decimal);
 
 /// An amount of money in the playbook's currency.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +55,7 @@ pub fn parse_decimal(text: &str) -> Result<Decimal, AmountError> {
     })
 }
 
-fn within(value: Decimal, shown: impl FnOnce() -> String) -> Result<Decimal, AmountError> {
+pub(super) fn within(value: Decimal, shown: impl FnOnce() -> String) -> Result<Decimal, AmountError> {
     if value.abs() > Decimal::from(AMOUNT_MAX) {
         return Err(AmountError::TooLarge(shown()));
     }
@@ -70,17 +64,6 @@ fn within(value: Decimal, shown: impl FnOnce() -> String) -> Result<Decimal, Amo
         return Err(AmountError::TooFine { value: shown(), places: SCALE_MAX });
     }
     Ok(value)
-}
-
-/// The sum; in few steps where both have few digits and as many places, as nearly all amounts of one account do.
-fn plus(a: Decimal, b: Decimal) -> Option<Decimal> {
-    let small = |value: Decimal| i64::try_from(value.mantissa()).ok();
-    if a.scale() == b.scale()
-        && let Some(sum) = small(a).zip(small(b)).and_then(|(a, b)| a.checked_add(b))
-    {
-        return Some(Decimal::new(sum, a.scale()));
-    }
-    a.checked_add(b)
 }
 
 /// Writes a number of few digits without the detours that one of 96 bits needs.
@@ -105,7 +88,69 @@ fn write_fraction(mantissa: i64, places: u32, f: &mut fmt::Formatter<'_>) -> fmt
     f.pad_integral(mantissa >= 0, "", digits)
 }
 
+/// Writes a decimal that has no zeros at its end.
+pub(super) fn write_decimal(value: Decimal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match i64::try_from(value.mantissa()) {
+        // Most amounts are whole, and shorter to write.
+        Ok(whole) if value.scale() == 0 => fmt::Display::fmt(&whole, f),
+        Ok(mantissa) => write_fraction(mantissa, value.scale(), f),
+        Err(_) => fmt::Display::fmt(&value, f),
+    }
+}
+
+/// What all amounts have in common.
 macro_rules! amount {
+    ($name:ident) => {
+        impl $name {
+            /// `self - other`, or zero where that is below zero.
+            pub fn saturating_sub(self, other: Self) -> Self {
+                if other >= self { Self::ZERO } else { self - other }
+            }
+
+            /// The amount, or zero where it is below zero.
+            pub fn or_zero(self) -> Self {
+                if self.is_negative() { Self::ZERO } else { self }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::types::AmountError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::new($crate::types::amount::parse_decimal(text)?)
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl std::ops::AddAssign for $name {
+            fn add_assign(&mut self, other: Self) {
+                *self = *self + other;
+            }
+        }
+
+        impl std::ops::SubAssign for $name {
+            fn sub_assign(&mut self, other: Self) {
+                *self = *self - other;
+            }
+        }
+
+        impl std::iter::Sum for $name {
+            fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+                iter.fold(Self::ZERO, std::ops::Add::add)
+            }
+        }
+    };
+}
+
+pub(super) use amount;
+
+/// Amounts that are rare on the way of a call, and may be finer than credits.
+macro_rules! decimal_amount {
     ($name:ident) => {
         impl $name {
             pub const ZERO: Self = Self(Decimal::ZERO);
@@ -136,41 +181,13 @@ macro_rules! amount {
             pub fn is_negative(self) -> bool {
                 self.0.is_sign_negative() && !self.0.is_zero()
             }
-
-            /// `self - other`, or zero where that is below zero.
-            pub fn saturating_sub(self, other: Self) -> Self {
-                if other >= self { Self::ZERO } else { self - other }
-            }
-
-            /// The amount, or zero where it is below zero.
-            pub fn or_zero(self) -> Self {
-                if self.is_negative() { Self::ZERO } else { self }
-            }
         }
 
-        impl FromStr for $name {
-            type Err = AmountError;
-
-            fn from_str(text: &str) -> Result<Self, AmountError> {
-                within(parse_decimal(text)?, || text.chars().take(64).collect()).map(Self)
-            }
-        }
+        amount!($name);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let value = self.0.normalize();
-                match i64::try_from(value.mantissa()) {
-                    // Most amounts are whole, and shorter to write.
-                    Ok(whole) if value.scale() == 0 => fmt::Display::fmt(&whole, f),
-                    Ok(mantissa) => write_fraction(mantissa, value.scale(), f),
-                    Err(_) => fmt::Display::fmt(&value, f),
-                }
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
+                write_decimal(self.0.normalize(), f)
             }
         }
 
@@ -179,7 +196,7 @@ macro_rules! amount {
             type Output = Self;
 
             fn add(self, other: Self) -> Self {
-                Self(plus(self.0, other.0).expect("amount out of range"))
+                Self(self.0.checked_add(other.0).expect("amount out of range"))
             }
         }
 
@@ -187,7 +204,7 @@ macro_rules! amount {
             type Output = Self;
 
             fn sub(self, other: Self) -> Self {
-                Self(plus(self.0, -other.0).expect("amount out of range"))
+                Self(self.0.checked_sub(other.0).expect("amount out of range"))
             }
         }
 
@@ -196,24 +213,6 @@ macro_rules! amount {
 
             fn neg(self) -> Self {
                 Self(-self.0)
-            }
-        }
-
-        impl AddAssign for $name {
-            fn add_assign(&mut self, other: Self) {
-                *self = *self + other;
-            }
-        }
-
-        impl SubAssign for $name {
-            fn sub_assign(&mut self, other: Self) {
-                *self = *self - other;
-            }
-        }
-
-        impl Sum for $name {
-            fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
-                iter.fold(Self::ZERO, Add::add)
             }
         }
 
@@ -228,23 +227,15 @@ macro_rules! amount {
         }
 
         impl<'b, C> minicbor::Decode<'b, C> for $name {
-            fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-                decode_decimal(d).map(Self)
+            fn decode(d: &mut minicbor::Decoder<'b>, c: &mut C) -> Result<Self, minicbor::decode::Error> {
+                decode_decimal(d, c).map(Self)
             }
         }
     };
 }
 
-amount!(Credits);
-amount!(Money);
-amount!(Quantity);
-
-impl Credits {
-    /// A value that the core computed from amounts already accepted.
-    pub(crate) fn computed(value: Decimal) -> Self {
-        Self(value)
-    }
-}
+decimal_amount!(Money);
+decimal_amount!(Quantity);
 
 impl Money {
     /// A value that the core computed from amounts already accepted.
@@ -268,7 +259,10 @@ fn encode_decimal<W: minicbor::encode::Write>(
     Ok(())
 }
 
-fn decode_decimal(d: &mut minicbor::Decoder<'_>) -> Result<Decimal, minicbor::decode::Error> {
+pub(super) fn decode_decimal<C>(
+    d: &mut minicbor::Decoder<'_>,
+    _: &mut C,
+) -> Result<Decimal, minicbor::decode::Error> {
     if d.datatype()? == minicbor::data::Type::Bytes {
         let bytes = <[u8; 16]>::try_from(d.bytes()?)
             .map_err(|_| minicbor::decode::Error::message("a decimal has 16 bytes"))?;
@@ -280,6 +274,8 @@ fn decode_decimal(d: &mut minicbor::Decoder<'_>) -> Result<Decimal, minicbor::de
 
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr;
+
     use super::*;
 
     #[test]
@@ -291,7 +287,7 @@ mod tests {
             ("1000000000000000", "1000000000000000"),
             (".5", "0.5"),
         ] {
-            assert_eq!(Credits::from_str(text).map(|c| c.to_string()), Ok(shown.to_owned()), "{text}");
+            assert_eq!(Quantity::from_str(text).map(|q| q.to_string()), Ok(shown.to_owned()), "{text}");
         }
         for text in [
             "",
@@ -308,7 +304,7 @@ mod tests {
             "0.0000000001",
             "99999999999999999999999999999999",
         ] {
-            assert!(Credits::from_str(text).is_err(), "{text}");
+            assert!(Quantity::from_str(text).is_err(), "{text}");
         }
     }
 
@@ -328,27 +324,17 @@ mod tests {
             (i64::MAX, 28),
         ] {
             let decimal = Decimal::new(mantissa, places);
-            assert_eq!(Credits(decimal).to_string(), decimal.normalize().to_string());
-            assert_eq!(format!("{:>40}", Credits(decimal)), format!("{:>40}", decimal.normalize()));
-        }
-    }
-
-    #[test]
-    fn sums_are_those_of_decimals() {
-        let some = [(0, 0), (7, 2), (-7, 2), (1, 9), (i64::MAX, 0), (i64::MIN, 0), (i64::MAX, 9), (-1, 0)];
-        for (a, b) in some.iter().flat_map(|a| some.iter().map(move |b| (a, b))) {
-            let (a, b) = (Decimal::new(a.0, a.1), Decimal::new(b.0, b.1));
-            assert_eq!((Credits(a) + Credits(b)).0, a + b);
-            assert_eq!((Credits(a) - Credits(b)).0, a - b);
+            assert_eq!(Money(decimal).to_string(), decimal.normalize().to_string());
+            assert_eq!(format!("{:>40}", Money(decimal)), format!("{:>40}", decimal.normalize()));
         }
     }
 
     #[test]
     fn round_trips_on_disk() {
         for text in ["0", "1", "-7", "0.000000001", "1000000000000000", "999999999999999.999999999", "2.5"] {
-            let amount = Credits::from_str(text).unwrap();
+            let amount = Quantity::from_str(text).unwrap();
             let bytes = minicbor::to_vec(amount).unwrap();
-            assert_eq!(minicbor::decode::<Credits>(&bytes).unwrap(), amount);
+            assert_eq!(minicbor::decode::<Quantity>(&bytes).unwrap(), amount);
         }
     }
 }

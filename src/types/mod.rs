@@ -2,7 +2,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `amount` | `Credits`, `Money` and `Quantity`: exact decimals, bounded at the door |
+//! | `amount` | `Money` and `Quantity`: exact decimals, bounded at the door |
+//! | `credits` | `Credits`: a whole number of billionths |
 //! | `ratio` | exact fractions for pricing, rounded once by a named rule |
 //! | `percent` | shares such as `15%` |
 //! | `time` | `Timestamp` and `Length` |
@@ -16,14 +17,16 @@ pub mod amount;
 pub mod by_id;
 pub mod calendar;
 pub mod cbor;
+pub mod credits;
 pub mod id;
 pub mod percent;
 pub mod planted;
 pub mod ratio;
 pub mod time;
 
-pub use amount::{AmountError, Credits, Money, Quantity};
+pub use amount::{AmountError, Money, Quantity};
 pub use by_id::ById;
+pub use credits::Credits;
 pub use id::{AccountId, BlockId, Epoch, IdError, LeaseId, Name, RequestId, ReservationId, SidecarId};
 pub use percent::Percent;
 pub use planted::Planted;

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use rust_decimal::Decimal;
 
-use super::amount::{AmountError, Credits, parse_decimal};
+use super::amount::{AmountError, parse_decimal};
+use super::credits::Credits;
 use super::ratio::Ratio;
 
 /// A percentage: `15%` is `Percent(15)`.

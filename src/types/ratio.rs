@@ -2,7 +2,8 @@
 
 use rust_decimal::Decimal;
 
-use super::amount::{AMOUNT_MAX, Credits, Money};
+use super::amount::{AMOUNT_MAX, Money};
+use super::credits::Credits;
 
 /// How the last digit is decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -422,7 +422,7 @@ mod tests {
     fn an_event_that_breaks_the_account_is_not_journaled() {
         let mut wallet = Wallet::new(AccountId::parse("acme").unwrap());
         let mut block = Block::new(BlockId(1), PoolId::Account, Species::OnDemand, Timestamp::default());
-        block.withdrawn = Credits::computed(rust_decimal::Decimal::MAX);
+        block.withdrawn = Credits::MAX;
         wallet.book.insert(block);
         let playbooks = Playbooks::default();
         let here = Here { playbooks: &playbooks, at: Timestamp::default() };
