@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::block::{Block, Column, Move};
-use super::cap::{CapHold, Kind};
-use super::counters::Counters;
+use super::cap::{CapHold, Counter, Kind};
+use super::counters::{Counters, Counting};
 use super::event::{CapFlow, Change, Flow, Place, RunEvent};
 use super::hold::{self, Draw};
 use super::pool::{Pool, PoolId, Sorting};
@@ -133,7 +133,7 @@ impl Book {
     }
 
     /// Evolves by what happened to a run, and answers what moved in caps. `keep` says until when an ended run is remembered.
-    pub fn apply(&mut self, event: RunEvent, keep: Timestamp) -> Vec<CapFlow> {
+    pub fn apply(&mut self, event: RunEvent, keep: Timestamp, counting: &impl Counting) -> Vec<CapFlow> {
         let RunEvent { id, at, mut change, flows, caps, debt, debt_pool, handing: _ } = event;
         let mut open = None;
         // The run is at hand while it changes: the maps are searched once.
@@ -147,8 +147,9 @@ impl Book {
         for flow in &flows {
             self.flow(run.as_deref_mut(), flow);
         }
-        for flow in &caps {
-            self.cap_flow(run.as_deref_mut(), flow, at);
+        for (place, flow) in caps.iter().enumerate() {
+            self.count(flow, at, counting);
+            self.cap_flow(run.as_deref_mut(), place, flow);
         }
         let observed = run.is_some_and(|run| run.observed);
         if !debt.is_zero() {
@@ -340,19 +341,29 @@ impl Book {
         }
     }
 
-    fn cap_flow(&mut self, mut run: Option<&mut Reservation>, flow: &CapFlow, at: Timestamp) {
-        let moves = [(flow.from, -flow.amount), (flow.to, flow.amount)];
-        if let Some(counter) = self.counters.get_mut(&flow.key) {
+    fn count(&mut self, flow: &CapFlow, at: Timestamp, counting: &impl Counting) {
+        let count = |counter: &mut Counter| {
             counter.used_at = at;
-            for (place, sign) in moves {
+            for (place, sign) in [(flow.from, -flow.amount), (flow.to, flow.amount)] {
                 match place.column() {
                     Column::Held => counter.held += sign,
                     Column::Spent => counter.spent += sign,
                     _ => {}
                 }
             }
+            counting.counted(&flow.key, counter);
+        };
+        if let Some(counter) = self.counters.get_mut(&flow.key) {
+            count(counter);
+        } else if let Some(mut counter) = counting.born(&flow.key, at) {
+            count(&mut counter);
+            self.counters.insert(flow.key.clone(), counter);
         }
-        for (place, sign) in moves {
+    }
+
+    /// Room that the run holds or has used. Flows come mostly in the order of what it holds: `likely` is looked at first.
+    fn cap_flow(&mut self, mut run: Option<&mut Reservation>, likely: usize, flow: &CapFlow) {
+        for (place, sign) in [(flow.from, -flow.amount), (flow.to, flow.amount)] {
             let (owner, spent) = match place {
                 Place::Held => (run.as_deref_mut(), false),
                 Place::Spent => (run.as_deref_mut(), true),
@@ -360,7 +371,10 @@ impl Book {
                 Place::Free | Place::Lapsed => continue,
             };
             if let Some(run) = owner {
-                let index = run.caps.iter().position(|hold| hold.key == flow.key).unwrap_or_else(|| {
+                let is_its = |hold: &CapHold| hold.key == flow.key;
+                let found = run.caps.get(likely).is_some_and(is_its).then_some(likely);
+                let found = found.or_else(|| run.caps.iter().position(is_its));
+                let index = found.unwrap_or_else(|| {
                     let none = Credits::ZERO;
                     let key = flow.key.clone();
                     run.caps.push(CapHold { key, held: none, spent: none, measure: Kind::Credits });

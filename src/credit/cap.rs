@@ -7,7 +7,8 @@ use minicbor::{Decode, Encode};
 use super::reservation::{Reservation, Run};
 use crate::playbook::Plan;
 use crate::playbook::cap::{Cap, Measure, Scope};
-use crate::types::{Credits, Name, ReservationId, Timestamp, calendar};
+use crate::types::calendar::{self, Every, Stretch};
+use crate::types::{Credits, Name, ReservationId, Timestamp};
 
 /// One counter of a cap.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -139,13 +140,29 @@ pub fn needs(
     amount: Credits,
     base: &WindowBase<'_>,
 ) -> Vec<Need> {
+    // Most caps of a plan count in the same window, which takes longer to find than all the rest.
+    let mut last = None;
+    let mut window = |every: Every| match last {
+        Some((known, window)) if known == every => window,
+        _ => {
+            let window = calendar::window(base.at, every, base.origin, base.zone);
+            last = Some((every, window));
+            window
+        }
+    };
     // Most caps count most runs: one allocation.
     let mut needs = Vec::with_capacity(plan.caps.len());
-    needs.extend(plan.caps.iter().filter_map(|cap| need(cap, run, budget, amount, base)));
+    needs.extend(plan.caps.iter().filter_map(|cap| need(cap, run, budget, amount, &mut window)));
     needs
 }
 
-fn need(cap: &Cap, run: &Run, budget: ReservationId, amount: Credits, base: &WindowBase<'_>) -> Option<Need> {
+fn need(
+    cap: &Cap,
+    run: &Run,
+    budget: ReservationId,
+    amount: Credits,
+    window: impl FnMut(Every) -> Stretch,
+) -> Option<Need> {
     let scope = scope(cap, run, budget)?;
     let amount = match cap.measure {
         Measure::Credits { .. } => amount,
@@ -154,7 +171,7 @@ fn need(cap: &Cap, run: &Run, budget: ReservationId, amount: Credits, base: &Win
         Measure::Concurrent { .. } if (cap.per == Scope::Run) == run.parent.is_some() => Credits::ONE,
         Measure::Concurrent { .. } => return None,
     };
-    let window = cap.window().map(|every| calendar::window(base.at, every, base.origin, base.zone));
+    let window = cap.window().map(window);
     Some(Need {
         key: CapKey {
             cap: cap.name.clone(),

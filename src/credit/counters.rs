@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::cap::{CapKey, Counter, ScopeKey};
-use crate::types::{ById, ReservationId};
+use crate::types::{ById, ReservationId, Timestamp};
 
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
@@ -96,6 +96,15 @@ impl Counters {
     pub fn forget_root(&mut self, root: ReservationId) {
         self.roots.remove(&root);
     }
+}
+
+/// How a book counts: the whole account's as the plan says, a slice's in the room that is leased.
+pub trait Counting {
+    /// A counter that is met for the first time.
+    fn born(&self, key: &CapKey, at: Timestamp) -> Option<Counter>;
+
+    /// Something has counted in it.
+    fn counted(&self, _key: &CapKey, _counter: &mut Counter) {}
 }
 
 impl PartialEq for Counters {

@@ -18,6 +18,8 @@ pub struct Judged {
     pub needs: Vec<Need>,
     pub drawn: Drawn,
     pub soft: Vec<Name>,
+    /// The next run of the same size would lack room in a hard cap, as far as is known here.
+    pub tight: bool,
     /// Degraded use carries the run free of charge.
     pub free: bool,
     /// What the plan's offline mode decided in the ledger's place.
@@ -49,12 +51,14 @@ pub fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
     let amount = if free { Credits::ZERO } else { quote.amount };
     let needs = cap::needs(&contract.plan, &quote.run, quote.budget, amount, &frame.windows(frame.at));
     let mut short = Short { basic, prior: prior(frame, quote, &drawn, free), ..Short::default() };
-    let mut soft = Vec::new();
+    let (mut soft, mut tight) = (Vec::new(), false);
     // Room that the ledger has but did not lease, because something else was lacking: not what refuses the run.
     let mut unleased = None;
     for need in &needs {
         let fresh = fresh_room(quote.parent, need);
-        match frame.room(need) {
+        let room = frame.room(need);
+        tight |= !need.soft && is_tight(frame, need, fresh, room.unwrap_or_default());
+        match room {
             Some(room) if room >= fresh => continue,
             known if need.soft => {
                 let rest = frame.rest_of(&need.key);
@@ -90,7 +94,7 @@ pub fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
     // The first cap in the plan's order, and then the first reason by precedence.
     let refusal = refusals.into_iter().min_by_key(|refusal| refusal.reason).or(unleased);
     let drawn = if free { Drawn::default() } else { drawn };
-    let mut judged = Judged { refusal, short, needs, drawn, soft, free, past_lease: None };
+    let mut judged = Judged { refusal, short, needs, drawn, soft, tight, free, past_lease: None };
     offline::relent(frame, quote, &mut judged);
     judged
 }
@@ -115,6 +119,15 @@ pub fn fresh_room(parent: Option<&Reservation>, need: &Need) -> Credits {
         Some(parent) => need.amount - cap::carried(parent, need),
         None => need.amount,
     }
+}
+
+/// Whether two runs of the same size do not fit. A root's own counter is not asked: the next run has another.
+fn is_tight(frame: &Frame<'_>, need: &Need, fresh: Credits, room: Credits) -> bool {
+    let two = fresh + need.amount;
+    need.amount.is_positive()
+        && room < two
+        && room + frame.rest_of(&need.key) < two
+        && !matches!(need.key.scope, ScopeKey::Root(_))
 }
 
 /// Whether the ledger may have more room of a soft cap than is here. What it has not said, or said before it took room

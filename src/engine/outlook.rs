@@ -2,12 +2,12 @@
 
 use super::answer::{AuthorizeAnswer, Next};
 use super::frame::Frame;
-use super::judge::{Judged, fresh_room};
+use super::judge::Judged;
 use super::quote::Quote;
+use crate::credit::Decision;
 use crate::credit::PoolId;
 use crate::credit::draw;
 use crate::credit::hold::Draw;
-use crate::credit::{Decision, ScopeKey};
 use crate::playbook::Mode;
 use crate::playbook::draw_order::Species;
 use crate::types::Credits;
@@ -32,14 +32,7 @@ pub fn is_final(frame: &Frame<'_>, quote: &Quote<'_>, judged: &Judged) -> bool {
             amount.is_positive() && lacks(frame, quote, amount + amount - basic_paid)
         }
     };
-    credits
-        || judged.needs.iter().any(|need| {
-            let fresh = fresh_room(quote.parent, need);
-            !need.soft
-                && need.amount.is_positive()
-                && frame.room(need).unwrap_or_default() + frame.rest_of(&need.key) < fresh + need.amount
-                && !matches!(need.key.scope, ScopeKey::Root(_))
-        })
+    credits || judged.tight
 }
 
 /// Whether blocks other than `basic`, with what the ledger had left, could not pay so much now.

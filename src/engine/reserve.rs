@@ -66,7 +66,7 @@ fn cap_flows(
     let mut flows = Vec::with_capacity(needs.len());
     for need in needs {
         // An event is over as it begins: a slot that it took would never come back.
-        if is_event && empty_hold(frame, need).measure == Kind::Concurrent {
+        if is_event && measure(frame, need) == Kind::Concurrent {
             continue;
         }
         let fresh = fresh_room(quote.parent, need);
@@ -80,10 +80,20 @@ fn cap_flows(
     flows
 }
 
-fn empty_hold(frame: &Frame<'_>, need: &Need) -> CapHold {
-    let measure = policy::named(&frame.contract.plan, need.key.cap.as_str())
-        .map_or(Kind::Credits, |cap| Kind::of(&cap.measure));
-    CapHold { key: need.key.clone(), held: Credits::ZERO, spent: Credits::ZERO, measure }
+fn measure(frame: &Frame<'_>, need: &Need) -> Kind {
+    policy::named(&frame.contract.plan, need.key.cap.as_str())
+        .map_or(Kind::Credits, |cap| Kind::of(&cap.measure))
+}
+
+fn empty_holds(frame: &Frame<'_>, needs: &[Need]) -> Vec<CapHold> {
+    // Needs come in the plan's order: each cap is looked at once.
+    let mut caps = frame.contract.plan.caps.iter();
+    let hold = |need: &Need| {
+        let cap = caps.find(|cap| cap.name == need.key.cap);
+        let measure = cap.map_or(Kind::Credits, |cap| Kind::of(&cap.measure));
+        CapHold { key: need.key.clone(), held: Credits::ZERO, spent: Credits::ZERO, measure }
+    };
+    needs.iter().map(hold).collect()
 }
 
 /// A run that an event charged at once.
@@ -135,7 +145,7 @@ fn reservation(
         held: Vec::new(),
         spent: Vec::new(),
         debt: Credits::ZERO,
-        caps: judged.needs.iter().map(|need| empty_hold(frame, need)).collect(),
+        caps: empty_holds(frame, &judged.needs),
         root: quote.parent.map_or(call.id, |parent| parent.root),
         chain: quote.chain,
         decision,

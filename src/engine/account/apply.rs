@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use super::apply_lease;
 use super::entry::{Alarm, Booked, Entry, Source, What};
 use super::state::Account;
+use crate::credit::counters::Counting;
 use crate::credit::hold::{self, Draw};
 use crate::credit::pool::Sorting;
 use crate::credit::{Block, CapKey, Change, Column, Counter, Final, Flow, Move, Place, PoolId, RunEvent};
@@ -184,9 +185,6 @@ impl Account {
         if matches!(event.change, Change::Reserved(_)) {
             self.arrivals.insert(event.id, arrival(number, 0));
         }
-        for flow in &event.caps {
-            self.born(&flow.key, event.at);
-        }
         let spent: Vec<(BlockId, Credits)> = event
             .flows
             .iter()
@@ -208,7 +206,7 @@ impl Account {
         let (id, pool) = (event.id, event.debt_pool.clone());
         let was_known = self.book.runs.contains_key(&id) || self.book.finals.contains_key(&id);
         let taken_over = (!was_known).then(|| booked_before(&event, debt)).flatten();
-        self.book.apply(event, keep);
+        self.book.apply(event, keep, &Whole(self.contract.as_ref()));
         if !self.book.runs.contains_key(&id) {
             self.owners.remove(&id);
             self.arrivals.remove(&id);
@@ -302,10 +300,19 @@ impl Account {
 
     fn born(&mut self, key: &CapKey, at: Timestamp) {
         if !self.book.counters.contains_key(key)
-            && let Some(counter) = self.contract.as_ref().and_then(|contract| contract.counter(key, at))
+            && let Some(counter) = Whole(self.contract.as_ref()).born(key, at)
         {
             self.book.counters.insert(key.clone(), counter);
         }
+    }
+}
+
+/// How the account itself counts.
+struct Whole<'a>(Option<&'a Contract>);
+
+impl Counting for Whole<'_> {
+    fn born(&self, key: &CapKey, at: Timestamp) -> Option<Counter> {
+        self.0?.counter(key, at)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::tz::TimeZone;
 
+use crate::credit::counters::Counting;
 use crate::credit::{
     Book, CapFlow, CapKey, Change, Column, Counter, Move, Place, RunEvent, ScopeKey, Subject, pool::Sorting,
 };
@@ -101,6 +102,27 @@ fn carry_from(contract: &Contract) -> Timestamp {
         contract.period_ends.plus_micros(-promotion::AHEAD.approximate_micros())
     } else {
         Timestamp::from_micros(i64::MAX)
+    }
+}
+
+/// How a slice counts.
+struct Slice<'a>(Option<&'a Contract>);
+
+impl Counting for Slice<'_> {
+    fn born(&self, key: &CapKey, at: Timestamp) -> Option<Counter> {
+        let mut counter = self.0?.counter(key, at)?;
+        // A root's own budget is born with its run; of any other counter this slice has what it leased.
+        if !matches!(key.scope, ScopeKey::Root(_)) {
+            counter.limit = Credits::ZERO;
+        }
+        Some(counter)
+    }
+
+    fn counted(&self, key: &CapKey, counter: &mut Counter) {
+        // What was used past the leased room is the account's: room that is leased later does not make up for it.
+        if !matches!(key.scope, ScopeKey::Root(_)) {
+            counter.limit = counter.limit.max(counter.spent);
+        }
     }
 }
 
@@ -246,17 +268,6 @@ impl Wallet {
     }
 
     fn apply_run(&mut self, event: RunEvent) {
-        for flow in &event.caps {
-            if !self.book.counters.contains_key(&flow.key)
-                && let Some(mut counter) = self.contract.as_ref().and_then(|c| c.counter(&flow.key, event.at))
-            {
-                // A root's own budget is born with its run; of any other counter this slice has what it leased.
-                if !matches!(flow.key.scope, ScopeKey::Root(_)) {
-                    counter.limit = Credits::ZERO;
-                }
-                self.book.counters.insert(flow.key.clone(), counter);
-            }
-        }
         let keep = match &event.change {
             Change::Ended(ended) => ended.expires_at,
             _ => event.at,
@@ -266,12 +277,9 @@ impl Wallet {
         }
         let given_back = event.handing.then(|| given_back(&event));
         let ends = matches!(event.change, Change::Ended(_));
-        for CapFlow { key, .. } in self.book.apply(event, keep) {
+        for CapFlow { key, .. } in self.book.apply(event, keep, &Slice(self.contract.as_ref())) {
             if matches!(key.scope, ScopeKey::Root(_)) {
                 self.note_near(&key);
-            } else if let Some(counter) = self.book.counters.get_mut(&key) {
-                // What was used past the leased room is the account's: room that is leased later does not make up for it.
-                counter.limit = counter.limit.max(counter.spent);
             }
         }
         if ends {
