@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64_simd::STANDARD;
 use bursar::grpc::http2;
 use bursar::grpc::proto::v1;
 use bursar::grpc::proto::v1::entitlement_service_server::{EntitlementService, EntitlementServiceServer};
@@ -32,7 +31,7 @@ pub fn main() -> anyhow::Result<()> {
     let socket = PathBuf::from(std::env::var_os(ROLE).context("no socket named")?);
     let mut lines = std::io::stdin().lock().lines();
     let mut answer = || -> anyhow::Result<Vec<u8>> {
-        Ok(BASE64_STANDARD.decode(lines.next().context("an answer is missing")??)?)
+        Ok(STANDARD.decode_to_vec(lines.next().context("an answer is missing")??)?)
     };
     let floor = Floor {
         authorize: v1::AuthorizeResponse::decode(answer()?.as_slice())?,

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64_simd::STANDARD;
 
 use super::floor;
 use super::measure::Form;
@@ -48,8 +47,8 @@ impl Server {
         let socket = dir.join("floor.sock");
         let mut command = under(&form.under, std::env::current_exe()?.as_os_str());
         command.env(floor::ROLE, &socket);
-        let lines =
-            [authorize, commit, form.threads.to_string().as_bytes()].map(|part| BASE64_STANDARD.encode(part));
+        let lines = [authorize, commit, form.threads.to_string().as_bytes()]
+            .map(|part| STANDARD.encode_to_string(part));
         Self::start(command, socket, &(lines.join("\n") + "\n"))
     }
 

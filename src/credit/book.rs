@@ -147,9 +147,10 @@ impl Book {
         for flow in &flows {
             self.flow(run.as_deref_mut(), flow);
         }
-        for (place, flow) in caps.iter().enumerate() {
+        let mut likely = 0;
+        for flow in &caps {
             self.count(flow, at, counting);
-            self.cap_flow(run.as_deref_mut(), place, flow);
+            likely = self.cap_flow(run.as_deref_mut(), likely, flow);
         }
         let observed = run.is_some_and(|run| run.observed);
         if !debt.is_zero() {
@@ -361,8 +362,9 @@ impl Book {
         }
     }
 
-    /// Room that the run holds or has used. Flows come mostly in the order of what it holds: `likely` is looked at first.
-    fn cap_flow(&mut self, mut run: Option<&mut Reservation>, likely: usize, flow: &CapFlow) {
+    /// Room that the run holds or has used. Flows come mostly in the order of what it holds: it is looked for from `likely` on.
+    /// Answers where it was.
+    fn cap_flow(&mut self, mut run: Option<&mut Reservation>, mut likely: usize, flow: &CapFlow) -> usize {
         for (place, sign) in [(flow.from, -flow.amount), (flow.to, flow.amount)] {
             let (owner, spent) = match place {
                 Place::Held => (run.as_deref_mut(), false),
@@ -372,19 +374,20 @@ impl Book {
             };
             if let Some(run) = owner {
                 let is_its = |hold: &CapHold| hold.key == flow.key;
-                let found = run.caps.get(likely).is_some_and(is_its).then_some(likely);
-                let found = found.or_else(|| run.caps.iter().position(is_its));
-                let index = found.unwrap_or_else(|| {
+                let from = run.caps.get(likely..).unwrap_or_default().iter().position(is_its);
+                let found = from.map(|ahead| likely + ahead).or_else(|| run.caps.iter().position(is_its));
+                likely = found.unwrap_or_else(|| {
                     let none = Credits::ZERO;
                     let key = flow.key.clone();
                     run.caps.push(CapHold { key, held: none, spent: none, measure: Kind::Credits });
                     run.caps.len() - 1
                 });
-                if let Some(hold) = run.caps.get_mut(index) {
+                if let Some(hold) = run.caps.get_mut(likely) {
                     *(if spent { &mut hold.spent } else { &mut hold.held }) += sign;
                 }
             }
         }
+        likely
     }
 
     fn progressed(

@@ -56,6 +56,8 @@ pub fn settle(book: &Book, run: &Reservation, target: Credits, limits: Limits<'_
             out.flows.push(flow(part, Place::Held, back(book, &ancestors, &part, limits)));
         }
     }
+    // Of most counters a part is spent, and the rest goes back.
+    out.caps.reserve(2 * run.caps.len());
     for counter in &run.caps {
         caps(&mut out.caps, counter, &ancestors, target, rest);
     }

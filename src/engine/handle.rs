@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
@@ -99,7 +98,7 @@ impl Handle {
                 continue;
             }
             bytes.extend_from_slice(&tag(&bytes, key));
-            return URL_SAFE_NO_PAD.encode(bytes);
+            return URL_SAFE_NO_PAD.encode_to_string(bytes);
         }
     }
 
@@ -188,7 +187,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, HandleError> {
     if text.len() > HANDLE_LEN_MAX {
         return Err(HandleError::Malformed);
     }
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| HandleError::Malformed)
+    URL_SAFE_NO_PAD.decode_to_vec(text).map_err(|_| HandleError::Malformed)
 }
 
 fn tag(body: &[u8], key: &HandleKey) -> [u8; TAG_LEN] {

@@ -1,7 +1,6 @@
 //! Between the messages of `AccountService` and domain values, both ways.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use tonic::Status;
 
 use super::lease_wire::{instant, timestamp};
@@ -144,14 +143,14 @@ pub(super) fn page_size(size: i32) -> Result<usize, Status> {
 
 /// A token is opaque to callers: it names the last item that was given.
 pub(super) fn token(last: &str) -> String {
-    URL_SAFE_NO_PAD.encode(last)
+    URL_SAFE_NO_PAD.encode_to_string(last)
 }
 
 pub(super) fn name_token(token: &str) -> Result<Option<String>, Status> {
     if token.is_empty() {
         return Ok(None);
     }
-    let bytes = URL_SAFE_NO_PAD.decode(token).ok();
+    let bytes = URL_SAFE_NO_PAD.decode_to_vec(token).ok();
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).map(Some).ok_or_else(bad_token)
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 
 use super::entitlement_api::Given;
 use super::proto::v1;
@@ -198,7 +197,8 @@ impl Reader {
         if token.is_empty() {
             return None;
         }
-        let bytes = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| <[u8; 24]>::try_from(bytes).ok());
+        let bytes =
+            URL_SAFE_NO_PAD.decode_to_vec(token).ok().and_then(|bytes| <[u8; 24]>::try_from(bytes).ok());
         let place = bytes.and_then(|bytes| {
             let (time, rest) = bytes.split_first_chunk::<8>()?;
             let id = <[u8; 16]>::try_from(rest).ok()?;

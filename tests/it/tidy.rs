@@ -55,7 +55,8 @@ pub const ROOMS: &[Room] = &[
 const VALUES: &[&str] = &["rust_decimal", "thiserror", "jiff", "minicbor", "blake3", "smol_str", "hashbrown"];
 const DOCUMENTS: &[&str] =
     &["rust_decimal", "thiserror", "jiff", "minicbor", "blake3", "serde", "serde_saphyr"];
-const MACHINES: &[&str] = &["rust_decimal", "thiserror", "jiff", "minicbor", "blake3", "base64", "tracing"];
+const MACHINES: &[&str] =
+    &["rust_decimal", "thiserror", "jiff", "minicbor", "blake3", "base64_simd", "tracing"];
 const SCENARIOS: &[&str] = &[
     "rust_decimal",
     "thiserror",
