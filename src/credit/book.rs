@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::block::{Block, Column, Move};
-use super::cap::{CapHold, Counter, Kind};
+use super::block::{Block, Move};
 use super::counters::{Counters, Counting};
 use super::event::{CapFlow, Change, Flow, Place, RunEvent};
 use super::hold::{self, Draw};
@@ -149,7 +148,7 @@ impl Book {
         }
         let mut likely = 0;
         for flow in &caps {
-            self.count(flow, at, counting);
+            self.counters.count(flow, at, counting);
             likely = self.cap_flow(run.as_deref_mut(), likely, flow);
         }
         let observed = run.is_some_and(|run| run.observed);
@@ -342,28 +341,7 @@ impl Book {
         }
     }
 
-    fn count(&mut self, flow: &CapFlow, at: Timestamp, counting: &impl Counting) {
-        let count = |counter: &mut Counter| {
-            counter.used_at = at;
-            for (place, sign) in [(flow.from, -flow.amount), (flow.to, flow.amount)] {
-                match place.column() {
-                    Column::Held => counter.held += sign,
-                    Column::Spent => counter.spent += sign,
-                    _ => {}
-                }
-            }
-            counting.counted(&flow.key, counter);
-        };
-        if let Some(counter) = self.counters.get_mut(&flow.key) {
-            count(counter);
-        } else if let Some(mut counter) = counting.born(&flow.key, at) {
-            count(&mut counter);
-            self.counters.insert(flow.key.clone(), counter);
-        }
-    }
-
-    /// Room that the run holds or has used. Flows come mostly in the order of what it holds: it is looked for from `likely` on.
-    /// Answers where it was.
+    /// Room that the run holds or has used. Answers where among its holds that was.
     fn cap_flow(&mut self, mut run: Option<&mut Reservation>, mut likely: usize, flow: &CapFlow) -> usize {
         for (place, sign) in [(flow.from, -flow.amount), (flow.to, flow.amount)] {
             let (owner, spent) = match place {
@@ -373,15 +351,7 @@ impl Book {
                 Place::Free | Place::Lapsed => continue,
             };
             if let Some(run) = owner {
-                let is_its = |hold: &CapHold| hold.key == flow.key;
-                let from = run.caps.get(likely..).unwrap_or_default().iter().position(is_its);
-                let found = from.map(|ahead| likely + ahead).or_else(|| run.caps.iter().position(is_its));
-                likely = found.unwrap_or_else(|| {
-                    let none = Credits::ZERO;
-                    let key = flow.key.clone();
-                    run.caps.push(CapHold { key, held: none, spent: none, measure: Kind::Credits });
-                    run.caps.len() - 1
-                });
+                likely = run.hold_of(&flow.key, likely);
                 if let Some(hold) = run.caps.get_mut(likely) {
                     *(if spent { &mut hold.spent } else { &mut hold.held }) += sign;
                 }

@@ -5,7 +5,9 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::block::Column;
 use super::cap::{CapKey, Counter, ScopeKey};
+use super::event::CapFlow;
 use crate::types::{ById, ReservationId, Timestamp};
 
 #[derive(Clone, Debug, Default)]
@@ -33,6 +35,27 @@ impl Counters {
             _ => self.shared.find_mut(self.hasher.hash_one(key), |(known, _)| known == key),
         };
         found.map(|(_, counter)| counter)
+    }
+
+    /// Room that changes hands.
+    pub fn count(&mut self, flow: &CapFlow, at: Timestamp, counting: &impl Counting) {
+        let count = |counter: &mut Counter| {
+            counter.used_at = at;
+            for (place, sign) in [(flow.from, -flow.amount), (flow.to, flow.amount)] {
+                match place.column() {
+                    Column::Held => counter.held += sign,
+                    Column::Spent => counter.spent += sign,
+                    _ => {}
+                }
+            }
+            counting.counted(&flow.key, counter);
+        };
+        if let Some(counter) = self.get_mut(&flow.key) {
+            count(counter);
+        } else if let Some(mut counter) = counting.born(&flow.key, at) {
+            count(&mut counter);
+            self.insert(flow.key.clone(), counter);
+        }
     }
 
     pub fn contains_key(&self, key: &CapKey) -> bool {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use minicbor::{Decode, Encode};
 
-use super::cap::CapHold;
+use super::cap::{CapHold, CapKey, Kind};
 use super::hold::{self, Draw};
 use super::refusal::Decision;
 use super::retry::ChainLink;
@@ -185,6 +185,18 @@ pub struct Final {
 }
 
 impl Reservation {
+    /// The place of what it holds of a counter. It is looked for from `likely` on: flows come mostly in the order of the holds.
+    pub fn hold_of(&mut self, key: &CapKey, likely: usize) -> usize {
+        let is_its = |hold: &CapHold| hold.key == *key;
+        let from = self.caps.get(likely..).unwrap_or_default().iter().position(is_its);
+        let found = from.map(|ahead| likely + ahead).or_else(|| self.caps.iter().position(is_its));
+        found.unwrap_or_else(|| {
+            let none = Credits::ZERO;
+            self.caps.push(CapHold { key: key.clone(), held: none, spent: none, measure: Kind::Credits });
+            self.caps.len() - 1
+        })
+    }
+
     pub fn held_total(&self) -> Credits {
         hold::total(&self.held)
     }

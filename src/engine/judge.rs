@@ -39,13 +39,7 @@ pub fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
         refusals.push(Refusal::because(Reason::LedgerUnreachable));
     }
     let basic = quote.terms.basic;
-    let drawn = match quote.parent {
-        Some(parent) => {
-            let (draws, missing) = hold::first(&parent.held, quote.amount);
-            Drawn { draws, missing }
-        }
-        None => draw::draw(&frame.book.pools, quote.amount, offline::limits(frame, quote)),
-    };
+    let drawn = drawn(frame, quote);
     let free_degraded = basic && !frame.may_ask() && !frame.unreachable() && quote.parent.is_none();
     let free = free_degraded && drawn.missing.is_positive() && has_free_degraded(frame);
     let amount = if free { Credits::ZERO } else { quote.amount };
@@ -97,6 +91,17 @@ pub fn judge(frame: &Frame<'_>, quote: &Quote<'_>) -> Judged {
     let mut judged = Judged { refusal, short, needs, drawn, soft, tight, free, past_lease: None };
     offline::relent(frame, quote, &mut judged);
     judged
+}
+
+/// What pays the run: its parent's hold, or else the pools.
+fn drawn(frame: &Frame<'_>, quote: &Quote<'_>) -> Drawn {
+    match quote.parent {
+        Some(parent) => {
+            let (draws, missing) = hold::first(&parent.held, quote.amount);
+            Drawn { draws, missing }
+        }
+        None => draw::draw(&frame.book.pools, quote.amount, offline::limits(frame, quote)),
+    }
 }
 
 /// What the run would draw out of turn: only a run that draws on pools does.
