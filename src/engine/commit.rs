@@ -6,13 +6,14 @@ use super::answer::RunAnswer;
 use super::call::Commit;
 use super::fault::Fault;
 use super::frame::Frame;
-use crate::credit::cap;
+use crate::credit::cap::{self, CapKey};
 use crate::credit::draw::Limits;
 use crate::credit::hold;
 use crate::credit::path::debtor;
 use crate::credit::settle::{self, Rest, Settlement};
 use crate::credit::{
-    CapFlow, Change, Final, Place, PoolId, Reservation, RunEvent, State, Subject, reservation::Asked, retry,
+    CapFlow, Change, Final, Place, PoolId, Reservation, RunEvent, ScopeKey, State, Subject,
+    reservation::Asked, retry,
 };
 use crate::playbook::action::{Terms, Trigger};
 use crate::playbook::charge::{Quantities, RunResult};
@@ -194,7 +195,7 @@ pub fn late(frame: &Frame<'_>, call: &Commit, ended: &Final) -> Result<Outcome<R
     let path = frame.path(&ended.run.subject);
     let limits = frame.limits(terms.basic, &path, &ended.run.subject);
     let mut settlement = correct(frame, ended, target, limits);
-    settlement.caps = late_caps(frame, ended, target.saturating_sub(ended.charged()));
+    settlement.caps = charged_late(frame, ended, target.saturating_sub(ended.charged()));
     settlement.caps.extend(room_back(frame, ended, ended.charged().saturating_sub(target)));
     let corrected = recorded(frame, call, ended, &settlement, used);
     Ok(finish(call.id, frame.at, corrected, settlement, debtor(&path)))
@@ -241,12 +242,28 @@ fn correct(frame: &Frame<'_>, ended: &Final, target: Credits, limits: Limits<'_>
     Settlement { flows, caps: Vec::new(), debt }
 }
 
-/// A late charge of `more` counts in the windows that its reservation was made in, where they are still known.
-pub fn late_caps(frame: &Frame<'_>, ended: &Final, more: Credits) -> Vec<CapFlow> {
+/// A late charge of `more` counts in the windows that its reservation was made in, where they are still known; and in the
+/// run's own budget, which is not known yet where the run comes from elsewhere.
+fn charged_late(frame: &Frame<'_>, ended: &Final, more: Credits) -> Vec<CapFlow> {
+    let known = |key: &CapKey| frame.book.counters.contains_key(key);
+    counting_in(frame, ended, more, |key| known(key) || matches!(key.scope, ScopeKey::Root(_)))
+}
+
+/// Where a charge of `amount` counted, and is still known.
+pub fn late_caps(frame: &Frame<'_>, ended: &Final, amount: Credits) -> Vec<CapFlow> {
+    counting_in(frame, ended, amount, |key| frame.book.counters.contains_key(key))
+}
+
+fn counting_in(
+    frame: &Frame<'_>,
+    ended: &Final,
+    amount: Credits,
+    counts: impl Fn(&CapKey) -> bool,
+) -> Vec<CapFlow> {
     let windows = frame.windows(ended.authorized_at);
-    cap::needs(&frame.contract.plan, &ended.run, ended.budget, more, &windows)
+    cap::needs(&frame.contract.plan, &ended.run, ended.budget, amount, &windows)
         .into_iter()
-        .filter(|need| frame.book.counters.contains_key(&need.key))
+        .filter(|need| counts(&need.key))
         .filter(|need| {
             crate::playbook::cap::named(&frame.contract.plan, need.key.cap.as_str())
                 .is_some_and(|cap| cap::Kind::of(&cap.measure) == cap::Kind::Credits)
@@ -257,7 +274,7 @@ pub fn late_caps(frame: &Frame<'_>, ended: &Final, more: Credits) -> Vec<CapFlow
 }
 
 /// Room that a charge lowered by so much gives back.
-fn room_back(frame: &Frame<'_>, ended: &Final, lowered: Credits) -> impl Iterator<Item = CapFlow> {
+pub fn room_back(frame: &Frame<'_>, ended: &Final, lowered: Credits) -> impl Iterator<Item = CapFlow> {
     late_caps(frame, ended, lowered).into_iter().filter_map(|flow| {
         let counted = frame.book.counters.get(&flow.key)?.spent;
         Some(CapFlow { amount: flow.amount.min(counted), from: Place::Spent, to: Place::Free, ..flow })

@@ -10,7 +10,7 @@ use crate::credit::draw::{self, Limits};
 use crate::credit::hold::{self, Draw};
 use crate::credit::path::debtor;
 use crate::credit::{Change, Column, Final, Flow, Place, PoolId, Reservation, RunEvent, State};
-use crate::engine::commit::late_caps;
+use crate::engine::commit::room_back;
 use crate::lease::WalletEvent;
 use crate::lease::recount::charges;
 use crate::types::{BlockId, Credits, ReservationId, SidecarId};
@@ -106,7 +106,7 @@ impl Work<'_> {
     /// Takes `amount` of a charge that is given back out of the caps that it was counted in.
     pub(super) fn uncount(&self, ended: &Final, amount: Credits, effects: &mut Effects) {
         let Some(frame) = self.frame().filter(|_| amount.is_positive()) else { return };
-        for flow in late_caps(&frame, ended, amount) {
+        for flow in room_back(&frame, ended, amount) {
             effects.counters.push((flow.key, Credits::ZERO, -flow.amount));
         }
     }
