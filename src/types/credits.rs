@@ -1,5 +1,10 @@
 //! Credits: a whole number of billionths. Sums and comparisons are those of integers, and no amount has two forms.
 
+#![expect(
+    clippy::expect_used,
+    reason = "amounts are bounded at every door: an overflow is a bug, contained to the account"
+)]
+
 use std::fmt;
 use std::ops::{Add, Neg, Sub};
 
@@ -94,7 +99,6 @@ impl fmt::Display for Credits {
     }
 }
 
-// Amounts are bounded at every door: an overflow is a bug, contained to the account.
 impl Add for Credits {
     type Output = Self;
 
