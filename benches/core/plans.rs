@@ -6,25 +6,7 @@ use bursar_core::types::{Name, Timestamp};
 
 use super::warm::block;
 
-const USUAL: &str = "
-bursar: 1
-playbook: core
-version: 1
-credit: {unit: output, scale: 2, price: 0.10, currency: USD}
-actions:
-  ticket.answer: {weight: 2, quantity: answer}
-plans:
-  plain:
-    allowance: {credits: 1000000000, every: month}
-  capped:
-    allowance: {credits: 1000000000, every: month}
-    caps:
-      - {name: daily-account, per: account, limit: 900000000, every: day}
-      - {name: daily-team, per: team, limit: 900000000, every: day}
-      - {name: daily-user, per: user, limit: 900000000, every: day}
-      - {name: daily-agent, per: agent, limit: 900000000, every: day}
-      - {name: daily-action, per: action, limit: 900000000, every: day}
-";
+const USUAL: &str = include_str!("../wire/simple.yaml");
 
 /// Every choice of the grammar made; one cap, which is each run's own budget.
 const WHOLE: &str = include_str!("../wire/whole.yaml");

@@ -169,16 +169,7 @@ impl Warm {
     }
 
     pub fn commit_of(&self, call: &Authorize) -> Commit {
-        Commit {
-            id: call.id,
-            result: RunResult::Succeeded,
-            quantities: Some(self.used.clone()),
-            completion: None,
-            verified: false,
-            request_id: None,
-            provisional: None,
-            accepted_at: None,
-        }
+        Commit { quantities: Some(self.used.clone()), ..Commit::new(call.id, RunResult::Succeeded) }
     }
 
     pub fn authorize(&mut self, call: &Authorize) -> anyhow::Result<Step<AuthorizeAnswer>> {

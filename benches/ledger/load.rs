@@ -186,16 +186,7 @@ fn settle(wallet: &mut Wallet, id: ReservationId, here: Here<'_>, journal: &mut 
     if !matches!(&held, Step::Done { answer, .. } if answer.reservation == Some(id)) {
         bail!("a run does not fit its lease");
     }
-    let commit = Commit {
-        id,
-        result: RunResult::Succeeded,
-        quantities: None,
-        completion: None,
-        verified: false,
-        request_id: None,
-        provisional: None,
-        accepted_at: None,
-    };
+    let commit = Commit::new(id, RunResult::Succeeded);
     let settled = wallet.commit(&commit, "", Link::Untried, here, journal)?;
     if matches!(settled, Step::Done { .. }) { Ok(()) } else { bail!("a run was not settled") }
 }

@@ -6,25 +6,7 @@ use bursar::grpc::proto::{ledger_v1, v1};
 const WHOLE: &str = include_str!("whole.yaml");
 
 /// Two plans that differ in their caps alone.
-const SIMPLE: &str = "
-bursar: 1
-playbook: wire
-version: 1
-credit: {unit: output, scale: 2, price: 0.10, currency: USD}
-actions:
-  ticket.answer: {weight: 2, quantity: answer}
-plans:
-  plain:
-    allowance: {credits: 1000000000, every: month}
-  capped:
-    allowance: {credits: 1000000000, every: month}
-    caps:
-      - {name: daily-account, per: account, limit: 900000000, every: day}
-      - {name: daily-team, per: team, limit: 900000000, every: day}
-      - {name: daily-user, per: user, limit: 900000000, every: day}
-      - {name: daily-agent, per: agent, limit: 900000000, every: day}
-      - {name: daily-action, per: action, limit: 900000000, every: day}
-";
+const SIMPLE: &str = include_str!("simple.yaml");
 
 /// Runs of one account are of so many users in turn.
 pub const USERS: u64 = 7;

@@ -73,6 +73,22 @@ pub struct Commit {
     pub accepted_at: Option<Timestamp>,
 }
 
+impl Commit {
+    /// A run's result and nothing else: its use is what was told or reserved before.
+    pub fn new(id: ReservationId, result: RunResult) -> Self {
+        Self {
+            id,
+            result,
+            quantities: None,
+            completion: None,
+            verified: false,
+            request_id: None,
+            provisional: None,
+            accepted_at: None,
+        }
+    }
+}
+
 /// Gives a reservation back unused.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Release {

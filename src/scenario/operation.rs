@@ -208,14 +208,11 @@ impl World {
             Some(text) => Some(quantity(text).map_err(|_| Unread::of("INVALID_COMPLETION"))?),
         };
         Ok(Commit {
-            id,
-            result,
             quantities: keys.quantities()?,
             completion,
             verified: keys.flag("verified")?,
             request_id: keys.request_id()?,
-            provisional: None,
-            accepted_at: None,
+            ..Commit::new(id, result)
         })
     }
 

@@ -348,14 +348,11 @@ fn named(question: &AuthorizeQuestion) -> Vec<NamedRun> {
 
 fn commit_of(id: ReservationId, outcome: &Outcome) -> Commit {
     Commit {
-        id,
-        result: outcome.result,
         quantities: outcome.quantities.clone(),
         completion: outcome.completion,
         verified: outcome.verified,
         request_id: outcome.request_id.clone(),
-        provisional: None,
-        accepted_at: None,
+        ..Commit::new(id, outcome.result)
     }
 }
 

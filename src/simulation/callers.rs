@@ -232,14 +232,10 @@ impl World {
         let lead = handle.action.as_str() == "lead";
         let request_id = self.dice.one_in(2).then(|| RequestId::parse(&format!("c-{}", handle.id)).ok());
         let commit = Commit {
-            provisional: None,
-            accepted_at: None,
-            id: handle.id,
-            result,
             quantities,
-            completion: None,
             verified: lead && self.dice.one_in(2),
             request_id: request_id.flatten(),
+            ..Commit::new(handle.id, result)
         };
         Wish::Commit(commit, handle)
     }
@@ -272,14 +268,9 @@ impl World {
             validate_only: false,
         };
         let commit = Commit {
-            provisional: None,
-            accepted_at: None,
-            id,
-            result: RunResult::Succeeded,
             quantities: authorize.quantities.clone(),
-            completion: None,
-            verified: false,
             request_id: Some(request),
+            ..Commit::new(id, RunResult::Succeeded)
         };
         Some(Wish::Record(Record { authorize, commit }))
     }

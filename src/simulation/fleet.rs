@@ -246,16 +246,7 @@ impl World {
         }
         let account = fleet.account.clone();
         let used = self.dice.between(1, credits);
-        let commit = Commit {
-            provisional: None,
-            accepted_at: None,
-            id: handle.id,
-            result: RunResult::Succeeded,
-            quantities: quantity(used),
-            completion: None,
-            verified: false,
-            request_id: None,
-        };
+        let commit = Commit { quantities: quantity(used), ..Commit::new(handle.id, RunResult::Succeeded) };
         let call = self.numbers.next();
         self.begin_call(call, at.node, &account, Wish::Commit(commit, handle));
     }

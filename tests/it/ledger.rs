@@ -332,16 +332,7 @@ impl Sidecar {
     }
 
     pub fn commit(&mut self, id: ReservationId) {
-        let commit = Commit {
-            id,
-            result: RunResult::Succeeded,
-            quantities: None,
-            completion: None,
-            verified: false,
-            request_id: None,
-            provisional: None,
-            accepted_at: None,
-        };
+        let commit = Commit::new(id, RunResult::Succeeded);
         let here = Here { playbooks: &self.playbooks, at: self.now };
         let step = self.wallet.commit(&commit, "", Link::Untried, here, &mut self.journal).unwrap();
         assert!(matches!(step, Step::Done { .. }));

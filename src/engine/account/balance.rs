@@ -199,16 +199,7 @@ mod tests {
             ttl: None,
             validate_only: false,
         };
-        let commit = Commit {
-            id,
-            result: RunResult::Succeeded,
-            quantities: None,
-            completion: None,
-            verified: false,
-            request_id: None,
-            provisional: None,
-            accepted_at: None,
-        };
+        let commit = Commit::new(id, RunResult::Succeeded);
         RunAsk::Record(Box::new(Record { authorize, commit }))
     }
 

@@ -291,16 +291,7 @@ mod tests {
         }
 
         fn commit(&mut self, sidecar: &mut Sidecar, id: ReservationId) {
-            let call = Commit {
-                id,
-                result: RunResult::Succeeded,
-                quantities: None,
-                completion: None,
-                verified: false,
-                request_id: None,
-                provisional: None,
-                accepted_at: None,
-            };
+            let call = Commit::new(id, RunResult::Succeeded);
             let here = Here { playbooks: &self.playbooks, at: self.at };
             sidecar.wallet.commit(&call, "", Link::Untried, here, &mut sidecar.journal).unwrap();
         }

@@ -398,16 +398,7 @@ mod tests {
     }
 
     fn succeeded(id: ReservationId) -> Commit {
-        Commit {
-            provisional: None,
-            accepted_at: None,
-            id,
-            result: RunResult::Succeeded,
-            quantities: None,
-            completion: None,
-            verified: false,
-            request_id: None,
-        }
+        Commit::new(id, RunResult::Succeeded)
     }
 
     /// After how many runs of one credit more is wanted, of a grant of 40 with so many left at the ledger.
