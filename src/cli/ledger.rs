@@ -41,7 +41,9 @@ impl LedgerArgs {
 fn run(args: &ConfigArgs<LedgerConfig>, screen: Screen) -> Result<Exit, Failure> {
     let config = process::load(args, ledger::USUAL_FILE, screen)?.config;
     process::start_logs(&config.log, config.log_format)?;
-    process::until_stopped(async |shutdown| serve(&config, |at| say_ready(screen, at), shutdown).await)
+    process::until_stopped_across(config.threads, async |shutdown| {
+        serve(&config, |at| say_ready(screen, at), shutdown).await
+    })
 }
 
 fn say_ready(screen: Screen, at: SocketAddr) {

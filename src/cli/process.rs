@@ -1,8 +1,10 @@
 //! What starting a process has in common: its configuration, its logs, its runtime, its signals.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use serde_json::Value;
+use tokio::runtime::Builder;
 
 use super::exit::Exit;
 use super::failure::Failure;
@@ -30,7 +32,31 @@ pub fn until_stopped<F>(process: impl FnOnce(Shutdown) -> F) -> Result<Exit, Fai
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    until_stopped_on(Builder::new_current_thread(), process)
+}
+
+/// The same, its tasks on so many threads; `None` = one per core.
+pub fn until_stopped_across<F>(
+    threads: Option<NonZeroUsize>,
+    process: impl FnOnce(Shutdown) -> F,
+) -> Result<Exit, Failure>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let mut runtime = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    runtime.worker_threads(threads);
+    until_stopped_on(runtime, process)
+}
+
+fn until_stopped_on<F>(mut runtime: Builder, process: impl FnOnce(Shutdown) -> F) -> Result<Exit, Failure>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("cannot start: {error}")))?;
     let tasks = tokio::task::LocalSet::new();
     runtime.block_on(tasks.run_until(async move {

@@ -200,7 +200,7 @@ def test_a_database_that_does_not_fit_is_refused(directory):
             with pytest.raises(processes.NotReady):
                 ledger.ready()
             assert "bursar ledger migrate" in ledger.log.read_text() + ledger.tail()
-        assert "version 2 now" in processes.succeed("ledger", "migrate", "--database", database.url)
+        assert "version 3 now" in processes.succeed("ledger", "migrate", "--database", database.url)
         assert "nothing to do" in processes.succeed("ledger", "migrate", "--database", database.url)
         with processes.shared_ledger(directory, database.url, "migrated") as ledger:
             ledger.ready()

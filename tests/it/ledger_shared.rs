@@ -256,18 +256,35 @@ async fn the_schema_is_made_once_and_must_fit() {
     let refused = |result: Result<Postgres, SchemaError>| result.unwrap_err();
     assert_eq!(
         refused(Postgres::open(&address, 1).await),
-        SchemaError::Older { found: 0, needed: 2 },
+        SchemaError::Older { found: 0, needed: 3 },
         "nothing is there yet"
     );
     let together: Vec<Migrated> = futures_of(&address, 4).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(together.iter().filter(|done| done.from == 0).count(), 1, "{together:?}");
-    assert!(together.iter().all(|done| done.to == 2));
+    assert!(together.iter().all(|done| done.to == 3));
     Postgres::open(&address, 1).await.unwrap();
     let session = database.session().await;
     session.batch_execute("UPDATE bursar.schema SET version = 7").await.unwrap();
-    let newer = SchemaError::Newer { found: 7, needed: 2 };
+    let newer = SchemaError::Newer { found: 7, needed: 3 };
     assert_eq!(refused(Postgres::open(&address, 1).await), newer);
     assert_eq!(migrate(&address).await, Err(newer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_of_the_schema_before_go_on_in_this_one() {
+    let (place, a, b) = two().await;
+    a.grant("acme", "1.5", "g1").await.unwrap();
+    a.stop().await;
+    b.stop().await;
+    let Place::PostgreSql(database) = &place else { panic!("another store") };
+    let before = "DROP FUNCTION bursar.write_turn; ALTER TABLE bursar.entries RESET (toast_tuple_target);
+        UPDATE bursar.schema SET version = 2";
+    database.session().await.batch_execute(before).await.unwrap();
+    assert_eq!(migrate(&database.address()).await, Ok(Migrated { from: 2, to: 3 }));
+    let server = Server::start(&place).await;
+    server.grant("acme", "2", "g2").await.unwrap();
+    assert_eq!(server.balance("acme").await.0, "103.5");
+    server.stop().await;
 }
 
 async fn futures_of(address: &Address, many: usize) -> Vec<Result<Migrated, SchemaError>> {

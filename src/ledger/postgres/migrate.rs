@@ -9,7 +9,11 @@ use super::trouble::{of, said};
 use crate::ledger::store::StoreError;
 
 /// Each step takes the schema from its place in the list to the next version.
-const STEPS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+];
 
 /// Two processes that make the first table at once: one of them is told that it exists, and looks again.
 const TRIES: u32 = 5;

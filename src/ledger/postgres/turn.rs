@@ -1,38 +1,27 @@
 //! A turn at an account: one transaction under its row's lock, two round trips long.
 
 use deadpool_postgres::{Object, Pool};
-use minicbor::Encoder;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, Row, Statement};
+use tokio_postgres::{Error, Row};
 
 use super::trouble::{of_pool, within};
 use crate::credit::Block;
 use crate::engine::account::Entry;
 use crate::lease::LeaseTotals;
 use crate::ledger::store::{Batch, Figures, Head, StoreError, Ticket, Turn};
-use crate::types::{AccountId, SidecarId};
+use crate::types::{AccountId, SidecarId, cbor};
 
 const OPEN: &str = "INSERT INTO bursar.accounts (account, number, link)
     VALUES ($1, 0, decode(repeat('00', 32), 'hex')) ON CONFLICT (account) DO NOTHING";
 const LOCK: &str = "SELECT number, link, heard FROM bursar.accounts WHERE account = $1 FOR UPDATE";
 const READ: &str = "SELECT body FROM bursar.entries WHERE account = $1 AND first > $2 ORDER BY first";
 const TOTALS: &str = "SELECT sidecar, totals FROM bursar.leases WHERE account = $1";
-const MOVE: &str = "UPDATE bursar.accounts
-    SET number = $2, link = $3, timer = $4, heard = heard + $5, debt = $6::text::numeric
-    WHERE account = $1 AND number = $7";
-const WRITE: &str = "INSERT INTO bursar.entries (account, first, last, body) VALUES ($1, $2, $3, $4)";
-const BLOCKS: &str = "INSERT INTO bursar.blocks AS b
-    (account, block, pool, species, granted, available, held, spent, lapsed, withdrawn)
-    SELECT $1, n.block, n.pool, n.species, n.granted::numeric, n.available::numeric, n.held::numeric,
-        n.spent::numeric, n.lapsed::numeric, n.withdrawn::numeric
-    FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $10::text[]) AS n (block, pool, species, granted, available, held, spent, lapsed, withdrawn)
-    ON CONFLICT (account, block) DO UPDATE SET granted = excluded.granted, available = excluded.available,
-        held = excluded.held, spent = excluded.spent, lapsed = excluded.lapsed, withdrawn = excluded.withdrawn";
-const HEARD: &str = "INSERT INTO bursar.leases (account, sidecar, totals)
-    SELECT $1, n.sidecar, n.totals FROM unnest($2::bytea[], $3::bytea[]) AS n (sidecar, totals)
-    ON CONFLICT (account, sidecar) DO UPDATE SET totals = excluded.totals";
-const OVER: &str = "DELETE FROM bursar.leases WHERE account = $1 AND sidecar = ANY($2::bytea[])";
+const WRITE: &str =
+    "SELECT bursar.write_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+    $17, $18, $19)";
+
+/// An entry of ordinary length, in bytes: what is expected, not what is allowed.
+const ENTRY_BYTES: usize = 256;
 
 /// An account whose row this session has locked.
 pub struct PostgresTurn {
@@ -106,53 +95,42 @@ impl PostgresTurn {
         let (before, after) = (number(batch.before.0)?, number(batch.after.0)?);
         let link: &[u8] = &batch.after.1;
         let timer = batch.timer.map(|at| at.micros());
-        let figures = &batch.figures;
-        let debt = figures.debt.to_string();
-        let heard = i64::from(!figures.leases.is_empty());
-        let first = before.saturating_add(1);
+        let debt = batch.figures.debt.to_string();
         let body = encoded(batch);
-        let blocks = Columns::of(&figures.blocks)?;
-        let leases = Leases::of(figures);
+        let blocks = Columns::of(&batch.figures.blocks)?;
+        let Leases { heard: (heard, totals), over } = Leases::of(&batch.figures);
+        let [granted, available, held, spent, lapsed, withdrawn] = &blocks.figures;
+        let given: [&(dyn ToSql + Sync); 19] = [
+            &name,
+            &before,
+            &after,
+            &link,
+            &timer,
+            &debt,
+            &body,
+            &blocks.block,
+            &blocks.pool,
+            &blocks.species,
+            granted,
+            available,
+            held,
+            spent,
+            lapsed,
+            withdrawn,
+            &heard,
+            &totals,
+            &over,
+        ];
         within(async {
-            let statement = async |text: &'static str| object.prepare_cached(text).await;
-            let (mover, writer) = (statement(MOVE).await?, statement(WRITE).await?);
-            let (blocker, hearer, over) =
-                (statement(BLOCKS).await?, statement(HEARD).await?, statement(OVER).await?);
-            let moved: [&(dyn ToSql + Sync); 7] = [&name, &after, &link, &timer, &heard, &debt, &before];
-            let wrote: [&(dyn ToSql + Sync); 4] = [&name, &first, &after, &body];
-            let blocked = blocks.given(&name);
-            let listened: [&(dyn ToSql + Sync); 3] = [&name, &leases.heard.0, &leases.heard.1];
-            let ended: [&(dyn ToSql + Sync); 2] = [&name, &leases.over];
-            let run = |due: bool, statement, given| run(object, due, statement, given);
+            let write = object.prepare_cached(WRITE).await?;
             // Asked in one breath; answered in order. What fails makes the commit a rollback.
-            let (moved, wrote, blocked, listened, ended, committed) = tokio::join!(
-                run(true, &mover, &moved),
-                run(after > before, &writer, &wrote),
-                run(!figures.blocks.is_empty(), &blocker, &blocked),
-                run(!leases.heard.0.is_empty(), &hearer, &listened),
-                run(!leases.over.is_empty(), &over, &ended),
-                object.batch_execute("COMMIT")
-            );
-            for done in [moved, wrote, blocked, listened, ended, committed] {
-                done?;
-            }
-            Ok(())
+            let (wrote, committed) =
+                tokio::join!(object.query_one(&write, &given), object.batch_execute("COMMIT"));
+            wrote?;
+            committed
         })
         .await
     }
-}
-
-/// Runs a statement where it has something to do.
-async fn run(
-    session: &Object,
-    due: bool,
-    statement: &Statement,
-    given: &[&(dyn ToSql + Sync)],
-) -> Result<(), Error> {
-    if due {
-        session.execute(statement, given).await?;
-    }
-    Ok(())
 }
 
 impl Turn for PostgresTurn {
@@ -215,11 +193,6 @@ impl Columns {
             figures: figures.map(|figure| blocks.iter().map(figure).collect()),
         })
     }
-
-    fn given<'a>(&'a self, name: &'a &str) -> [&'a (dyn ToSql + Sync); 10] {
-        let [granted, available, held, spent, lapsed, withdrawn] = &self.figures;
-        [name, &self.block, &self.pool, &self.species, granted, available, held, spent, lapsed, withdrawn]
-    }
 }
 
 #[derive(Default)]
@@ -247,13 +220,9 @@ impl Leases {
 /// All entries of a batch, as one list in the journals' encoding.
 fn encoded(batch: &Batch) -> Vec<u8> {
     let count = batch.writes.iter().map(Vec::len).sum::<usize>();
-    let mut encoder = Encoder::new(Vec::with_capacity(count.saturating_mul(512)));
-    // Writing to a Vec cannot fail.
-    let _ = encoder.array(u64::try_from(count).unwrap_or(u64::MAX));
-    for entry in batch.writes.iter().flatten() {
-        let _ = encoder.encode(entry);
-    }
-    encoder.into_writer()
+    let mut bytes = Vec::with_capacity(count.saturating_mul(ENTRY_BYTES));
+    cbor::write(batch.writes.iter().flatten().collect::<Vec<_>>(), &mut bytes);
+    bytes
 }
 
 fn head(row: &Row) -> Result<Head, StoreError> {
