@@ -11,6 +11,7 @@ use tokio_stream::Stream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
+use super::http2::{CONNECTION_WINDOW, STREAM_WINDOW};
 pub use super::lease_server::LEASES_MAX;
 use super::lease_wire::{self, decoded, encoded, instant, wire_duration, wire_sender};
 pub use super::ledger_api::{Attached, Hello, Leased, NamedRun, Reported, Sender, Told};
@@ -95,6 +96,9 @@ impl LeaseClient {
             .map_err(wrong)?
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_WITHIN)
+            // Thousands of changes may come over the watch at once, faster than they are taken in.
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(KEEPALIVE_EVERY)
             .keep_alive_timeout(KEEPALIVE_WITHIN)
             .keep_alive_while_idle(true))
@@ -351,3 +355,7 @@ async fn within<T>(
         Err(_) => Err(Status::deadline_exceeded("no answer in time")),
     }
 }
+
+#[cfg(test)]
+#[path = "lease_client_tests.rs"]
+mod tests;

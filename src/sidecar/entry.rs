@@ -130,12 +130,28 @@ struct RecordParts<'a> {
     event: &'a WalletEvent,
 }
 
+/// Whether an entry is what happened to a wallet.
+pub fn is_record(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&RECORD)
+}
+
+/// The account of such an entry; the empty name where it can't be read. `None` for entries of other kinds.
+pub fn account(bytes: &[u8]) -> Option<&str> {
+    let rest = bytes.strip_prefix(&[RECORD])?;
+    let mut parts = minicbor::Decoder::new(rest);
+    Some(parts.array().and_then(|_| parts.str()).unwrap_or_default())
+}
+
+/// Reads such an entry.
+pub fn record(bytes: &[u8]) -> Result<SidecarRecord, EntryError> {
+    minicbor::decode(bytes.get(1..).unwrap_or_default()).map_err(content)
+}
+
 /// Reads an entry's bytes.
 pub fn read(bytes: &[u8]) -> Result<Found, EntryError> {
     let (kind, rest) = bytes.split_first().ok_or(EntryError::Empty)?;
-    let content = |error: minicbor::decode::Error| EntryError::Content(error.to_string());
     match *kind {
-        RECORD => minicbor::decode(rest).map(Found::Record).map_err(content),
+        RECORD => record(bytes).map(Found::Record),
         PLAYBOOK => String::from_utf8(rest.to_vec())
             .map(Found::Playbook)
             .map_err(|error| EntryError::Content(error.to_string())),
@@ -144,6 +160,11 @@ pub fn read(bytes: &[u8]) -> Result<Found, EntryError> {
         ELSEWHERE => minicbor::decode(rest).map(Found::Elsewhere).map_err(content),
         other => Err(EntryError::Kind(other)),
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
+fn content(error: minicbor::decode::Error) -> EntryError {
+    EntryError::Content(error.to_string())
 }
 
 /// A record's own bytes within an entry's: they go to the ledger as they stand.

@@ -12,7 +12,7 @@ use crate::storage::{Journal, JournalError, Urgency};
 use crate::types::{AccountId, Epoch};
 
 /// Records and bytes of one report: what a ledger takes in one commit, and a fraction of what a message may have.
-const BATCH_RECORDS_MAX: usize = 512;
+const BATCH_RECORDS_MAX: usize = 2000;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// A record on its way.

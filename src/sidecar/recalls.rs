@@ -46,11 +46,14 @@ impl Recalls {
         self.0.lock().waiting.back().map_or(0, |newest| newest.record)
     }
 
-    /// Those that a report of everything through this record answers, and the newest recall that it may claim.
-    pub fn answered_by(&self, through: u64) -> (Vec<CarriedOut>, u64) {
+    /// Those that a report of everything through this record answers, the first `most` of them, and the newest recall that
+    /// it may claim.
+    pub fn answered_by(&self, through: u64, most: usize) -> (Vec<CarriedOut>, u64) {
         let mut state = self.0.lock();
         let mut done = Vec::new();
-        while let Some(first) = state.waiting.pop_front_if(|first| first.record <= through) {
+        while done.len() < most
+            && let Some(first) = state.waiting.pop_front_if(|first| first.record <= through)
+        {
             done.push(first);
         }
         let newest = done.iter().map(|done| done.number).max().unwrap_or_default();
@@ -81,19 +84,29 @@ mod tests {
     #[test]
     fn a_report_claims_what_it_holds_and_nothing_later() {
         let recalls = Recalls::default();
-        assert_eq!((recalls.needed(), recalls.answered_by(9)), (0, (Vec::new(), 0)));
+        assert_eq!((recalls.needed(), recalls.answered_by(9, 9)), (0, (Vec::new(), 0)));
         for (number, record) in [(1, 5), (2, 7), (0, 7), (3, 12)] {
             recalls.add(done(number, record));
         }
         assert_eq!(recalls.needed(), 12);
-        let (first, claimed) = recalls.answered_by(7);
+        let (first, claimed) = recalls.answered_by(7, 9);
         assert_eq!((first.len(), claimed), (3, 2));
         // The report got lost: nothing is claimed by another before what it held comes again.
         recalls.again(first.clone());
-        assert_eq!(recalls.answered_by(4), (Vec::new(), 0));
-        assert_eq!(recalls.answered_by(7), (first, 2));
+        assert_eq!(recalls.answered_by(4, 9), (Vec::new(), 0));
+        assert_eq!(recalls.answered_by(7, 9), (first, 2));
         recalls.arrived(2);
-        assert_eq!(recalls.answered_by(11), (Vec::new(), 2));
-        assert_eq!(recalls.answered_by(12), (vec![done(3, 12)], 3));
+        assert_eq!(recalls.answered_by(11, 9), (Vec::new(), 2));
+        assert_eq!(recalls.answered_by(12, 9), (vec![done(3, 12)], 3));
+    }
+
+    #[test]
+    fn what_one_report_cannot_answer_the_next_does() {
+        let recalls = Recalls::default();
+        (1..=5).for_each(|number| recalls.add(done(number, 1)));
+        assert_eq!(recalls.answered_by(1, 2), (vec![done(1, 1), done(2, 1)], 2));
+        recalls.arrived(2);
+        let (rest, claimed) = recalls.answered_by(1, 9);
+        assert_eq!((rest.len(), claimed), (3, 5));
     }
 }

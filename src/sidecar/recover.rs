@@ -1,11 +1,15 @@
 //! Opening the journal: wallets are made again from what it holds, and what the ledger has not acknowledged waits again.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::hash::BuildHasher;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use foldhash::fast::{FixedState, RandomState};
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 use thiserror::Error;
 
@@ -64,16 +68,14 @@ pub enum RecoverError {
 /// A snapshot, and the number of its first record.
 type Taken = (u64, Kept);
 
-/// What the journal held, read but not yet applied.
+/// What the journal held besides the records of wallets.
 #[derive(Default)]
-struct Read {
+struct Facts {
     playbooks: Playbooks,
     attached: Option<Attachment>,
-    records: Vec<(u64, SidecarRecord)>,
     snapshots: BTreeMap<AccountId, Taken>,
     elsewhere: Vec<(u64, Elsewhere)>,
-    pending: VecDeque<Pending>,
-    facts_from: Option<u64>,
+    from: Option<u64>,
 }
 
 /// Opens the journal. Blocks: every live record is read. `known`: the ledger's clock, where this process has learned it.
@@ -83,8 +85,8 @@ pub fn open<U: Upstream>(
     known: Option<Arc<LedgerClock>>,
 ) -> Result<Opened<U>, RecoverError> {
     let opened = storage::open(&opening.dir, opening.limits, opening.engine.clone())?;
-    let mut read = read(&opened.records)?;
-    let same_boot = read
+    let mut facts = facts(&opened.records)?;
+    let same_boot = facts
         .attached
         .as_ref()
         .filter(|attached| attached.boot.is_some() && attached.boot == opening.boot.map(BootId::bytes));
@@ -93,13 +95,12 @@ pub fn open<U: Upstream>(
         (None, Some(attached)) => Arc::new(LedgerClock::resumed(opening.clock.clone(), attached.offset)),
         (None, None) => Arc::new(LedgerClock::new(opening.clock.clone())),
     };
-    let slots = replay(&mut read);
-    let past = read.attached.as_ref().map(Past::of).unwrap_or_default();
-    let Read { playbooks, pending, facts_from, .. } = read;
+    let (slots, pending) = replay(&mut facts, &opened.records)?;
+    let past = facts.attached.as_ref().map(Past::of).unwrap_or_default();
     let outbox = Outbox::new(opening.outbox_bytes_max, pending);
-    let shards = Shards::new(opened.journal, outbox, playbooks, clock, opened.start);
-    for slot in slots {
-        restart(&shards, slot, opened.clean);
+    let shards = Shards::new(opened.journal, outbox, facts.playbooks, clock, opened.start);
+    for slot in slots.into_values() {
+        restart(&shards, *slot, opened.clean);
     }
     let core = Core {
         id: SidecarId(opened.id),
@@ -113,7 +114,7 @@ pub fn open<U: Upstream>(
         acting: opening.acting.clone(),
         past: Mutex::new(past),
         recounting: Mutex::default(),
-        facts_from: Mutex::new(facts_from.unwrap_or(u64::MAX)),
+        facts_from: Mutex::new(facts.from.unwrap_or(u64::MAX)),
         published: tokio::sync::Notify::new(),
         recalls: Recalls::default(),
         pulse: Pulse::default(),
@@ -129,18 +130,18 @@ pub fn open<U: Upstream>(
     Ok(Opened { core: Arc::new(core), salvage })
 }
 
-fn read(records: &[StoredRecord]) -> Result<Read, RecoverError> {
-    let mut read = Read::default();
+fn facts(records: &[StoredRecord]) -> Result<Facts, RecoverError> {
+    let mut facts = Facts::default();
     let mut parts: BTreeMap<AccountId, (u64, Vec<SnapshotPart>)> = BTreeMap::new();
-    for stored in records {
+    for stored in records.iter().filter(|stored| !entry::is_record(&stored.payload)) {
         let number = stored.number;
         let failed = |why| RecoverError::Entry { number, why };
         match entry::read(&stored.payload).map_err(failed)? {
             Found::Playbook(source) => {
-                read.facts_from = read.facts_from.or(Some(number));
+                facts.from = facts.from.or(Some(number));
                 match playbook::load(&source) {
                     Ok(playbook) => {
-                        read.playbooks.publish(playbook);
+                        facts.playbooks.publish(playbook);
                     }
                     Err(_) => {
                         let what = "its playbook is not one of this build's language".to_owned();
@@ -149,30 +150,20 @@ fn read(records: &[StoredRecord]) -> Result<Read, RecoverError> {
                 }
             }
             Found::Attached(attached) => {
-                read.facts_from = read.facts_from.or(Some(number));
-                read.attached = Some(attached);
+                facts.from = facts.from.or(Some(number));
+                facts.attached = Some(attached);
             }
-            Found::Record(record) => {
-                if record.event.is_reported() {
-                    read.pending.push_back(Pending {
-                        number,
-                        start: stored.start,
-                        account: record.account.clone(),
-                        body: entry::body(&stored.payload),
-                        promotes: matches!(record.event, WalletEvent::Promoted(_)),
-                    });
-                }
-                read.records.push((number, record));
-            }
-            Found::Elsewhere(elsewhere) => read.elsewhere.push((number, elsewhere)),
+            Found::Elsewhere(elsewhere) => facts.elsewhere.push((number, elsewhere)),
             Found::Snapshot(part) => {
                 if let Some((account, found)) = assembled(&mut parts, number, part).map_err(failed)? {
-                    read.snapshots.insert(account, found);
+                    facts.snapshots.insert(account, found);
                 }
             }
+            // These were left for `replay`.
+            Found::Record(_) => {}
         }
     }
-    Ok(read)
+    Ok(facts)
 }
 
 /// A snapshot, once its last part is there. Parts without the rest were cut off by a crash, and mean nothing.
@@ -201,36 +192,101 @@ fn assembled(
     Ok(Some((account, (first, kept))))
 }
 
-/// Makes the wallets again. A bug that shows here breaks one account, not the start.
-fn replay(read: &mut Read) -> Vec<Slot> {
-    let Read { playbooks, records, snapshots, elsewhere, .. } = read;
-    let mut slots: BTreeMap<AccountId, Slot> = BTreeMap::new();
-    let mut covered = BTreeMap::new();
-    for (account, (first, kept)) in std::mem::take(snapshots) {
-        let slot = slots.entry(account.clone()).or_insert_with(|| Slot::new(account.clone()));
+type Slots = BTreeMap<AccountId, Box<Slot>>;
+
+/// What is made again of some of the accounts.
+#[derive(Default)]
+struct Share {
+    slots: HashMap<AccountId, Box<Slot>, RandomState>,
+    /// The record from which on each snapshot holds.
+    covered: HashMap<AccountId, u64, RandomState>,
+    pending: Vec<Pending>,
+}
+
+/// Makes the wallets again, and the outbox, on all cores: an account's records stay with one of them, in their order.
+fn replay(facts: &mut Facts, records: &[StoredRecord]) -> Result<(Slots, VecDeque<Pending>), RecoverError> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let mut shares: Vec<Share> = Vec::new();
+    shares.resize_with(threads, Share::default);
+    for (account, taken) in std::mem::take(&mut facts.snapshots) {
+        if let Some(share) = shares.get_mut(share_of(account.as_str(), threads)) {
+            share.begin(account, taken, &facts.playbooks);
+        }
+    }
+    let playbooks = &facts.playbooks;
+    let replayed: Vec<Result<Share, RecoverError>> = std::thread::scope(|scope| {
+        let replaying = |(place, mut share): (usize, Share)| {
+            scope.spawn(move || {
+                let of = |stored: &&StoredRecord| {
+                    entry::account(&stored.payload).is_some_and(|name| share_of(name, threads) == place)
+                };
+                records.iter().filter(of).try_for_each(|stored| share.take(stored, playbooks))?;
+                Ok(share)
+            })
+        };
+        let running: Vec<_> = shares.into_iter().enumerate().map(replaying).collect();
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    let (mut slots, mut pending) = (Slots::new(), Vec::new());
+    for share in replayed {
+        let share = share?;
+        slots.extend(share.slots);
+        pending.extend(share.pending);
+    }
+    pending.sort_unstable_by_key(|pending| pending.number);
+    for (number, Elsewhere { account, id, until }) in std::mem::take(&mut facts.elsewhere) {
+        let slot = slots.entry(account.clone()).or_insert_with(|| Box::new(Slot::new(account)));
+        slot.needed_from = Some(slot.needed_from.unwrap_or(number).min(number));
+        slot.settles_elsewhere(id, until, Timestamp::default());
+    }
+    Ok((slots, pending.into()))
+}
+
+fn share_of(account: &str, shares: usize) -> usize {
+    let hash = FixedState::default().hash_one(account);
+    usize::try_from(hash >> 32).unwrap_or(0) % shares
+}
+
+/// A bug that shows here breaks one account, not the start.
+impl Share {
+    fn begin(&mut self, account: AccountId, (first, kept): Taken, playbooks: &Playbooks) {
+        let slot = self.slot(&account);
         slot.needed_from = Some(first);
         for (id, until) in kept.elsewhere {
             slot.settles_elsewhere(id, until, Timestamp::default());
         }
         let event = WalletEvent::Snapshot(Box::new(kept.wallet));
         guarded(slot, |wallet| wallet.apply(event, playbooks));
-        covered.insert(account, first);
+        self.covered.insert(account, first);
     }
-    for (number, SidecarRecord { account, event }) in std::mem::take(records) {
-        let covered = covered.get(&account).is_some_and(|first| number < *first);
-        let slot = slots.entry(account.clone()).or_insert_with(|| Slot::new(account));
+
+    /// Takes one record in, and lets it go: all of them at once take several times what the wallets do.
+    fn take(&mut self, stored: &StoredRecord, playbooks: &Playbooks) -> Result<(), RecoverError> {
+        let number = stored.number;
+        let failed = |why| RecoverError::Entry { number, why };
+        let SidecarRecord { account, event } = entry::record(&stored.payload).map_err(failed)?;
+        if event.is_reported() {
+            self.pending.push(Pending {
+                number,
+                start: stored.start,
+                account: account.clone(),
+                body: entry::body(&stored.payload),
+                promotes: matches!(event, WalletEvent::Promoted(_)),
+            });
+        }
+        let covered = self.covered.get(&account).is_some_and(|first| number < *first);
+        let slot = self.slot(&account);
         guarded(slot, |wallet| wallet.resume_handing(number, &event));
         if !covered {
             slot.needed_from = slot.needed_from.or(Some(number));
             guarded(slot, |wallet| wallet.apply(event, playbooks));
         }
+        Ok(())
     }
-    for (number, Elsewhere { account, id, until }) in std::mem::take(elsewhere) {
-        let slot = slots.entry(account.clone()).or_insert_with(|| Slot::new(account));
-        slot.needed_from = Some(slot.needed_from.unwrap_or(number).min(number));
-        slot.settles_elsewhere(id, until, Timestamp::default());
+
+    fn slot(&mut self, account: &AccountId) -> &mut Slot {
+        self.slots.entry_ref(account).or_insert_with(|| Box::new(Slot::new(account.clone())))
     }
-    slots.into_values().collect()
 }
 
 fn guarded(slot: &mut Slot, apply: impl FnOnce(&mut Wallet)) {

@@ -1,5 +1,6 @@
 //! What the ledger is told: records in order, each until it is acknowledged, and running totals.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,6 +17,9 @@ const TOTALS_EVERY: Duration = Duration::from_secs(1);
 
 /// Accounts whose totals one report tells besides those of its records.
 const TOTALS_MAX: usize = 256;
+
+/// Recalls that one report answers: with the accounts of its records no more totals than the ledger takes.
+const ANSWERS_MAX: usize = 1024;
 
 /// After a report that the ledger did not take.
 const AGAIN_FIRST: Duration = Duration::from_millis(50);
@@ -71,8 +75,9 @@ impl<U: Upstream> Core<U> {
         let batch = outbox.batch(self.shards.journal.durable(), who.epoch.generation);
         let through = batch.records.last().map_or_else(|| outbox.acknowledged(), |record| record.number);
         let mut accounts = batch.accounts;
-        let (recalled, recalls_answered) = self.recalls.answered_by(through);
-        accounts.extend(recalled.iter().map(|recall| recall.account.clone()));
+        let (recalled, recalls_answered) = self.recalls.answered_by(through, ANSWERS_MAX);
+        let answering: BTreeSet<&AccountId> = recalled.iter().map(|recall| &recall.account).collect();
+        accounts.extend(answering.iter().map(|account| (*account).clone()));
         accounts.extend(self.shards.take_dirty(TOTALS_MAX));
         let recounts = if batch.records.is_empty() { self.recounts() } else { Vec::new() };
         if batch.records.is_empty() && accounts.is_empty() && recounts.is_empty() {
@@ -81,11 +86,11 @@ impl<U: Upstream> Core<U> {
         let totals = accounts
             .into_iter()
             .filter_map(|account| {
-                let answers = recalled.iter().any(|recall| recall.account == account);
-                Some((account.clone(), self.totals_of(&account, through, answers)?))
+                let totals = self.totals_of(&account, through, answering.contains(&account))?;
+                Some((account, totals))
             })
             .collect();
-        let more = !batch.records.is_empty() || !recounts.is_empty();
+        let more = !batch.records.is_empty() || !recounts.is_empty() || recalled.len() == ANSWERS_MAX;
         let acknowledged = outbox.acknowledged();
         let report = Report {
             records: batch.records,
