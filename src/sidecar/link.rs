@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_stream::StreamExt;
 
 use super::core::{Core, Standing};
+use super::pace::Pace;
 use super::recalls::CarriedOut;
 use super::upstream::Upstream;
 use crate::grpc::lease_client::{Attached, LinkError, Sender, Told};
@@ -80,7 +81,7 @@ impl<U: Upstream> Core<U> {
         let who = Sender { sidecar: self.id, epoch: attached.epoch };
         self.pulse.heard.store(0, Ordering::Relaxed);
         let mut told = self.upstream.watch(who).await?;
-        self.attached(&attached, knew);
+        self.attached(&attached, knew).await;
         self.link.set(Standing::Up(who));
         tracing::info!(
             epoch = attached.epoch.start,
@@ -110,7 +111,7 @@ impl<U: Upstream> Core<U> {
     }
 
     /// `knew`: what the ledger had acknowledged when it was asked.
-    fn attached(&self, attached: &Attached, knew: u64) {
+    async fn attached(&self, attached: &Attached, knew: u64) {
         if attached.acknowledged < knew {
             // Restored from a backup: what it lost is still in the journal, and is read again from there.
             tracing::error!(
@@ -122,7 +123,9 @@ impl<U: Upstream> Core<U> {
             return;
         }
         self.acknowledge(attached.acknowledged);
+        let mut pace = Pace::default();
         for account in self.shards.accounts() {
+            pace.step().await;
             self.acknowledged_to(&account, attached.acknowledged);
         }
         self.enter(attached.generation);

@@ -20,6 +20,7 @@
 //! | `renewals` | leases renewed ahead of need, several in one call |
 //! | `settle` | the same under a test's clock, in debug builds |
 //! | `trim` | keeping the journal short |
+//! | `pace` | work on every account, a little at a time between calls |
 //! | `recover`, `salvage` | opening the journal; what a damaged one still held |
 //! | `upstream` | the ledger as the sidecar needs it |
 
@@ -33,6 +34,7 @@ mod handles;
 mod ids;
 mod link;
 mod outbox;
+mod pace;
 mod past;
 pub mod process;
 mod recalls;

@@ -54,7 +54,7 @@ impl<U: Upstream> Core<U> {
     async fn do_due(&self) {
         let room = Semaphore::new(1);
         loop {
-            self.look();
+            self.look().await;
             let renewals = self.shards.renewals();
             if renewals.is_empty() {
                 return;

@@ -253,16 +253,20 @@ impl Shards {
         self.shards.iter().filter_map(oldest).min()
     }
 
-    /// Lets accounts go of which the journal has nothing: names that the ledger does not know.
-    pub fn forget_strangers(&self) {
+    /// Lets accounts go of which the journal has nothing: names that the ledger does not know. Calls go on in between.
+    pub async fn forget_strangers(&self) {
         for shard in &self.shards {
-            let mut shard = shard.lock();
-            let before = shard.accounts.len();
-            shard.accounts.retain(|_, slot| {
-                slot.needed_from.is_some() || slot.wallet.terms.is_some() || !slot.is_idle()
-            });
-            self.count.fetch_sub(before - shard.accounts.len(), Ordering::Relaxed);
+            self.forget_strangers_of(&mut shard.lock());
+            tokio::task::yield_now().await;
         }
+    }
+
+    fn forget_strangers_of(&self, shard: &mut Shard) {
+        let before = shard.accounts.len();
+        shard
+            .accounts
+            .retain(|_, slot| slot.needed_from.is_some() || slot.wallet.terms.is_some() || !slot.is_idle());
+        self.count.fetch_sub(before - shard.accounts.len(), Ordering::Relaxed);
     }
 
     /// Accounts that could leave memory, at most so many.

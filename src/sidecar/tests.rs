@@ -277,7 +277,7 @@ async fn nobody_knows_the_account() {
     let account = crate::types::AccountId::parse("nobody").unwrap();
     let balance = rig.door.balance(account.clone(), None, None).await;
     assert!(matches!(balance, Err(Refused::Fault(Fault::AccountUnknown))), "{balance:?}");
-    rig.core.shards.forget_strangers();
+    rig.core.shards.forget_strangers().await;
     assert_eq!(rig.core.shards.count(), 0, "names that nobody subscribed leave memory");
 }
 
@@ -492,7 +492,7 @@ async fn a_trimmed_journal_gives_the_same_wallets() {
     rig.commit(&done, "5").await.unwrap();
     rig.reported().await;
     let before = rig.core.shards.journal.stats();
-    rig.core.trim(before.durable).unwrap();
+    rig.core.trim(before.durable).await.unwrap();
     // Trimming happens behind the appends; another record brings it along.
     rig.commit(&open, "6").await.unwrap();
     rig.reported().await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::core::Core;
+use super::pace::Pace;
 use super::upstream::Upstream;
 use crate::grpc::lease_client::LEASES_MAX;
 use crate::runtime::Shutdown;
@@ -24,7 +25,7 @@ impl<U: Upstream> Core<U> {
         }
         let room = Arc::new(Semaphore::new(RENEWALS_MAX));
         while !shutdown.is_requested() {
-            self.look();
+            self.look().await;
             for accounts in self.shards.renewals().chunks(LEASES_MAX) {
                 let (core, room, shutdown) = (Arc::clone(&self), Arc::clone(&room), shutdown.clone());
                 let accounts = accounts.to_vec();
@@ -44,14 +45,16 @@ impl<U: Upstream> Core<U> {
     }
 
     /// Does what is due. Before the ledger's clock is known in this boot, nothing is; nor where the journal takes no more.
-    pub(super) fn look(&self) {
+    pub(super) async fn look(&self) {
         if self.shards.journal.ended().is_some() {
             self.shards.parted.notify_one();
         }
         if !self.shards.clock.is_learned() || self.shards.door().is_err() {
             return;
         }
+        let mut pace = Pace::default();
         for account in self.shards.due(self.shards.clock.now()) {
+            pace.step().await;
             // A visit does what is due.
             let _known = self.shards.visit(&account, |_| ());
         }

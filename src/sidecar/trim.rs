@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::entry::{Attachment, Entry, Kept, SnapshotPart};
+use super::pace::Pace;
 use super::shard::Shards;
 use super::upstream::Upstream;
 use crate::runtime::{Boottime, Shutdown};
@@ -20,6 +21,9 @@ const WORTH_RECORDS: u64 = 4096;
 
 /// A snapshot is cut into records of this size: far below the longest record, and short enough for one write.
 const PART_BYTES: usize = 1 << 20;
+
+/// Snapshots that wait for the disk at once.
+const WRITTEN_AT_ONCE: usize = 1024;
 
 /// Once more accounts than this are in memory, idle ones leave it.
 const ACCOUNTS_USUAL: usize = 100_000;
@@ -36,11 +40,17 @@ impl<U: Upstream> Core<U> {
                 () = shutdown.requested() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            self.make_room();
+            self.make_room().await;
             let through = self.dispensable(&mut samples);
-            if through > 0
-                && let Err(why) = self.trim(through)
-            {
+            if through == 0 {
+                continue;
+            }
+            // Whatever a stop leaves of it, the next process does.
+            let trimmed = tokio::select! {
+                () = shutdown.requested() => return,
+                trimmed = self.trim(through) => trimmed,
+            };
+            if let Err(why) = trimmed {
                 tracing::warn!(%why, "the journal could not be trimmed");
             }
         }
@@ -73,10 +83,12 @@ impl<U: Upstream> Core<U> {
     }
 
     /// Lets accounts leave memory: names that nobody subscribed, and idle ones where there are many.
-    fn make_room(&self) {
-        self.shards.forget_strangers();
+    async fn make_room(&self) {
+        self.shards.forget_strangers().await;
         let surplus = self.shards.count().saturating_sub(ACCOUNTS_USUAL);
+        let mut pace = Pace::default();
         for account in self.shards.idle(surplus) {
+            pace.step().await;
             // Its last record is then a snapshot: what is left of earlier ones is not read.
             if let Ok(Some(number)) = snapshot(&self.shards, &account, u64::MAX) {
                 self.shards.forget(&account, number);
@@ -85,9 +97,17 @@ impl<U: Upstream> Core<U> {
     }
 
     /// Gives up the records through this one, once what the next start needs of them is written anew.
-    pub fn trim(&self, through: u64) -> Result<(), JournalError> {
+    pub async fn trim(&self, through: u64) -> Result<(), JournalError> {
+        let (mut pace, mut unwritten) = (Pace::default(), 0);
         for account in self.shards.accounts() {
-            snapshot(&self.shards, &account, through)?;
+            pace.step().await;
+            let Some(number) = snapshot(&self.shards, &account, through)? else { continue };
+            unwritten += 1;
+            // What waits for the disk stays short: calls need its room.
+            if unwritten == WRITTEN_AT_ONCE {
+                self.durable(number).await?;
+                unwritten = 0;
+            }
         }
         let mut facts_from = self.facts_from.lock();
         if *facts_from <= through {
