@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 
 use super::allocations;
 use super::plans::Plan;
-use super::warm::{Warm, begun, ended};
+use super::warm::{WARM_UP, Warm, begun, ended, published};
 use bursar_core::engine::wallet::Step;
 use bursar_core::engine::{Authorize, AuthorizeAnswer, Commit, RunAnswer};
 
@@ -56,7 +56,7 @@ fn counted_time(warm: &mut Warm) -> anyhow::Result<()> {
 
 /// What runs under valgrind: prints the allocations.
 pub fn run(plan: Plan) -> anyhow::Result<()> {
-    let mut warm = Warm::new(plan)?;
+    let mut warm = Warm::new(plan, &published(plan)?, WARM_UP)?;
     let mut said = [("authorize", 0, 0), ("commit", 0, 0), ("time", 0, 0)];
     for _ in 0..RUNS {
         let call = warm.next();

@@ -1,6 +1,7 @@
 //! A wallet in steady use: a lease that is renewed, runs that begin and end, records that reach the disk.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{anyhow, bail, ensure};
 use bursar_core::credit::cap::Need;
@@ -42,7 +43,7 @@ const USERS: u64 = 7;
 
 pub struct Warm {
     wallet: Wallet,
-    playbooks: Playbooks,
+    playbooks: Arc<Playbooks>,
     log: Paper,
     at: Timestamp,
     plan: Plan,
@@ -91,15 +92,20 @@ impl Log for Paper {
     }
 }
 
+/// The plan's playbook, as all accounts share it.
+pub fn published(plan: Plan) -> anyhow::Result<Arc<Playbooks>> {
+    let mut playbooks = Playbooks::default();
+    playbooks.publish(playbook::load(&plan.playbook()?).map_err(|error| anyhow!("{error:?}"))?);
+    Ok(Arc::new(playbooks))
+}
+
 impl Warm {
-    pub fn new(plan: Plan) -> anyhow::Result<Self> {
-        let mut playbooks = Playbooks::default();
-        playbooks.publish(playbook::load(&plan.playbook()?).map_err(|error| anyhow!("{error:?}"))?);
+    pub fn new(plan: Plan, playbooks: &Arc<Playbooks>, warm_up: u64) -> anyhow::Result<Self> {
         let dimensions = plan.dimensions().map(|(key, value)| Ok((name(key)?, name(value)?)));
         let account = AccountId::parse("acme").map_err(|error| anyhow!("{error:?}"))?;
         let mut warm = Self {
             wallet: Wallet::new(account),
-            playbooks,
+            playbooks: Arc::clone(playbooks),
             log: Paper::default(),
             at: Timestamp::from_micros(BEGIN),
             plan,
@@ -115,7 +121,7 @@ impl Warm {
             grants: 0,
             begun: 0,
         };
-        for _ in 0..WARM_UP {
+        for _ in 0..warm_up {
             warm.run()?;
         }
         Ok(warm)

@@ -10,13 +10,14 @@ use super::hold::{self, Draw};
 use super::pool::{Pool, PoolId, Sorting};
 use super::reservation::{Final, Reservation, State};
 use super::retry::Chain;
+use super::tally::Tally;
 use crate::playbook::charge::Quantities;
-use crate::playbook::draw_order::Species;
 use crate::types::{BlockId, ById, Credits, Name, ReservationId, Timestamp};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Book {
     pub pools: Vec<Pool>,
+    pub(super) tally: Tally,
     pub sorting: Sorting,
     pub counters: Counters,
     /// Open runs. Boxed, as the ended ones: a map of large values moves kilobytes as it grows.
@@ -55,80 +56,6 @@ impl Book {
         };
         #[expect(clippy::indexing_slicing, reason = "the index was just found or pushed")]
         &mut self.pools[index]
-    }
-
-    pub fn insert(&mut self, block: Block) {
-        let sorting = self.sorting.clone();
-        self.pool_mut(&block.pool.clone()).insert(block, &sorting);
-    }
-
-    pub fn sort_by(&mut self, sorting: Sorting) {
-        if self.sorting != sorting {
-            for pool in &mut self.pools {
-                pool.sort(&sorting);
-            }
-            self.sorting = sorting;
-        }
-    }
-
-    pub fn block(&self, id: BlockId) -> Option<&Block> {
-        self.pools.iter().find_map(|pool| pool.block(id)).or_else(|| self.archive.get(&id))
-    }
-
-    pub fn block_mut(&mut self, id: BlockId) -> Option<&mut Block> {
-        match self.pools.iter_mut().find_map(|pool| pool.block_mut(id)) {
-            Some(block) => Some(block),
-            None => self.archive.get_mut(&id),
-        }
-    }
-
-    pub fn blocks(&self) -> impl Iterator<Item = &Block> {
-        self.pools.iter().flat_map(|pool| &pool.blocks).chain(self.archive.values())
-    }
-
-    /// Puts blocks away that have ended and hold nothing.
-    pub fn archive(&mut self, at: Timestamp) {
-        let done = |block: &Block| {
-            block.has_ended(at) && block.held.is_zero() && block.available.is_zero()
-                || !block.elastic
-                    && block.held.is_zero()
-                    && block.available.is_zero()
-                    && block.granted == block.withdrawn
-        };
-        for pool in &mut self.pools {
-            for block in pool.blocks.extract_if(.., |block| done(block)) {
-                self.archive.insert(block.id, block);
-            }
-        }
-    }
-
-    /// Blocks of these species end, at the latest now.
-    pub fn end_blocks(&mut self, at: Timestamp, of: impl Fn(Species) -> bool) {
-        for pool in &mut self.pools {
-            for block in pool.blocks.iter_mut().filter(|block| of(block.species) && !block.has_ended(at)) {
-                block.expires_at = Some(at);
-            }
-            pool.sort(&self.sorting);
-        }
-    }
-
-    /// A block ends at another time than before.
-    pub fn ends_at(&mut self, id: BlockId, end: Option<Timestamp>) {
-        let Some(block) = self.block_mut(id) else { return };
-        let pool = block.pool.clone();
-        block.expires_at = end;
-        let sorting = self.sorting.clone();
-        self.pool_mut(&pool).sort(&sorting);
-    }
-
-    /// Applies one move of one block. One that was put away, and has something again, is back in its pool.
-    pub fn shift(&mut self, step: &Move) {
-        let Some(block) = self.block_mut(step.block) else { return };
-        block.shift(step.from, step.to, step.amount);
-        let has = block.available.is_positive() || block.held.is_positive();
-        if has && let Some(block) = self.archive.remove(&step.block) {
-            self.insert(block);
-        }
     }
 
     /// Evolves by what happened to a run, and answers what moved in caps. `keep` says until when an ended run is remembered.

@@ -53,6 +53,7 @@ pub fn check(book: &Book, elsewhere: &BTreeMap<BlockId, Credits>) -> Result<(), 
             return Err(format!("pool {}: debt is {}, observed {}", pool.id, pool.debt, pool.observed_debt));
         }
     }
+    book.tally.check(&book.pools)?;
     for (key, counter) in book.counters.iter() {
         if counter.held.is_negative() || counter.spent.is_negative() {
             return Err(format!("cap {key:?}: held {}, spent {}", counter.held, counter.spent));

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `block` | an amount with a species, a life and a price; its columns and moves |
 //! | `pool` | blocks in draw order, and the pool's debt |
+//! | `tally` | what the blocks come to, kept beside them |
 //! | `path` | which pools a run draws on |
 //! | `draw` | which blocks pay for an amount |
 //! | `hold` | what a run holds, and flows into and out of it |
@@ -18,10 +19,12 @@
 //! | `price` | what overage costs: billing lines |
 //! | `event` | what happened to a run |
 //! | `book` | pools, counters and runs of one account, at the ledger or at a sidecar |
+//! | `blocks` | the blocks of a book: added, found, moved, put away |
 //! | `conservation` | what always holds |
 //! | `refusal` | the business "no", in order of precedence |
 
 pub mod block;
+mod blocks;
 pub mod book;
 pub mod cap;
 pub mod conservation;
@@ -39,6 +42,7 @@ pub mod refusal;
 pub mod reservation;
 pub mod retry;
 pub mod settle;
+mod tally;
 
 pub use block::{Block, Column, Move};
 pub use book::Book;

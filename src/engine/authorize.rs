@@ -8,10 +8,10 @@ use super::judge::{Judged, judge};
 use super::outlook::{balance_part, blank, is_final, remaining};
 use super::quote::{Quote, quote};
 use super::repeat::repeated;
-use super::reserve::event;
+use super::reserve::{Begun, event, life};
 use crate::credit::cap::Need;
 use crate::credit::hold::{self, Draw};
-use crate::credit::{Change, Decision, Reason, Refusal, RunEvent, Subject};
+use crate::credit::{Decision, Reason, Refusal, RunEvent, Subject};
 use crate::playbook::Mode;
 use crate::playbook::action::Trigger;
 use crate::playbook::draw_order::Species;
@@ -60,7 +60,7 @@ pub fn authorize(frame: &Frame<'_>, call: &Authorize, force: bool) -> Result<Ver
     {
         return Ok(refused(frame, &call.subject, refusal.clone(), false));
     }
-    Ok(allow(frame, call, &quote, judged, force))
+    Ok(allow(frame, call, quote, judged, force))
 }
 
 /// What a run costs and what refuses it, where nothing but its credits may still change; `None` for what needs no credits of
@@ -114,9 +114,10 @@ fn refused(frame: &Frame<'_>, subject: &Subject, refusal: Refusal, force: bool) 
 }
 
 /// From here on nothing may fail: the run is reserved (or, with an event trigger, charged).
-fn allow(frame: &Frame<'_>, call: &Authorize, quote: &Quote<'_>, judged: Judged, force: bool) -> Verdict {
+fn allow(frame: &Frame<'_>, call: &Authorize, quote: Quote<'_>, mut judged: Judged, force: bool) -> Verdict {
     let observe = frame.contract.plan.mode == Mode::Observe;
-    let by_species = if judged.free { Decision::AllowedDegraded } else { decided_by(&judged.drawn.draws) };
+    let draws = &judged.drawn.draws;
+    let by_species = if judged.free { Decision::AllowedDegraded } else { decided_by(draws) };
     let would_be = match &judged.refusal {
         Some(refusal) => (Decision::Denied, Some(refusal.reason)),
         None => (judged.past_lease.unwrap_or(by_species), None),
@@ -127,28 +128,25 @@ fn allow(frame: &Frame<'_>, call: &Authorize, quote: &Quote<'_>, judged: Judged,
         None => by_species,
     };
     let is_event = quote.terms.trigger == Trigger::Event;
-    let event = event(frame, call, quote, &judged, decision, is_event);
-    let draws = &judged.drawn.draws;
-    let amount = if is_event { hold::total(draws) + event.debt } else { hold::total(draws) };
+    let (held, debt) = (hold::total(draws), judged.drawn.missing);
+    let life = life(frame, call, &quote, &judged);
     let answer = AuthorizeAnswer {
         decision,
         reservation: (!call.validate_only).then_some(call.id),
-        held: if is_event { Credits::ZERO } else { amount },
-        charged: if is_event { amount } else { Credits::ZERO },
+        held: if is_event { Credits::ZERO } else { held },
+        charged: if is_event { held + debt } else { Credits::ZERO },
         paid_by: paid_by(draws),
-        is_final: is_final(frame, quote, &judged),
-        remaining: remaining(frame, &quote.path).saturating_sub(balance_part(quote, draws)),
-        expires_at: match &event.change {
-            Change::Reserved(run) => Some(run.expires_at),
-            _ => None,
-        },
-        soft_caps_reached: judged.soft,
+        is_final: is_final(frame, &quote, &judged),
+        remaining: remaining(frame, &quote.path).saturating_sub(balance_part(&quote, draws)),
+        expires_at: (!is_event).then_some(life.expires_at),
         enforced: !observe,
         would_be: (observe || force).then_some(would_be),
         past_lease: judged.past_lease.is_some() || by(draws, Species::Emergency),
+        soft_caps_reached: std::mem::take(&mut judged.soft),
         ..blank(frame)
     };
-    Verdict::Answer(answer, (!call.validate_only).then_some(event))
+    let begun = Begun { decision, life, is_event };
+    Verdict::Answer(answer, (!call.validate_only).then(|| event(frame, call, quote, judged, begun)))
 }
 
 /// The decision follows from the species that paid.

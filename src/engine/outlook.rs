@@ -45,16 +45,7 @@ fn lacks(frame: &Frame<'_>, quote: &Quote<'_>, amount: Credits) -> bool {
 
 /// What the run's pools could still pay from blocks that count as balance.
 pub fn remaining(frame: &Frame<'_>, path: &[PoolId]) -> Credits {
-    let here: Credits = frame
-        .book
-        .pools
-        .iter()
-        .filter(|pool| path.contains(&pool.id))
-        .flat_map(|pool| &pool.blocks)
-        .filter(|block| !block.species.is_last_resort() && block.pays(frame.at))
-        .map(|block| block.available)
-        .sum();
-    here + frame.rest_balance(path)
+    frame.book.balance(path, frame.at) + frame.rest_balance(path)
 }
 
 pub fn balance_part(quote: &Quote<'_>, draws: &[Draw]) -> Credits {

@@ -6,20 +6,31 @@ use super::judge::{Judged, fresh_room};
 use super::offline;
 use super::quote::Quote;
 use crate::credit::cap::{CapHold, Kind, Need};
+use crate::credit::hold::Draw;
 use crate::credit::path::debtor;
 use crate::credit::{CapFlow, Change, Decision, Final, Flow, Place, Reservation, RunEvent, State};
 use crate::playbook::Mode;
 use crate::playbook::cap as policy;
 use crate::types::{Credits, Timestamp, calendar};
 
-pub fn event(
-    frame: &Frame<'_>,
-    call: &Authorize,
-    quote: &Quote<'_>,
-    judged: &Judged,
-    decision: Decision,
-    is_event: bool,
-) -> RunEvent {
+/// How a run begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    pub decision: Decision,
+    pub life: Life,
+    pub is_event: bool,
+}
+
+/// How long a run may last.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    /// Exclusive.
+    pub expires_at: Timestamp,
+    /// The most that extensions can reach.
+    latest: Timestamp,
+}
+
+pub fn life(frame: &Frame<'_>, call: &Authorize, quote: &Quote<'_>, judged: &Judged) -> Life {
     let at = frame.at;
     let latest = calendar::plus(at, quote.terms.longest, &frame.contract.zone);
     let ttl_end = match call.ttl {
@@ -33,46 +44,52 @@ pub fn event(
     if let Some(end) = offline::latest_end(frame).filter(|_| !judged.drawn.draws.is_empty()) {
         expires_at = expires_at.min(end);
     }
-    let debt = if is_event { judged.drawn.missing } else { Credits::ZERO };
-    let change = if is_event {
-        Change::Ended(Box::new(charged(frame, quote, judged, decision, expires_at)))
-    } else {
-        let mut run = reservation(frame, call, quote, judged, decision);
-        (run.expires_at, run.latest) = (expires_at, latest);
-        Change::Reserved(Box::new(run))
-    };
-    let mut event = RunEvent::new(call.id, at, change);
-    event.debt = debt;
-    event.debt_pool = debtor(&quote.path);
-    let to = if is_event { Place::Spent } else { Place::Held };
+    Life { expires_at, latest }
+}
+
+pub fn event(
+    frame: &Frame<'_>,
+    call: &Authorize,
+    quote: Quote<'_>,
+    judged: Judged,
+    begun: Begun,
+) -> RunEvent {
     let source = quote.parent.map_or(Place::Free, |parent| Place::Other(parent.id));
-    event.flows = judged
-        .drawn
-        .draws
-        .iter()
-        .map(|draw| Flow { block: draw.block, species: draw.species, amount: draw.amount, from: source, to })
-        .collect();
-    event.caps = cap_flows(frame, quote, &judged.needs, source, is_event);
-    event
+    let to = if begun.is_event { Place::Spent } else { Place::Held };
+    let flow = |draw: &Draw| Flow {
+        block: draw.block,
+        species: draw.species,
+        amount: draw.amount,
+        from: source,
+        to,
+    };
+    let flows = judged.drawn.draws.iter().map(flow).collect();
+    let caps = cap_flows(frame, &quote, &judged.needs, (source, to));
+    let debt = if begun.is_event { judged.drawn.missing } else { Credits::ZERO };
+    let debt_pool = debtor(&quote.path);
+    let change = if begun.is_event {
+        Change::Ended(Box::new(charged(frame, quote, judged, begun)))
+    } else {
+        Change::Reserved(Box::new(reservation(frame, call, quote, &judged, begun)))
+    };
+    RunEvent { flows, caps, debt, debt_pool, ..RunEvent::new(call.id, frame.at, change) }
 }
 
 fn cap_flows(
     frame: &Frame<'_>,
     quote: &Quote<'_>,
     needs: &[Need],
-    source: Place,
-    is_event: bool,
+    (source, to): (Place, Place),
 ) -> Vec<CapFlow> {
     let mut flows = Vec::with_capacity(needs.len());
     for need in needs {
         // An event is over as it begins: a slot that it took would never come back.
-        if is_event && measure(frame, need) == Kind::Concurrent {
+        if to == Place::Spent && measure(frame, need) == Kind::Concurrent {
             continue;
         }
         let fresh = fresh_room(quote.parent, need);
         for (amount, from) in [(need.amount - fresh, source), (fresh, Place::Free)] {
             if amount.is_positive() {
-                let to = if is_event { Place::Spent } else { Place::Held };
                 flows.push(CapFlow { key: need.key.clone(), amount, from, to });
             }
         }
@@ -97,30 +114,24 @@ fn empty_holds(frame: &Frame<'_>, needs: &[Need]) -> Vec<CapHold> {
 }
 
 /// A run that an event charged at once.
-fn charged(
-    frame: &Frame<'_>,
-    quote: &Quote<'_>,
-    judged: &Judged,
-    decision: Decision,
-    expires_at: Timestamp,
-) -> Final {
+fn charged(frame: &Frame<'_>, quote: Quote<'_>, judged: Judged, begun: Begun) -> Final {
     let at = frame.at;
     Final {
-        run: quote.run.clone(),
+        used: Some(quote.run.quantities.clone()),
+        run: quote.run,
         version: frame.contract.playbook.version,
         state: State::Settled,
         result: None,
-        spent: judged.drawn.draws.clone(),
+        spent: judged.drawn.draws,
         debt: judged.drawn.missing,
         asked: None,
         ended_at: at,
         chain: quote.chain,
         authorized_at: at,
-        decision,
-        expires_at,
+        decision: begun.decision,
+        expires_at: begun.life.expires_at,
         completion: None,
         observed: frame.contract.plan.mode == Mode::Observe,
-        used: Some(quote.run.quantities.clone()),
         budget: quote.budget,
         provisional: None,
         refunded: None,
@@ -130,25 +141,24 @@ fn charged(
 fn reservation(
     frame: &Frame<'_>,
     call: &Authorize,
-    quote: &Quote<'_>,
+    quote: Quote<'_>,
     judged: &Judged,
-    decision: Decision,
+    begun: Begun,
 ) -> Reservation {
-    let at = frame.at;
     Reservation {
         id: call.id,
-        run: quote.run.clone(),
+        run: quote.run,
         version: frame.contract.playbook.version,
-        authorized_at: at,
-        expires_at: at,
-        latest: at,
+        authorized_at: frame.at,
+        expires_at: begun.life.expires_at,
+        latest: begun.life.latest,
         held: Vec::new(),
         spent: Vec::new(),
         debt: Credits::ZERO,
         caps: empty_holds(frame, &judged.needs),
         root: quote.parent.map_or(call.id, |parent| parent.root),
         chain: quote.chain,
-        decision,
+        decision: begun.decision,
         state: State::Held,
         reported: None,
         first: None,

@@ -75,6 +75,11 @@ impl Credits {
         }
     }
 
+    /// So many times as much.
+    pub fn times(self, factor: i64) -> Self {
+        Self(self.0.checked_mul(i128::from(factor)).expect("amount out of range"))
+    }
+
     pub fn is_zero(self) -> bool {
         self.0 == 0
     }

@@ -81,16 +81,16 @@ impl Wallet {
         if self.refill {
             return self.lease.as_ref().is_some_and(|lease| lease.until > at);
         }
-        let quarter = |credits: Credits| credits.decimal() / rust_decimal::Decimal::from(LOW_WATER_PART);
         // The sum of a few blocks is taken only where a comparison of two numbers says that it may matter.
-        if self.granted.is_zero() || self.taken.decimal() + quarter(self.granted) < self.granted.decimal() {
+        let left = self.granted - self.taken;
+        if self.granted.is_zero() || left.times(LOW_WATER_PART) > self.granted {
             return false;
         }
         let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
         // Last resorts serve no ordinary run.
         let ordinary = blocks.filter(|block| !block.species.is_last_resort());
         let idle: Credits = ordinary.map(|block| block.available).sum();
-        idle.decimal() < quarter(self.granted)
+        idle.times(LOW_WATER_PART) < self.granted
             && self.rest.balance > self.granted
             && self.scarce_until <= at
             && self.lease.as_ref().is_some_and(|lease| lease.until > at)

@@ -64,6 +64,7 @@ impl Wallet {
                 Link::Asked | Link::Unreachable => {}
             }
         }
+        self.book.look(here.at);
         // What is scarce is not leased: the ledger decides the run, unless its work is done already.
         let scarce = self.scarce_until > here.at && link != Link::Unreachable && !force;
         let beyond = if scarce { Beyond::Ledger(&self.rest) } else { self.beyond(link, here) };

@@ -17,9 +17,7 @@ impl Wallet {
     pub fn next_timer(&self) -> Option<Timestamp> {
         let deadline = self.book.deadlines.first().map(|(at, _)| *at);
         let young = self.young.front().map(|(at, _)| *at);
-        let blocks = self.book.pools.iter().flat_map(|pool| &pool.blocks);
-        let ends =
-            blocks.filter(|block| block.available.is_positive()).filter_map(|block| block.expires_at).min();
+        let ends = self.book.first_end();
         // At once.
         let refill = (self.refill && self.lease.is_some()).then(Timestamp::default);
         [deadline, young, self.renew_at(), ends, self.carry_at(), refill].into_iter().flatten().min()
