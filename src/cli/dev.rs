@@ -63,8 +63,8 @@ async fn start_ledger(config: &DevConfig) -> anyhow::Result<(Running, SocketAddr
     let (say, ready) = oneshot::channel();
     let task = spawn_local(async move {
         // Nobody waits any more only where `dev` itself is stopping.
-        let ready = |address| {
-            let _ = say.send(address);
+        let ready = |at: ledger::Serving| {
+            let _ = say.send(at.address);
         };
         ledger::run(&config, ready, shutdown).await
     });

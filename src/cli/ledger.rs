@@ -1,7 +1,5 @@
 //! `bursar ledger`, `bursar ledger migrate`
 
-use std::net::SocketAddr;
-
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -11,7 +9,7 @@ use super::failure::Failure;
 use super::process;
 use super::screen::Screen;
 use crate::config::{ConfigArgs, LedgerConfig, ledger};
-use crate::ledger::{database, migrate, run as serve};
+use crate::ledger::{Serving, database, migrate, run as serve};
 
 #[derive(Clone, Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -46,9 +44,15 @@ fn run(args: &ConfigArgs<LedgerConfig>, screen: Screen) -> Result<Exit, Failure>
     })
 }
 
-fn say_ready(screen: Screen, at: SocketAddr) {
-    let json = json!({ "ready": true, "address": at.to_string() });
-    process::ready(screen, &json, &format!("the ledger is ready at http://{at}"));
+fn say_ready(screen: Screen, at: Serving) {
+    let Serving { address, admin } = at;
+    let json = json!({
+        "ready": true,
+        "address": address.to_string(),
+        "admin": admin.map(|admin| admin.to_string()),
+    });
+    let admin = admin.map(|admin| format!("; probes and metrics at http://{admin}")).unwrap_or_default();
+    process::ready(screen, &json, &format!("the ledger is ready at http://{address}{admin}"));
 }
 
 async fn bring_up(args: &ConfigArgs<LedgerConfig>, screen: Screen) -> Result<Exit, Failure> {

@@ -17,9 +17,15 @@ pub fn run(args: &ConfigArgs<SidecarConfig>, screen: Screen) -> Result<Exit, Fai
 }
 
 fn say_ready(screen: Screen, at: &Listening) {
-    let json = json!({ "ready": true, "socket": at.socket, "address": at.tcp.map(|a| a.to_string()) });
+    let json = json!({
+        "ready": true,
+        "socket": at.socket,
+        "address": at.tcp.map(|a| a.to_string()),
+        "admin": at.admin.map(|a| a.to_string()),
+    });
     let socket = at.socket.as_ref().map(|path| format!("unix:{}", path.display()));
     let address = at.tcp.map(|address| format!("http://{address}"));
     let places: Vec<String> = [socket, address].into_iter().flatten().collect();
-    process::ready(screen, &json, &format!("the sidecar is ready at {}", places.join(" and ")));
+    let admin = at.admin.map(|admin| format!("; probes and metrics at http://{admin}")).unwrap_or_default();
+    process::ready(screen, &json, &format!("the sidecar is ready at {}{admin}", places.join(" and ")));
 }

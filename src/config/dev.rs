@@ -50,12 +50,17 @@ settings! {
 
         /// The share of calls without a trace context that get a span, from `0` to `1`.
         trace_ratio: SampleRatio = "1", str::parse;
+
+        /// The loopback address of the sidecar's `/livez`, `/readyz` and `/metrics`, or `none`.
+        admin_listen: Option<SocketAddr> = "none", value::listen_or_none;
     }
 }
 
 fn contradictions(config: &DevConfig) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
-    for (key, listen) in [("listen", config.listen), ("ledger_listen", config.ledger_listen)] {
+    let admin = config.admin_listen.map(|listen| ("admin_listen", listen));
+    let calls = [("listen", config.listen), ("ledger_listen", config.ledger_listen)];
+    for (key, listen) in calls.into_iter().chain(admin) {
         if value::open_to_others(listen, false).is_some() {
             found
                 .push((key, "is open to other machines; `dev` listens on `127.0.0.1` or `[::1]`".to_owned()));
@@ -92,6 +97,7 @@ impl DevConfig {
             log_format: self.log_format,
             otlp_endpoint: self.otlp_endpoint.clone(),
             trace_ratio: self.trace_ratio,
+            admin_listen: self.admin_listen,
             ..defaults()
         }
     }

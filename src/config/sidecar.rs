@@ -82,6 +82,10 @@ settings! {
 
         /// The share of calls without a trace context that get a span, from `0` to `1`.
         trace_ratio: SampleRatio = "0.01", str::parse;
+
+        /// The address of `/livez`, `/readyz` and `/metrics`, such as `127.0.0.1:7402`, or `none`: plain HTTP, which whoever
+        /// reaches it may read. It tells figures and no names of accounts.
+        admin_listen: Option<SocketAddr> = "none", value::listen_or_none;
     }
 }
 

@@ -8,6 +8,7 @@ use super::entitlement::Entitlement;
 use super::entitlement_api::Entitlements;
 use super::proto::v1;
 use super::status::{as_fault, of_invalid};
+use crate::telemetry::metrics::Method;
 use crate::telemetry::names::span;
 
 impl<E: Entitlements> Entitlement<E> {
@@ -16,28 +17,31 @@ impl<E: Entitlements> Entitlement<E> {
         call: Call,
         message: v1::BatchAuthorizeRequest,
     ) -> Result<v1::BatchAuthorizeResponse, Status> {
-        let _work = self.enter()?;
-        convert::batch(message.requests.len()).map_err(of_invalid)?;
-        let results = if message.all_or_nothing {
-            self.all_or_none(call, message.requests).await
-        } else {
-            let mut results = Vec::with_capacity(message.requests.len());
-            for request in message.requests {
-                results.push(self.decide(call, request, span::BATCH_AUTHORIZE).await);
-            }
-            results
-        };
-        let all_allowed = results.iter().all(is_allowed);
-        let results = results
-            .into_iter()
-            .map(|result| v1::AuthorizeResult {
-                result: Some(match result {
-                    Ok(response) => v1::authorize_result::Result::Response(response),
-                    Err(status) => v1::authorize_result::Result::Fault(as_fault(&status)),
-                }),
-            })
-            .collect();
-        Ok(v1::BatchAuthorizeResponse { results, all_allowed })
+        self.measured(Method::BatchAuthorize, call, async {
+            let _work = self.enter()?;
+            convert::batch(message.requests.len()).map_err(of_invalid)?;
+            let results = if message.all_or_nothing {
+                self.all_or_none(call, message.requests).await
+            } else {
+                let mut results = Vec::with_capacity(message.requests.len());
+                for request in message.requests {
+                    results.push(self.decide(call, request, span::BATCH_AUTHORIZE).await);
+                }
+                results
+            };
+            let all_allowed = results.iter().all(is_allowed);
+            let results = results
+                .into_iter()
+                .map(|result| v1::AuthorizeResult {
+                    result: Some(match result {
+                        Ok(response) => v1::authorize_result::Result::Response(response),
+                        Err(status) => v1::authorize_result::Result::Fault(as_fault(&status)),
+                    }),
+                })
+                .collect();
+            Ok(v1::BatchAuthorizeResponse { results, all_allowed })
+        })
+        .await
     }
 
     /// All or none: first a look at each, then the holds; where one fails after all, the others are given back.

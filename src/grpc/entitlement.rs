@@ -16,9 +16,10 @@ use super::proto::v1;
 use super::reply;
 use super::status::{of_invalid, of_refused};
 use super::watch_balance::{Balances, Watcher};
-use crate::credit::Decision;
+use crate::credit::{Decision, Reason};
 use crate::engine::answer::AuthorizeAnswer;
 use crate::runtime::{Clock, Shutdown};
+use crate::telemetry::metrics::{Calls, Method, Mode};
 use crate::telemetry::names::span;
 use crate::telemetry::{Decided, Decisions, TraceParent};
 use crate::types::{AccountId, Name};
@@ -36,10 +37,20 @@ pub(super) struct Entitlement<E> {
     pub(super) api: Arc<E>,
     decisions: Arc<Decisions>,
     clock: Clock,
+    /// Calls in work.
     calls: AtomicUsize,
-    calls_max: usize,
+    bounds: Bounds,
     watchers: Arc<AtomicUsize>,
     pub(super) stop: Shutdown,
+}
+
+/// What calls may take, and where they are counted.
+#[derive(Debug)]
+pub struct Bounds {
+    /// Calls in work at once.
+    pub calls_max: usize,
+    /// Where calls are counted, if somebody reads it: then each reads the clock twice.
+    pub calls: Option<Arc<Calls>>,
 }
 
 /// A call in work, counted until it is answered or dropped.
@@ -51,16 +62,16 @@ impl Drop for InWork<'_> {
     }
 }
 
-/// The services of a sidecar. At most `calls_max` calls are in work at once; at the stop, sessions end.
+/// The services of a sidecar. At the stop, sessions end.
 pub fn services<E: Entitlements>(
     api: Arc<E>,
     decisions: Arc<Decisions>,
     clock: Clock,
-    calls_max: usize,
+    bounds: Bounds,
     stop: Shutdown,
 ) -> (Services, Health) {
     let (calls, watchers) = (AtomicUsize::new(0), Arc::default());
-    let entitlement = Entitlement { api, decisions, clock, calls, calls_max, watchers, stop };
+    let entitlement = Entitlement { api, decisions, clock, calls, bounds, watchers, stop };
     Services::new(Hot::new(entitlement, REQUEST_BYTES_MAX, ANSWER_BYTES_MAX))
 }
 
@@ -76,7 +87,28 @@ impl<E: Entitlements> Entitlement<E> {
     pub(super) fn enter(&self) -> Result<InWork<'_>, Status> {
         let before = self.calls.fetch_add(1, Ordering::Relaxed);
         let work = InWork(&self.calls);
-        if before >= self.calls_max { Err(of_refused(&Refused::Overloaded)) } else { Ok(work) }
+        if before >= self.bounds.calls_max { Err(of_refused(&Refused::Overloaded)) } else { Ok(work) }
+    }
+
+    /// Counts how a call was answered.
+    pub(super) async fn measured<A>(
+        &self,
+        method: Method,
+        call: Call,
+        work: impl Future<Output = Result<A, Status>>,
+    ) -> Result<A, Status> {
+        let Some(calls) = &self.bounds.calls else { return work.await };
+        let began = self.clock.boottime();
+        let result = work.await;
+        let status = result.as_ref().map_or_else(|status| status.code() as i32, |_| 0);
+        calls.answered(method, self.clock.boottime().since(began), call.parent, status);
+        result
+    }
+
+    fn count_decision<A>(&self, decision: Decision, reason: Option<Reason>, answered: &Answered<A>) {
+        if let Some(calls) = &self.bounds.calls {
+            calls.decided(decision, reason, Mode::of(answered.by_ledger, self.api.online()));
+        }
     }
 
     fn connectivity(&self) -> v1::Connectivity {
@@ -144,8 +176,11 @@ impl<E: Entitlements> Entitlement<E> {
         call: Call,
         message: v1::AuthorizeRequest,
     ) -> Result<v1::AuthorizeResponse, Status> {
-        let _work = self.enter()?;
-        self.decide(call, message, span::AUTHORIZE).await
+        self.measured(Method::Authorize, call, async {
+            let _work = self.enter()?;
+            self.decide(call, message, span::AUTHORIZE).await
+        })
+        .await
     }
 
     /// Of an authorise by itself, or in a batch.
@@ -157,11 +192,15 @@ impl<E: Entitlements> Entitlement<E> {
     ) -> Result<v1::AuthorizeResponse, Status> {
         let wants_trail = message.explain;
         let question = convert::authorize(message).map_err(of_invalid)?;
+        let only_asked = question.validate_only;
         let answered = self.api.authorize(&question, call.patience).await.map_err(|why| of_refused(&why))?;
         let trail = if wants_trail { explain(&question, &answered.answer) } else { Vec::new() };
         let AuthorizeQuestion { account, action, run_id, .. } = question;
         let asked = Asked { account, action: Some(action), run_id, parent: call.parent };
         let id = hex(self.api.next_number());
+        if !only_asked {
+            self.count_decision(answered.answer.decision, answered.answer.reason, &answered);
+        }
         self.note_authorized(&asked, &answered, &id, span);
         Ok(reply::authorize(answered, id, self.connectivity(), trail))
     }
@@ -171,22 +210,27 @@ impl<E: Entitlements> Entitlement<E> {
         call: Call,
         message: v1::ProgressRequest,
     ) -> Result<v1::ProgressResponse, Status> {
-        let _work = self.enter()?;
-        let question = convert::progress(message).map_err(of_invalid)?;
-        let asked = Asked::of(&question.handle.claim, call.parent);
-        let answered = self.api.progress(question, call.patience).await.map_err(|why| of_refused(&why))?;
-        let (answer, id) = (&answered.answer, hex(self.api.next_number()));
-        let refused = answer.decision == Decision::Denied;
-        self.note(&asked, &answered, span::PROGRESS, refused, |decided| Decided {
-            decision_id: &id,
-            decision: answer.decision.word(),
-            reason: answer.reason.map(crate::credit::Reason::word),
-            cap: answer.cap.as_ref(),
-            held: Some(answer.held),
-            charged: Some(answer.charged),
-            ..decided
-        });
-        Ok(reply::progress(&answered, id.clone(), self.connectivity()))
+        self.measured(Method::Progress, call, async {
+            let _work = self.enter()?;
+            let question = convert::progress(message).map_err(of_invalid)?;
+            let asked = Asked::of(&question.handle.claim, call.parent);
+            let answered =
+                self.api.progress(question, call.patience).await.map_err(|why| of_refused(&why))?;
+            let (answer, id) = (&answered.answer, hex(self.api.next_number()));
+            self.count_decision(answer.decision, answer.reason, &answered);
+            let refused = answer.decision == Decision::Denied;
+            self.note(&asked, &answered, span::PROGRESS, refused, |decided| Decided {
+                decision_id: &id,
+                decision: answer.decision.word(),
+                reason: answer.reason.map(crate::credit::Reason::word),
+                cap: answer.cap.as_ref(),
+                held: Some(answer.held),
+                charged: Some(answer.charged),
+                ..decided
+            });
+            Ok(reply::progress(&answered, id.clone(), self.connectivity()))
+        })
+        .await
     }
 
     pub(super) async fn commit(
@@ -194,12 +238,15 @@ impl<E: Entitlements> Entitlement<E> {
         call: Call,
         message: v1::CommitRequest,
     ) -> Result<v1::CommitResponse, Status> {
-        let _work = self.enter()?;
-        let question = convert::commit(message).map_err(of_invalid)?;
-        let asked = Asked::of(&question.handle.claim, call.parent);
-        let answered = self.api.commit(question, call.patience).await.map_err(|why| of_refused(&why))?;
-        self.note_ended(&asked, &answered, span::COMMIT);
-        Ok(reply::commit(&answered, self.connectivity()))
+        self.measured(Method::Commit, call, async {
+            let _work = self.enter()?;
+            let question = convert::commit(message).map_err(of_invalid)?;
+            let asked = Asked::of(&question.handle.claim, call.parent);
+            let answered = self.api.commit(question, call.patience).await.map_err(|why| of_refused(&why))?;
+            self.note_ended(&asked, &answered, span::COMMIT);
+            Ok(reply::commit(&answered, self.connectivity()))
+        })
+        .await
     }
 
     pub(super) async fn release(
@@ -207,12 +254,15 @@ impl<E: Entitlements> Entitlement<E> {
         call: Call,
         message: v1::ReleaseRequest,
     ) -> Result<v1::ReleaseResponse, Status> {
-        let _work = self.enter()?;
-        let handle = convert::release(message).map_err(of_invalid)?;
-        let asked = Asked::of(&handle.claim, call.parent);
-        let answered = self.api.release(handle, call.patience).await.map_err(|why| of_refused(&why))?;
-        self.note_ended(&asked, &answered, span::RELEASE);
-        Ok(reply::release(&answered, self.connectivity()))
+        self.measured(Method::Release, call, async {
+            let _work = self.enter()?;
+            let handle = convert::release(message).map_err(of_invalid)?;
+            let asked = Asked::of(&handle.claim, call.parent);
+            let answered = self.api.release(handle, call.patience).await.map_err(|why| of_refused(&why))?;
+            self.note_ended(&asked, &answered, span::RELEASE);
+            Ok(reply::release(&answered, self.connectivity()))
+        })
+        .await
     }
 
     pub(super) async fn record(
@@ -220,15 +270,18 @@ impl<E: Entitlements> Entitlement<E> {
         call: Call,
         message: v1::RecordRequest,
     ) -> Result<v1::RecordResponse, Status> {
-        let _work = self.enter()?;
-        let question = convert::record(message).map_err(of_invalid)?;
-        let AuthorizeQuestion { account, action, run_id, .. } = &question.run;
-        let (account, action, run_id) = (account.clone(), Some(action.clone()), run_id.clone());
-        let asked = Asked { account, action, run_id, parent: call.parent };
-        let answered = self.api.record(question, call.patience).await.map_err(|why| of_refused(&why))?;
-        self.note_ended(&asked, &answered, span::RECORD);
-        let id = hex(self.api.next_number());
-        Ok(reply::record(&answered, id, self.connectivity()))
+        self.measured(Method::Record, call, async {
+            let _work = self.enter()?;
+            let question = convert::record(message).map_err(of_invalid)?;
+            let AuthorizeQuestion { account, action, run_id, .. } = &question.run;
+            let (account, action, run_id) = (account.clone(), Some(action.clone()), run_id.clone());
+            let asked = Asked { account, action, run_id, parent: call.parent };
+            let answered = self.api.record(question, call.patience).await.map_err(|why| of_refused(&why))?;
+            self.note_ended(&asked, &answered, span::RECORD);
+            let id = hex(self.api.next_number());
+            Ok(reply::record(&answered, id, self.connectivity()))
+        })
+        .await
     }
 
     pub(super) async fn get_reservation(

@@ -53,6 +53,8 @@ pub struct Listeners {
 pub struct Listening {
     pub socket: Option<PathBuf>,
     pub tcp: Option<SocketAddr>,
+    /// Probes and metrics, over plain HTTP.
+    pub admin: Option<SocketAddr>,
 }
 
 #[derive(Debug, Error)]
@@ -122,6 +124,11 @@ impl Listeners {
     /// Connections that are accepted elsewhere, over any transport.
     pub fn of(accepted: mpsc::Receiver<Other>) -> Self {
         Self { unix: None, tcp: None, other: Some(accepted), listening: Listening::default() }
+    }
+
+    /// Probes and metrics are answered there.
+    pub fn also(&mut self, admin: SocketAddr) {
+        self.listening.admin = Some(admin);
     }
 
     pub fn listening(&self) -> &Listening {

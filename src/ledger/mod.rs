@@ -7,6 +7,7 @@
 //! | `api` | the ledger as its servers call it |
 //! | `settle` | the ledger under a test's clock, in debug builds |
 //! | `slot` | one account in memory; a bug breaks it alone |
+//! | `metrics` | its metrics |
 //! | `lane` | the account's turns: commands that wait become one write of the store |
 //! | `job` | a command that waits |
 //! | `figures` | an account in figures, for the store's own checks |
@@ -42,6 +43,7 @@ mod job;
 mod lane;
 mod learning;
 mod leasing;
+mod metrics;
 pub mod news;
 pub mod postgres;
 mod process;
@@ -65,5 +67,5 @@ mod writes;
 
 pub use embedded::Embedded;
 pub use postgres::migrate;
-pub use process::{database, run};
+pub use process::{Serving, database, run};
 pub use service::Ledger;

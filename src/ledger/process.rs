@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::task::JoinSet;
 
 use super::embedded::Embedded;
 use super::postgres::{Address, Postgres};
@@ -21,16 +22,26 @@ use crate::grpc::ledger_server::{Bounds, Listeners, serve_on};
 use crate::runtime::test_clock::TestClock;
 use crate::runtime::{Clock, Shutdown};
 use crate::storage::Engine;
+use crate::telemetry::metrics::Reader;
+use crate::telemetry::{Admin, Readiness};
 
 /// The journal's place in the data directory.
 const JOURNAL: &str = "journal";
+
+/// Where a ledger can be called.
+#[derive(Clone, Copy, Debug)]
+pub struct Serving {
+    pub address: SocketAddr,
+    /// Probes and metrics, over plain HTTP.
+    pub admin: Option<SocketAddr>,
+}
 
 /// Runs until the signal to stop. `ready` is told where the ledger listens, once it answers there.
 ///
 /// Errors: the store cannot be opened or has failed, or nobody could call.
 pub async fn run(
     config: &LedgerConfig,
-    ready: impl FnOnce(SocketAddr),
+    ready: impl FnOnce(Serving),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let Some(listen) = config.listen else {
@@ -59,7 +70,7 @@ async fn serve<S: LedgerStore>(
     config: &LedgerConfig,
     listen: SocketAddr,
     store: S,
-    ready: impl FnOnce(SocketAddr),
+    ready: impl FnOnce(Serving),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     #[cfg(debug_assertions)]
@@ -80,21 +91,44 @@ async fn serve<S: LedgerStore>(
         Some(path) => Some(bind(path, config.socket_mode).await?),
         None => None,
     };
+    let (readiness, admin) = (Readiness::default(), config.admin_listen);
+    let admin = admin.map(|address| serve_admin(address, &readiness, &ledger)).transpose()?;
     let time = tokio::spawn(ledger.clone().keep_up(background, shutdown.clone()));
     let bounds = Bounds { calls_max: config.calls_max, grace: config.shutdown_grace };
     let listeners = Listeners { tcp: Some(tcp), unix };
     tracing::info!(%address, accounts = ledger.len(), "the ledger serves");
-    ready(address);
+    readiness.say(true);
+    ready(Serving { address, admin: admin.as_ref().map(|(address, _)| *address) });
     let served = tokio::select! {
         served = serve_on(ledger.clone(), listeners, bounds, shutdown) => served.context("the ledger could not be served"),
         failure = ledger.failed() => Err(anyhow::anyhow!("the ledger's store has failed: {failure}")),
     };
+    readiness.say(false);
     time.abort();
     let closed = ledger.close().await;
     served?;
     closed.context("the ledger's store could not be closed")?;
     tracing::info!("the ledger has stopped");
     Ok(())
+}
+
+/// Serves probes and scrapers for as long as the second answer is kept.
+fn serve_admin<S: LedgerStore>(
+    address: SocketAddr,
+    readiness: &Readiness,
+    ledger: &Ledger<S>,
+) -> anyhow::Result<(SocketAddr, JoinSet<()>)> {
+    let admin = Admin::bind(address)
+        .with_context(|| format!("can't listen on `{address}` for probes and metrics"))?;
+    let (address, readiness, ledger) = (admin.address(), readiness.clone(), ledger.clone());
+    let reader = Reader::new(move || std::future::ready(ledger.read()));
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        if let Err(why) = admin.serve(readiness, reader).await {
+            tracing::error!(%why, "probes and metrics are not served");
+        }
+    });
+    Ok((address, serving))
 }
 
 /// Binds a Unix socket. One that a process left behind is replaced; one that answers is not.

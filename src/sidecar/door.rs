@@ -42,7 +42,8 @@ impl<U: Upstream> Door<U> {
         self.core.store(None);
     }
 
-    fn core(&self) -> Result<Arc<Core<U>>, Refused> {
+    /// The core in place.
+    pub fn core(&self) -> Result<Arc<Core<U>>, Refused> {
         self.core.load_full().ok_or_else(|| {
             if self.failed.load(Ordering::Acquire) {
                 Refused::JournalFailed

@@ -11,6 +11,7 @@
 //! | `calls` | one call's way: the lease in hand, the ledger, the offline mode |
 //! | `exchange` | leases asked for, of one account or of several |
 //! | `handles`, `ids` | handles opened and sealed; ids that nobody else draws |
+//! | `serving` | the threads that answer calls |
 //! | `shard`, `slot` | the accounts in memory; one of them |
 //! | `tape`, `entry`, `outbox` | where events go: the journal, what it holds, what the ledger is still to be told |
 //! | `link` | staying in touch with the ledger |
@@ -20,6 +21,7 @@
 //! | `renewals` | leases renewed ahead of need, several in one call |
 //! | `settle` | the same under a test's clock, in debug builds |
 //! | `trim` | keeping the journal short |
+//! | `metrics` | its metrics |
 //! | `pace` | work on every account, a little at a time between calls |
 //! | `recover`, `salvage` | opening the journal; what a damaged one still held |
 //! | `upstream` | the ledger as the sidecar needs it |
@@ -33,6 +35,7 @@ mod exchange;
 mod handles;
 mod ids;
 mod link;
+mod metrics;
 mod outbox;
 mod pace;
 mod past;
@@ -43,6 +46,7 @@ mod renewals;
 mod reports;
 mod runs;
 mod salvage;
+mod serving;
 #[cfg(debug_assertions)]
 mod settle;
 mod shard;

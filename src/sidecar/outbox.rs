@@ -99,6 +99,15 @@ impl Outbox {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Records that wait.
+    pub fn len(&self) -> usize {
+        self.pending.lock().len()
+    }
+
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max.load(Ordering::Relaxed)
+    }
+
     /// Wakes who reports, though nothing was added.
     pub fn ring(&self) {
         self.bell.notify_one();

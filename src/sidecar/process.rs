@@ -1,5 +1,6 @@
 //! The process: in which order it starts, what keeps it going, and how it stops.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,20 +10,23 @@ use tokio::task::JoinSet;
 use super::core::{Core, Keeping, Standing};
 use super::door::Door;
 use super::ids::Ids;
+use super::metrics::Metrics;
 use super::recover::{self, Opened, Opening};
 use super::salvage::Salvage;
+use super::serving::serve;
 use super::upstream::Upstream;
 use crate::config::SidecarConfig;
 use crate::grpc::LeaseClient;
-use crate::grpc::entitlement::{ENTITLEMENT_SERVICE, services};
+use crate::grpc::entitlement::{Bounds, ENTITLEMENT_SERVICE, services};
 use crate::grpc::health::{Health, UPSTREAM};
-use crate::grpc::listen::{Addresses, Listeners, Listening, Services};
+use crate::grpc::listen::{Addresses, Listeners, Listening};
 use crate::lease::Acting;
 #[cfg(debug_assertions)]
 use crate::runtime::test_clock::TestClock;
-use crate::runtime::{Backoff, BootId, Clock, LedgerClock, Shutdown, Stopper};
-use crate::storage::{Engine, Limits, Relay};
-use crate::telemetry::{Decisions, Export, Exporter};
+use crate::runtime::{Backoff, BootId, Boottime, Clock, LedgerClock, Shutdown, Stopper};
+use crate::storage::{Engine, Limits, Relay, Took};
+use crate::telemetry::metrics::{Reader, Reading};
+use crate::telemetry::{Admin, Decisions, Export, Exporter, Readiness};
 
 /// What the journal may hold beyond records that wait and records that are kept: snapshots, playbooks, leases.
 const JOURNAL_SPARE_BYTES: u64 = 64 << 20;
@@ -57,6 +61,8 @@ pub struct Ground {
     pub engine: Engine,
     pub clock: Clock,
     pub listeners: Listeners,
+    /// Where probes and scrapers come in, if anywhere.
+    pub admin: Option<Admin>,
 }
 
 /// The same over any ledger and any store.
@@ -74,8 +80,9 @@ pub async fn run_with<U: Upstream>(
     #[cfg(not(debug_assertions))]
     let clock = Clock::system();
     let socket = config.socket.as_ref().map(|path| (path.clone(), config.socket_mode));
-    let listeners = Listeners::bind(&Addresses { socket, tcp: config.listen })?;
-    let ground = Ground { engine, clock, listeners };
+    let mut listeners = Listeners::bind(&Addresses { socket, tcp: config.listen })?;
+    let admin = config.admin_listen.map(|address| bind_admin(address, &mut listeners)).transpose()?;
+    let ground = Ground { engine, clock, listeners, admin };
     let opened = move |core: &Arc<Core<U>>| {
         #[cfg(debug_assertions)]
         if let Some(test) = test {
@@ -101,29 +108,35 @@ pub async fn run_on<U: Upstream>(
 async fn run_upon<U: Upstream>(
     config: &SidecarConfig,
     upstream: U,
-    Ground { engine, clock, listeners }: Ground,
+    Ground { engine, clock, listeners, admin }: Ground,
     is_open: impl FnOnce(&Arc<Core<U>>),
     ready: impl FnOnce(Listening),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let opening = opening(config, engine, clock.clone());
+    let opening = opening(config, engine, clock.clone(), admin.is_some());
     let listening = listeners.listening().clone();
+    let door = Arc::new(Door::new(Ids::new()?));
+    let readiness = Readiness::default();
+    let _admin = admin.map(|admin| serve_admin(admin, &readiness, &door, &opening));
     let opened = open(&opening, &upstream, None).await?;
     is_open(&opened.core);
     let exporter = exporter(config, &opened)?;
     let tracer = exporter.as_ref().map(Exporter::tracer);
     let decisions = Arc::new(Decisions::new(tracer, config.trace_ratio));
-    let door = Arc::new(Door::new(Ids::new()?));
     door.open(Arc::clone(&opened.core));
     let (stop_serving, serving) = Shutdown::new();
-    let (services, health) = services(Arc::clone(&door), decisions, clock, config.calls_max, serving.clone());
+    let calls = opening.metrics.as_ref().map(|metrics| Arc::clone(&metrics.calls));
+    let bounds = Bounds { calls_max: config.calls_max, calls };
+    let (services, health) = services(Arc::clone(&door), decisions, clock, bounds, serving.clone());
     let drain = config.shutdown_grace / DRAIN_PART;
     let servers = serve(config, listeners, services, &serving, drain)?;
     health.say(ENTITLEMENT_SERVICE, true).await;
     health.say(UPSTREAM, false).await;
+    readiness.say(true);
     ready(listening.clone());
 
     let ended = keep(&opening, &upstream, opened, &door, &health, &shutdown).await;
+    readiness.say(false);
     health.say(ENTITLEMENT_SERVICE, false).await;
     stop_serving.stop();
     servers.ended(drain).await;
@@ -145,7 +158,45 @@ async fn run_upon<U: Upstream>(
     result
 }
 
-fn opening(config: &SidecarConfig, engine: Engine, clock: Clock) -> Opening {
+fn bind_admin(address: SocketAddr, listeners: &mut Listeners) -> anyhow::Result<Admin> {
+    let admin = Admin::bind(address)
+        .with_context(|| format!("can't listen on `{address}` for probes and metrics"))?;
+    listeners.also(admin.address());
+    Ok(admin)
+}
+
+/// Serves probes and scrapers for as long as the answer is kept.
+fn serve_admin<U: Upstream>(
+    admin: Admin,
+    readiness: &Readiness,
+    door: &Arc<Door<U>>,
+    opening: &Opening,
+) -> JoinSet<()> {
+    let (door, metrics) = (Arc::clone(door), opening.metrics.clone());
+    let reader = Reader::new(move || {
+        let (door, metrics) = (Arc::clone(&door), metrics.clone());
+        async move {
+            match (door.core(), metrics) {
+                (Ok(core), Some(metrics)) => core.read(&metrics).await,
+                // It starts, or reads its journal again.
+                _ => vec![Reading::build("sidecar")],
+            }
+        }
+    });
+    let readiness = readiness.clone();
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        if let Err(why) = admin.serve(readiness, reader).await {
+            tracing::error!(%why, "probes and metrics are not served");
+        }
+    });
+    serving
+}
+
+fn opening(config: &SidecarConfig, engine: Engine, clock: Clock, is_read: bool) -> Opening {
+    let metrics = is_read.then(|| Arc::new(Metrics::new(clock.boottime())));
+    let flushes = metrics.as_ref().map(|metrics| Arc::clone(&metrics.flushes));
+    let took = flushes.map(|flushes| Took(Arc::new(move |took| flushes.count(took, None))));
     let boot = BootId::read();
     if let Err(why) = &boot {
         tracing::warn!(%why, "this machine does not tell one boot from another: no lease outlives the process");
@@ -160,6 +211,8 @@ fn opening(config: &SidecarConfig, engine: Engine, clock: Clock) -> Opening {
                 .saturating_add(config.retain_bytes_max)
                 .saturating_add(JOURNAL_SPARE_BYTES),
             queue_bytes_max: QUEUE_BYTES_MAX,
+            stopwatch: took.is_some().then_some(since_boot),
+            took,
             ..Limits::default()
         },
         outbox_bytes_max: config.outbox_bytes_max,
@@ -167,7 +220,12 @@ fn opening(config: &SidecarConfig, engine: Engine, clock: Clock) -> Opening {
         keeping: Keeping { retain: config.retain, bytes_max: config.retain_bytes_max },
         clock,
         boot: boot.ok(),
+        metrics,
     }
+}
+
+fn since_boot() -> Duration {
+    Clock::system().boottime().since(Boottime::default())
 }
 
 async fn open<U: Upstream>(
@@ -188,66 +246,6 @@ fn exporter<U>(config: &SidecarConfig, opened: &Opened<U>) -> anyhow::Result<Opt
         service: "bursar-sidecar",
         instance: label.unwrap_or_else(|| opened.core.id.to_string()),
     })?))
-}
-
-/// The servers at work: this thread's runtime and, where more threads answer, their own.
-struct Servers {
-    here: JoinSet<()>,
-    threads: Vec<std::thread::JoinHandle<()>>,
-}
-
-impl Servers {
-    /// Waits until all have ended: each ends by itself once its time for draining is over.
-    async fn ended(mut self, drain: Duration) {
-        // A little longer than each may take.
-        let all = async {
-            while self.here.join_next().await.is_some() {}
-            let threads = self.threads;
-            let join = || threads.into_iter().for_each(|thread| drop(thread.join()));
-            let _joined = tokio::task::spawn_blocking(join).await;
-        };
-        let _late = tokio::time::timeout(drain + Duration::from_secs(1), all).await;
-    }
-}
-
-fn serve(
-    config: &SidecarConfig,
-    listeners: Listeners,
-    services: Services,
-    serving: &Shutdown,
-    drain: Duration,
-) -> anyhow::Result<Servers> {
-    let wanted = config.threads.or_else(|| std::thread::available_parallelism().ok());
-    let more = wanted.map_or(1, std::num::NonZero::get) - 1;
-    let mut threads = Vec::with_capacity(more);
-    for number in 0..more {
-        let (listeners, services, serving) = (listeners.share()?, services.clone(), serving.clone());
-        // A runtime of its own: calls stay on the thread that took their connection.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new()
-            .name(format!("calls-{}", number + 1))
-            .spawn(move || runtime.block_on(serve_until(listeners, services, serving, drain)))?;
-        threads.push(thread);
-    }
-    let mut here = JoinSet::new();
-    here.spawn(serve_until(listeners, services, serving.clone(), drain));
-    Ok(Servers { here, threads })
-}
-
-async fn serve_until(listeners: Listeners, services: Services, serving: Shutdown, drain: Duration) {
-    let over = async {
-        serving.requested().await;
-        // Streams that a caller keeps open would keep the server from ending.
-        tokio::time::sleep(drain).await;
-    };
-    tokio::select! {
-        served = listeners.serve(services, serving.clone()) => {
-            if let Err(why) = served {
-                tracing::error!(%why, "a server ended");
-            }
-        }
-        () = over => tracing::info!("some connections were still open at the stop"),
-    }
 }
 
 /// The tasks round one core; they stop when this is dropped.
@@ -289,9 +287,14 @@ async fn keep_waking(relay: Relay, stop: Shutdown) {
 /// Health of the upstream, as it changes.
 async fn say_upstream<U: Upstream>(core: Arc<Core<U>>, health: Health, stop: Shutdown) {
     let mut changes = core.link.changes();
+    let mut was_online = false;
     loop {
         let online = matches!(*changes.borrow_and_update(), Standing::Up(_));
         health.say(UPSTREAM, online).await;
+        if let Some(metrics) = core.shards.metrics.as_ref().filter(|_| was_online || online) {
+            metrics.heard(core.shards.clock.clock().boottime());
+        }
+        was_online = online;
         tokio::select! {
             () = stop.requested() => break,
             changed = changes.changed() => if changed.is_err() { break },

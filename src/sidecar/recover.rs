@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::core::{Core, Keeping, Link, Pulse};
 use super::entry::{self, Attachment, Elsewhere, EntryError, Found, Kept, SnapshotPart};
 use super::ids::Ids;
+use super::metrics::Metrics;
 use super::outbox::{Outbox, Pending};
 use super::past::Past;
 use super::recalls::Recalls;
@@ -43,6 +44,8 @@ pub struct Opening {
     pub clock: Clock,
     /// Which boot this is, where the machine tells.
     pub boot: Option<BootId>,
+    /// Where metrics are counted, if somebody reads them.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// A journal that was opened.
@@ -84,7 +87,7 @@ pub fn open<U: Upstream>(
     upstream: U,
     known: Option<Arc<LedgerClock>>,
 ) -> Result<Opened<U>, RecoverError> {
-    let opened = storage::open(&opening.dir, opening.limits, opening.engine.clone())?;
+    let opened = storage::open(&opening.dir, opening.limits.clone(), opening.engine.clone())?;
     let mut facts = facts(&opened.records)?;
     let same_boot = facts
         .attached
@@ -98,7 +101,8 @@ pub fn open<U: Upstream>(
     let (slots, pending) = replay(&mut facts, &opened.records)?;
     let past = facts.attached.as_ref().map(Past::of).unwrap_or_default();
     let outbox = Outbox::new(opening.outbox_bytes_max, pending);
-    let shards = Shards::new(opened.journal, outbox, facts.playbooks, clock, opened.start);
+    let shards =
+        Shards::new(opened.journal, outbox, facts.playbooks, clock, opened.start, opening.metrics.clone());
     for slot in slots.into_values() {
         restart(&shards, *slot, opened.clean);
     }

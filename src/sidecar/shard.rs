@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::metrics::Metrics;
 use super::outbox::Outbox;
 use super::slot::{Desk, NEVER, Slot};
 use super::tape::Tape;
@@ -56,6 +57,8 @@ pub struct Shards {
     pub clock: Arc<LedgerClock>,
     /// The number of this start.
     pub start: u64,
+    /// Where metrics are counted, if somebody reads them.
+    pub metrics: Option<Arc<Metrics>>,
     /// Rung once memory and journal have parted: only reading the journal again helps.
     pub parted: Notify,
     /// Rung when a lease is to be renewed, or more is to be asked for.
@@ -69,6 +72,7 @@ impl Shards {
         playbooks: Playbooks,
         clock: Arc<LedgerClock>,
         start: u64,
+        metrics: Option<Arc<Metrics>>,
     ) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -79,6 +83,7 @@ impl Shards {
             playbooks: ArcSwap::from_pointee(playbooks),
             clock,
             start,
+            metrics,
             parted: Notify::new(),
             renewing: Notify::new(),
         }
@@ -130,6 +135,7 @@ impl Shards {
         let playbooks = self.playbooks.load();
         let here = Here { playbooks: &playbooks, at: self.clock.now() };
         let mut tape = Tape::new(&self.journal, &self.outbox, self.start, &mut shard.scratch);
+        tape.metrics = self.metrics.as_deref();
         let mut renew = false;
         let done = catch_unwind(AssertUnwindSafe(|| {
             // Before the ledger's clock is known, time does nothing.
@@ -267,6 +273,14 @@ impl Shards {
             .accounts
             .retain(|_, slot| slot.needed_from.is_some() || slot.wallet.terms.is_some() || !slot.is_idle());
         self.count.fetch_sub(before - shard.accounts.len(), Ordering::Relaxed);
+    }
+
+    /// Looks at every account. Calls go on in between.
+    pub async fn each(&self, mut look: impl FnMut(&Slot)) {
+        for shard in &self.shards {
+            shard.lock().accounts.values().for_each(&mut look);
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Accounts that could leave memory, at most so many.

@@ -1,6 +1,7 @@
 //! Where a wallet's events go: the journal, and the outbox where the ledger is told.
 
 use super::entry::Entry;
+use super::metrics::Metrics;
 use super::outbox::Outbox;
 use crate::engine::wallet::Log;
 use crate::lease::WalletEvent;
@@ -21,6 +22,8 @@ pub struct Tape<'a> {
     /// Of the record just made: whether the ledger is told, and whether its acknowledgement changes the wallet.
     reported: bool,
     promotes: bool,
+    /// Where records are counted, if anywhere.
+    pub metrics: Option<&'a Metrics>,
     /// The first and the last record of the visit.
     pub written: Option<(u64, u64)>,
     /// The last of them that the ledger is told.
@@ -38,6 +41,7 @@ impl<'a> Tape<'a> {
             scratch,
             reported: false,
             promotes: false,
+            metrics: None,
             written: None,
             told: None,
             failed: None,
@@ -49,6 +53,9 @@ impl Log for Tape<'_> {
     fn prepare(&mut self, account: &AccountId, event: &WalletEvent) {
         self.scratch.clear();
         Entry::Record(account, event).write(self.scratch);
+        if let Some(metrics) = self.metrics {
+            metrics.count(event);
+        }
         (self.reported, self.promotes) = (event.is_reported(), matches!(event, WalletEvent::Promoted(_)));
     }
 

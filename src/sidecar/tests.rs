@@ -42,6 +42,7 @@ fn start(ledger: &FakeLedger, disk: &MemoryDisk) -> Rig {
         keeping: Keeping { retain: Duration::from_secs(3600), bytes_max: 1 << 20 },
         clock: Clock::system(),
         boot: Some(BootId::from_bytes([1; 16])),
+        metrics: None,
     };
     let Opened { core, salvage } = recover::open(&opening, ledger.clone(), None).unwrap();
     let door = Arc::new(Door::new(Ids::new().unwrap()));

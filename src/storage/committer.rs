@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::journal::JournalError;
 use super::progress::Progress;
 use super::queue::{Payloads, Queue, Stop, Work};
-use super::store::{Batch, Head, LocalStore, StoreError};
+use super::store::{Batch, Head, LocalStore, StoreError, Took};
 
 /// A batch is committed at this size at the latest, so that a backlog does not turn into one huge write.
 const BATCH_BYTES_MAX: usize = 256 << 10;
@@ -80,6 +80,9 @@ impl Committer {
         }
         let took = began.and_then(|began| Some(self.clock()?.saturating_sub(began)));
         self.queue.committed(self.store.stats(), batches, took);
+        if let (Some(Took(tell)), Some(took)) = (&self.queue.limits().took, took) {
+            tell(took);
+        }
         Ok(())
     }
 

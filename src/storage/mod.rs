@@ -47,5 +47,5 @@ pub use journal::{Engine, Journal, JournalError, JournalStats, OpenError, Opened
 pub use memory::MemoryDisk;
 pub use progress::{Relay, Wait};
 pub use reader::{Batch as ReadBatch, Reader};
-pub use store::{Batch, Finding, Head, Limits, LocalStore, StoreError, StoreStats, StoredRecord};
+pub use store::{Batch, Finding, Head, Limits, LocalStore, StoreError, StoreStats, StoredRecord, Took};
 pub use verify::{Contents, Report, VerifyError, read, verify};

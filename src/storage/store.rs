@@ -1,6 +1,8 @@
 //! What an engine must do, and the words it does it in.
 
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -135,7 +137,7 @@ pub struct StoreStats {
 }
 
 /// Bounds of a journal. The defaults suit a sidecar; an embedded ledger, which never trims, sets its own.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Live records at most.
     pub records_max: u64,
@@ -149,6 +151,18 @@ pub struct Limits {
     pub open_within: Duration,
     /// Reads a monotonic clock, to measure commits; the room reads none itself.
     pub stopwatch: Option<fn() -> Duration>,
+    /// Is told how long each commit took.
+    pub took: Option<Took>,
+}
+
+/// Who is told how long something took.
+#[derive(Clone)]
+pub struct Took(pub Arc<dyn Fn(Duration) + Send + Sync>);
+
+impl fmt::Debug for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Took").finish_non_exhaustive()
+    }
 }
 
 impl Default for Limits {
@@ -160,6 +174,7 @@ impl Default for Limits {
             disk_bytes_floor: 32 << 20,
             open_within: Duration::from_secs(60),
             stopwatch: None,
+            took: None,
         }
     }
 }

@@ -112,7 +112,7 @@ pub async fn sidecar(disk: MemoryDisk, clock: Clock) -> turmoil::Result {
         let upstream = LeaseClient::over(channel("ledger", LEDGER_PORT));
         let (accepted, incoming) = mpsc::channel(16);
         let engine = Engine::Memory(disk.clone());
-        let ground = Ground { engine, clock: clock.clone(), listeners: Listeners::of(incoming) };
+        let ground = Ground { engine, clock: clock.clone(), listeners: Listeners::of(incoming), admin: None };
         let accepting = async {
             loop {
                 let (io, _) = listener.accept().await?;

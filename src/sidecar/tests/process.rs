@@ -1,8 +1,10 @@
 //! The whole process, called over its socket.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::Code;
@@ -20,10 +22,12 @@ use crate::sidecar::fake_ledger::FakeLedger;
 use crate::sidecar::process::run_with;
 use crate::storage::{Engine, MemoryDisk};
 use crate::telemetry::SampleRatio;
+use crate::telemetry::metrics::table;
 use crate::types::Credits;
 
 struct Process {
     client: EntitlementServiceClient<Channel>,
+    admin: SocketAddr,
     stopper: Stopper,
     ended: JoinHandle<anyhow::Result<()>>,
 }
@@ -49,6 +53,7 @@ fn config(dir: &Path, threads: usize) -> SidecarConfig {
         log_format: "json".parse().unwrap(),
         otlp_endpoint: None,
         trace_ratio: SampleRatio::NONE,
+        admin_listen: Some("127.0.0.1:0".parse().unwrap()),
     }
 }
 
@@ -62,7 +67,7 @@ async fn start(dir: &Path, ledger: &FakeLedger, disk: &MemoryDisk, threads: usiz
     let listening = is_ready.await.unwrap();
     let address = format!("http://{}", listening.tcp.unwrap());
     let client = EntitlementServiceClient::connect(address).await.unwrap();
-    Process { client, stopper, ended }
+    Process { client, admin: listening.admin.unwrap(), stopper, ended }
 }
 
 impl Process {
@@ -73,6 +78,16 @@ impl Process {
     async fn commit(&mut self, handle: &str) -> Result<v1::CommitResponse, tonic::Status> {
         let request = v1::CommitRequest { reservation: handle.to_owned(), ..v1::CommitRequest::default() };
         Ok(self.client.commit(request).await?.into_inner())
+    }
+
+    /// What is answered to a request without TLS, HTTP/2 or a body.
+    async fn get(&self, path: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(self.admin).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 
     async fn stop(self) {
@@ -178,5 +193,47 @@ async fn it_answers_without_the_ledger() {
     assert_eq!(denied.decision(), v1::Decision::Denied);
     assert_eq!(denied.reason(), v1::Reason::LedgerUnreachable);
     assert_eq!(denied.connectivity(), v1::Connectivity::Offline);
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn its_metrics_say_what_it_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, disk) = (FakeLedger::new(&[("acme", "hard")]), MemoryDisk::new());
+    let mut process = start(dir.path(), &ledger, &disk, 1).await;
+    assert!(process.get("/readyz").await.starts_with("HTTP/1.1 200 "));
+    let run = process.hold(10).await.unwrap().reservation;
+    process.hold(20).await.unwrap();
+    process.commit(&run).await.unwrap();
+    assert_eq!(process.hold(100_000).await.unwrap().decision(), v1::Decision::Denied);
+    assert_eq!(process.commit("x").await.unwrap_err().code(), Code::InvalidArgument);
+    ledger.away(true);
+
+    let text = process.get("/metrics").await;
+    for line in [
+        "bursar_decisions_total{decision=\"ALLOWED\",reason=\"\",mode=\"lease\"} 2",
+        "bursar_decisions_total{decision=\"DENIED\",reason=\"CREDITS_EXHAUSTED\",mode=\"ledger\"} 1",
+        "rpc_server_call_duration_seconds_count{rpc_method=\"bursar.v1.EntitlementService/Authorize\"} 3",
+        "rpc_server_call_duration_seconds_count{rpc_method=\"bursar.v1.EntitlementService/Commit\"} 2",
+        "bursar_call_errors_total{rpc_method=\"bursar.v1.EntitlementService/Commit\",\
+         rpc_status_code=\"INVALID_ARGUMENT\"} 1",
+        "bursar_reserved_credits_total 30",
+        "bursar_charged_credits_total 10",
+        "bursar_debt_credits_total 0",
+        "bursar_open_runs 1",
+        "bursar_accounts 1",
+        "bursar_broken_accounts 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
+    }
+    let flushes = text.lines().find_map(|line| line.strip_prefix("bursar_journal_flush_seconds_count "));
+    assert!(flushes.is_some_and(|count| count != "0"), "{text}");
+    for metric in table::ALL.iter().filter(|metric| metric.of.contains(&table::Part::Sidecar)) {
+        assert!(
+            text.contains(&format!("\n{}", metric.stored_name())),
+            "{} has no value in\n{text}",
+            metric.name
+        );
+    }
     process.stop().await;
 }
