@@ -6,11 +6,12 @@ use std::{env, fs};
 
 const PROTO_ROOT: &str = "proto";
 
-const PROTOS: [&str; 5] = [
+const PROTOS: [&str; 6] = [
     "bursar/v1/entitlement.proto",
     "bursar/ledger/v1/account.proto",
     "bursar/ledger/v1/audit.proto",
     "bursar/ledger/v1/lease.proto",
+    "bursar/ledger/v1/ledger.proto",
     "bursar/ledger/v1/playbook.proto",
 ];
 

@@ -11,6 +11,7 @@ use super::commit::CommitArgs;
 use super::completions::CompletionsArgs;
 use super::config::ConfigCommand;
 use super::dev;
+use super::doctor::DoctorArgs;
 use super::exit::{Exit, STATUSES};
 use super::failure::Failure;
 use super::features::FeaturesArgs;
@@ -82,6 +83,9 @@ enum Command {
     /// Looks at the journal that a stopped sidecar or ledger left, without changing it
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Looks whether what a process stands on holds: configuration, disk, ledger, clock; says what to do
+    #[command(after_help = STATUSES)]
+    Doctor(DoctorArgs),
     /// Puts a sidecar under load, in a closed or an open loop, and measures how it answers
     #[command(after_help = STATUSES)]
     Bench(BenchArgs),
@@ -139,6 +143,7 @@ impl Cli {
             Command::Playbook(command) => command.run(screen),
             Command::Audit(command) => wait(command.run(screen)),
             Command::Journal(command) => command.run(screen),
+            Command::Doctor(args) => wait(args.run(screen)),
             Command::Bench(args) => wait(args.run(screen)),
             Command::Simulate(args) => args.run(screen),
             Command::Config(command) => command.run(screen),

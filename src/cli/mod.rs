@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `command` | the arguments, and which command does them |
 //! | `dev`, `sidecar`, `ledger` | the processes; `process` is what starting them has in common |
+//! | `doctor` | whether what a process stands on holds |
 //! | `sample`, `greeting` | what `dev` sets up, and what it says to paste next |
 //! | `authorize`, `progress`, `commit`, `release`, `record`, `reservation` | runs, at a sidecar |
 //! | `balance`, `features` | what an account has |
@@ -31,6 +32,7 @@ mod completions;
 mod config;
 mod connection;
 mod dev;
+mod doctor;
 mod exit;
 mod failure;
 mod features;

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint as TonicEndpoint};
 use tonic::{Request, Status, Streaming};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use super::call_error::CallError;
 use super::proto::ledger_v1::account_service_client::AccountServiceClient;
 use super::proto::ledger_v1::audit_service_client::AuditServiceClient;
+use super::proto::ledger_v1::ledger_service_client::LedgerServiceClient;
 use super::proto::ledger_v1::playbook_service_client::PlaybookServiceClient;
 use super::proto::v1::entitlement_service_client::EntitlementServiceClient;
 use super::proto::{ledger_v1, v1};
@@ -26,6 +30,7 @@ pub struct SidecarClient {
 pub struct LedgerClient {
     accounts: AccountServiceClient<Channel>,
     audit: AuditServiceClient<Channel>,
+    ledger: LedgerServiceClient<Channel>,
     playbooks: PlaybookServiceClient<Channel>,
     within: Duration,
 }
@@ -40,6 +45,17 @@ impl SidecarClient {
     }
 }
 
+/// Whether a server says that its service `name` serves; `""` = all of it.
+///
+/// Errors: `UNREACHABLE`, and what the server answers.
+pub async fn is_serving(endpoint: &Endpoint, name: &str, within: Duration) -> Result<bool, CallError> {
+    let mut health = HealthClient::new(channel(endpoint, within).await?);
+    let mut request = Request::new(HealthCheckRequest { service: name.to_owned() });
+    request.set_timeout(within);
+    let answer = health.check(request).await.map_err(|status| CallError::of(&status))?;
+    Ok(answer.into_inner().status() == ServingStatus::Serving)
+}
+
 impl LedgerClient {
     /// Connects; every call then has as long as `within`.
     ///
@@ -48,7 +64,8 @@ impl LedgerClient {
         let channel = channel(endpoint, within).await?;
         let accounts = AccountServiceClient::new(channel.clone());
         let audit = AuditServiceClient::new(channel.clone());
-        Ok(Self { accounts, audit, playbooks: PlaybookServiceClient::new(channel), within })
+        let ledger = LedgerServiceClient::new(channel.clone());
+        Ok(Self { accounts, audit, ledger, playbooks: PlaybookServiceClient::new(channel), within })
     }
 
     /// Alerts as they are raised.
@@ -145,6 +162,10 @@ calls!(LedgerClient.accounts {
 calls!(LedgerClient.audit {
     entries = list_entries(ledger_v1::ListEntriesRequest) -> ledger_v1::ListEntriesResponse;
     verify = verify(ledger_v1::VerifyRequest) -> ledger_v1::VerifyResponse;
+});
+
+calls!(LedgerClient.ledger {
+    describe = describe(ledger_v1::DescribeRequest) -> ledger_v1::DescribeResponse;
 });
 
 calls!(LedgerClient.playbooks {

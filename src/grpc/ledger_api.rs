@@ -172,6 +172,9 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
     /// The ledger's clock.
     fn now(&self) -> Timestamp;
 
+    /// Which life of its store this is, and until when it learns what sidecars hold, where it does.
+    fn generation(&self) -> (u32, Option<Timestamp>);
+
     fn attach(&self, hello: Hello) -> impl Future<Output = Result<Attached, LedgerError>> + Send;
 
     /// `wait`: how long the answer may take; recalls use part of it.

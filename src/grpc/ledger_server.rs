@@ -15,6 +15,7 @@ use tonic::transport::server::{Connected, TcpIncoming};
 use super::account_server::AccountServer;
 use super::admission::Admission;
 use super::audit_server::AuditServer;
+use super::describe::DescribeServer;
 use super::lease_server::LeaseServer;
 use super::ledger_api::LedgerApi;
 use super::playbook_server::{DOCUMENT_BYTES_MAX, PlaybookServer};
@@ -22,6 +23,7 @@ use super::proto::DESCRIPTORS;
 use super::proto::ledger_v1::account_service_server::AccountServiceServer;
 use super::proto::ledger_v1::audit_service_server::AuditServiceServer;
 use super::proto::ledger_v1::lease_service_server::LeaseServiceServer;
+use super::proto::ledger_v1::ledger_service_server::LedgerServiceServer;
 use super::proto::ledger_v1::playbook_service_server::PlaybookServiceServer;
 use crate::runtime::Shutdown;
 
@@ -186,11 +188,13 @@ async fn routes<L: LedgerApi>(ledger: L, bounds: Bounds, shutdown: &Shutdown) ->
     let audit = AuditServiceServer::new(audit)
         .max_decoding_message_size(ACCOUNT_QUESTION_BYTES_MAX)
         .max_encoding_message_size(ACCOUNT_ANSWER_BYTES_MAX);
+    let describe =
+        LedgerServiceServer::new(DescribeServer { ledger: ledger.clone(), admission: admission.clone() });
     let playbooks = PlaybookServiceServer::new(PlaybookServer { ledger, admission })
         .max_decoding_message_size(PLAYBOOK_BYTES_MAX)
         .max_encoding_message_size(PLAYBOOK_BYTES_MAX);
     let (reporter, health) = tonic_health::server::health_reporter();
-    for name in [named(&lease), named(&accounts), named(&audit), named(&playbooks)] {
+    for name in [named(&lease), named(&accounts), named(&audit), named(&describe), named(&playbooks)] {
         reporter.set_service_status(name, tonic_health::ServingStatus::Serving).await;
     }
     let reflection = || {
@@ -203,6 +207,7 @@ async fn routes<L: LedgerApi>(ledger: L, bounds: Bounds, shutdown: &Shutdown) ->
         .add_service(lease)
         .add_service(accounts)
         .add_service(audit)
+        .add_service(describe)
         .add_service(playbooks)
         .add_service(health)
         .add_service(reflection().build_v1()?)

@@ -31,6 +31,7 @@
 //! | `account_server`, `account_wire`, `contract_wire` | `AccountService` and its conversions |
 //! | `playbook_server` | `PlaybookService` |
 //! | `audit_server` | `AuditService` |
+//! | `describe` | `LedgerService` |
 //! | `client` | one connection to a sidecar or a ledger, for the command line |
 //! | `call_error` | why a call was not answered, as its status and details say |
 //! | `json` | messages as JSON, with the protos' own field names |
@@ -46,6 +47,7 @@ pub mod client;
 mod connection;
 mod contract_wire;
 pub mod convert;
+mod describe;
 pub mod entitlement;
 pub mod entitlement_api;
 mod entitlement_server;

@@ -39,6 +39,7 @@ mod tests {
             "bursar.ledger.v1.AccountService",
             "bursar.ledger.v1.AuditService",
             "bursar.ledger.v1.LeaseService",
+            "bursar.ledger.v1.LedgerService",
             "bursar.ledger.v1.PlaybookService",
         ] {
             assert!(services.iter().any(|s| s == service), "{services:?}");

@@ -39,6 +39,11 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
         self.clock.now()
     }
 
+    fn generation(&self) -> (u32, Option<Timestamp>) {
+        let life = self.life();
+        (life.generation, life.learning_until.filter(|until| *until > self.clock.now()))
+    }
+
     async fn attach(&self, hello: Hello) -> Result<Attached, LedgerError> {
         let (sidecar, start) = (hello.sidecar, hello.start);
         // What was published at another process a moment ago is part of what the sidecar is given.

@@ -66,6 +66,14 @@ pub fn database(config: &LedgerConfig) -> anyhow::Result<Option<Address>> {
     Ok(Some(Address::read(url.exposed(), ca, password)?))
 }
 
+/// Whether the configured database can be reached and has this build's tables; nothing where there is none.
+pub async fn looked_at(config: &LedgerConfig) -> anyhow::Result<()> {
+    if let Some(address) = database(config)? {
+        Postgres::open(&address, 1).await?;
+    }
+    Ok(())
+}
+
 async fn serve<S: LedgerStore>(
     config: &LedgerConfig,
     listen: SocketAddr,
