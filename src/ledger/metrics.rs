@@ -9,7 +9,7 @@ impl<S: LedgerStore> Ledger<S> {
         vec![
             Reading::build("ledger"),
             Reading::of(&table::ACCOUNTS, count(self.len())),
-            Reading::of(&table::SIDECARS, count(self.watchers.counts().len())),
+            Reading::of(&table::SIDECARS, count(self.watchers.len())),
             Reading::of(&table::LEARNING, count(self.has_learned().is_err().into())),
         ]
     }

@@ -147,6 +147,11 @@ impl Watchers {
         self.watching.lock().clear();
     }
 
+    /// How many sidecars listen.
+    pub fn len(&self) -> usize {
+        self.watching.lock().len()
+    }
+
     pub fn tell_all(&self, change: &Change) {
         let all: Vec<SidecarId> = self.watching.lock().keys().copied().collect();
         for sidecar in all {

@@ -17,7 +17,7 @@ CASES = sorted(path.name for path in (CHART / "ci").glob("*.yaml"))
 # Needs a version that has the policy.
 FROM_1_36 = {"inject.yaml"}
 # Of the Prometheus operator, and no schema of Kubernetes.
-FOREIGN = {"ServiceMonitor", "PodMonitor"}
+FOREIGN = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
 
 
 def helm(*arguments, fails=False):
@@ -179,7 +179,7 @@ def test_only_the_startup_probe_holds_the_pod_back():
 
 def test_sidecars_alone_call_the_ledger_they_are_told():
     objects = case("elsewhere.yaml")
-    assert {found["kind"] for found in objects} == {"DaemonSet", "Service", "PodMonitor", "ServiceAccount"}
+    assert {found["kind"] for found in objects} == {"DaemonSet", "Service", "PodMonitor", "PrometheusRule", "ServiceAccount"}
     [container] = named(objects, "DaemonSet")["spec"]["template"]["spec"]["containers"]
     assert env(container)["BURSAR_LEDGER"] == "http://bursar-ledger.billing:7400"
     assert "sidecar.ledger" in render("--set", "ledger.enabled=false", "--set", "node.enabled=true", fails=True)
