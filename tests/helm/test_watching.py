@@ -86,3 +86,14 @@ def test_the_dashboard_shows_every_metric():
     names = re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
     assert len(names) > 10
     assert [name for name in names if name not in shown] == []
+
+
+def test_what_compose_starts_can_be_read(tmp_path):
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
+    mounts = [mount.split(":")[0] for service in compose["services"].values() for mount in service.get("volumes", [])]
+    for mount in mounts:
+        assert mount in compose["volumes"] or (ROOT / "deploy" / mount).exists(), mount
+    # As it lies in the container: the rules beside it.
+    (tmp_path / "rules").symlink_to(RULES.parent)
+    (tmp_path / "prometheus.yaml").write_text((ROOT / "deploy" / "compose" / "prometheus.yaml").read_text())
+    promtool("check", "config", str(tmp_path / "prometheus.yaml"))
