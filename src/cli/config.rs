@@ -1,6 +1,5 @@
 //! `bursar config show`: every option of a process, its value, and where that came from.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
@@ -8,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::failure::Failure;
+use super::process::unflagged;
 use super::screen::Screen;
 use super::table;
 use crate::config::{
-    Checked, ConfigArgs, DevConfig, LedgerConfig, Process, SidecarConfig, Sources, dev, ledger, load, sidecar,
+    Checked, ConfigArgs, DevConfig, LedgerConfig, Process, SidecarConfig, dev, ledger, sidecar,
 };
 
 #[derive(Clone, Debug, Subcommand)]
@@ -76,10 +76,6 @@ fn every_process() -> Result<Vec<Value>, Failure> {
         process(unflagged::<LedgerConfig>(ledger::USUAL_FILE)?),
         process(unflagged::<DevConfig>(dev::USUAL_FILE)?),
     ])
-}
-
-fn unflagged<P: Process>(usual: &str) -> Result<Checked<P>, Failure> {
-    Ok(load(&Sources::of_process(None, Path::new(usual), BTreeMap::new())?)?)
 }
 
 fn process<P: Process>(checked: Checked<P>) -> Value {

@@ -1,5 +1,6 @@
 //! What starting a process has in common: its configuration, its logs, its runtime, its signals.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use tokio::runtime::Builder;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::screen::Screen;
-use crate::config::{Checked, ConfigArgs, Process};
+use crate::config::{self, Checked, ConfigArgs, Process, Sources};
 use crate::runtime::Shutdown;
 use crate::telemetry::{LogFilter, LogFormat, logs};
 
@@ -20,6 +21,11 @@ pub fn load<P: Process>(args: &ConfigArgs<P>, usual: &str, screen: Screen) -> Re
         screen.say(&format!("`{name}` is set, and nothing reads it"));
     }
     Ok(checked)
+}
+
+/// The configuration as it is without flags.
+pub fn unflagged<P: Process>(usual: &str) -> Result<Checked<P>, Failure> {
+    Ok(config::load(&Sources::of_process(None, Path::new(usual), BTreeMap::new())?)?)
 }
 
 /// From here on the process logs.

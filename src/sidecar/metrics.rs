@@ -37,6 +37,34 @@ struct Sums {
     broken: usize,
 }
 
+/// What a record reserves and charges.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moved {
+    reserved: Credits,
+    charged: Credits,
+    debt: Credits,
+}
+
+impl Moved {
+    pub fn by(event: &WalletEvent) -> Self {
+        let mut moved = Self::default();
+        let WalletEvent::Run(RunEvent { flows, debt, .. }) = event else { return moved };
+        for flow in flows {
+            match (flow.from, flow.to) {
+                (Place::Free, Place::Held) => moved.reserved += flow.amount,
+                (from, Place::Spent) if from != Place::Spent => moved.charged += flow.amount,
+                _ => {}
+            }
+        }
+        // What an answer takes back of either does not come off.
+        if debt.is_positive() {
+            moved.charged += *debt;
+            moved.debt = *debt;
+        }
+        moved
+    }
+}
+
 impl Metrics {
     pub fn new(now: Boottime) -> Self {
         Self {
@@ -50,17 +78,10 @@ impl Metrics {
     }
 
     /// Counts a record that was written.
-    pub fn count(&self, event: &WalletEvent) {
-        let WalletEvent::Run(RunEvent { flows, debt, .. }) = event else { return };
-        for flow in flows {
-            match (flow.from, flow.to) {
-                (Place::Free, Place::Held) => self.reserved.add(flow.amount),
-                (from, Place::Spent) if from != Place::Spent => self.charged.add(flow.amount),
-                _ => {}
-            }
-        }
-        self.charged.add(*debt);
-        self.debt.add(*debt);
+    pub fn count(&self, moved: Moved) {
+        self.reserved.add(moved.reserved);
+        self.charged.add(moved.charged);
+        self.debt.add(moved.debt);
     }
 
     /// The ledger was in reach until now.

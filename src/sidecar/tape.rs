@@ -1,7 +1,7 @@
 //! Where a wallet's events go: the journal, and the outbox where the ledger is told.
 
 use super::entry::Entry;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Moved};
 use super::outbox::Outbox;
 use crate::engine::wallet::Log;
 use crate::lease::WalletEvent;
@@ -24,6 +24,8 @@ pub struct Tape<'a> {
     promotes: bool,
     /// Where records are counted, if anywhere.
     pub metrics: Option<&'a Metrics>,
+    /// What the record just made is to count.
+    moved: Moved,
     /// The first and the last record of the visit.
     pub written: Option<(u64, u64)>,
     /// The last of them that the ledger is told.
@@ -42,6 +44,7 @@ impl<'a> Tape<'a> {
             reported: false,
             promotes: false,
             metrics: None,
+            moved: Moved::default(),
             written: None,
             told: None,
             failed: None,
@@ -53,9 +56,7 @@ impl Log for Tape<'_> {
     fn prepare(&mut self, account: &AccountId, event: &WalletEvent) {
         self.scratch.clear();
         Entry::Record(account, event).write(self.scratch);
-        if let Some(metrics) = self.metrics {
-            metrics.count(event);
-        }
+        self.moved = self.metrics.map(|_| Moved::by(event)).unwrap_or_default();
         (self.reported, self.promotes) = (event.is_reported(), matches!(event, WalletEvent::Promoted(_)));
     }
 
@@ -71,6 +72,9 @@ impl Log for Tape<'_> {
         };
         match taken {
             Ok(number) => {
+                if let Some(metrics) = self.metrics {
+                    metrics.count(self.moved);
+                }
                 self.told = self.reported.then_some(number).or(self.told);
                 self.written = Some((self.written.map_or(number, |(first, _)| first), number));
                 number

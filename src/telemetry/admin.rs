@@ -25,6 +25,9 @@ const CONNECTIONS_MAX: usize = 16;
 /// A request's head comes within this time, or the connection ends.
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 
+/// A connection ends after this time, whatever it does: who reads slowly, or keeps asking, gives its place up to a probe.
+const CONNECTION_LASTS: Duration = Duration::from_secs(30);
+
 /// After an accept that failed, mostly for lack of file handles.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
@@ -83,13 +86,14 @@ impl Admin {
             connections.spawn(async move {
                 let _place = place;
                 let service = service_fn(move |request| answer(request, readiness.clone(), reader.clone()));
-                let served = http1::Builder::new()
+                let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD_WITHIN)
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-                if let Err(why) = served {
-                    tracing::debug!(%why, "a connection for probes or metrics broke");
+                    .serve_connection(TokioIo::new(stream), service);
+                match tokio::time::timeout(CONNECTION_LASTS, connection).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(why)) => tracing::debug!(%why, "a connection for probes or metrics broke"),
+                    Err(_) => tracing::debug!("a connection for probes or metrics lasted too long"),
                 }
             });
         }
@@ -128,7 +132,8 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
-    use crate::telemetry::metrics::Reading;
+    use crate::telemetry::metrics::reading::{Sample, Value};
+    use crate::telemetry::metrics::{Reading, table};
 
     async fn ask(address: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -186,5 +191,29 @@ mod tests {
                 break;
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_gives_its_place_up() {
+        let admin = Admin::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = admin.address();
+        // More than sockets hold for a reader.
+        let long = || async {
+            let labels = vec![("version", "x".repeat(32 << 20))];
+            let value = Value::Number(1.0);
+            vec![Reading { metric: &table::BUILD, samples: vec![Sample { labels, value }] }]
+        };
+        let _serving = tokio::spawn(admin.serve(Readiness::default(), Reader::new(long)));
+        let mut idle = Vec::new();
+        for _ in 0..CONNECTIONS_MAX {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            // It is answered.
+            stream.read_exact(&mut [0; 8]).await.unwrap();
+            idle.push(stream);
+        }
+        // The clock goes on wherever nothing else does.
+        tokio::time::sleep(CONNECTION_LASTS).await;
+        assert!(ask(address, "GET /livez HTTP/1.1").await.contains("it lives"));
     }
 }

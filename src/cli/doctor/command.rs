@@ -1,6 +1,5 @@
 //! Which checks are made for which process, and how they are shown.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::{Args, Subcommand};
@@ -10,11 +9,10 @@ use super::check::{Check, State};
 use super::{disk, server};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::process::unflagged;
 use crate::cli::screen::Screen;
 use crate::cli::table;
-use crate::config::{
-    Checked, ConfigArgs, LedgerConfig, Process, SidecarConfig, Sources, ledger, load, sidecar,
-};
+use crate::config::{Checked, ConfigArgs, LedgerConfig, SidecarConfig, ledger, sidecar};
 
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
@@ -55,10 +53,6 @@ impl DoctorArgs {
         }
         Ok(if failed { Exit::Failure } else { Exit::Success })
     }
-}
-
-fn unflagged<P: Process>(usual: &str) -> Result<Checked<P>, Failure> {
-    Ok(load(&Sources::of_process(None, Path::new(usual), BTreeMap::new())?)?)
 }
 
 async fn of_sidecar(loaded: Result<Checked<SidecarConfig>, Failure>) -> Vec<Check> {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
+
 use super::table::{BUILD, Metric};
 use super::times::{Counted, Times};
 
@@ -27,9 +29,11 @@ pub enum Value {
     Times(Counted),
 }
 
-/// Reads all metrics of a process.
+/// Reads all metrics of a process: once at a time, however many ask.
 #[derive(Clone)]
-pub struct Reader(Arc<dyn Fn() -> Readings + Send + Sync>);
+pub struct Reader(Arc<Mutex<Read>>);
+
+type Read = Box<dyn Fn() -> Readings + Send + Sync>;
 
 pub type Readings = Pin<Box<dyn Future<Output = Vec<Reading>> + Send>>;
 
@@ -54,16 +58,43 @@ impl Reader {
     pub fn new<F: Future<Output = Vec<Reading>> + Send + 'static>(
         read: impl Fn() -> F + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(move || Box::pin(read())))
+        Self(Arc::new(Mutex::new(Box::new(move || Box::pin(read())))))
     }
 
     pub async fn read(&self) -> Vec<Reading> {
-        self.0().await
+        let read = self.0.lock().await;
+        read().await
     }
 }
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_reads_at_a_time() {
+        let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let reader = {
+            let (under_way, most) = (Arc::clone(&under_way), Arc::clone(&most));
+            Reader::new(move || {
+                let (under_way, most) = (Arc::clone(&under_way), Arc::clone(&most));
+                async move {
+                    most.fetch_max(under_way.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                    under_way.fetch_sub(1, Ordering::Relaxed);
+                    Vec::new()
+                }
+            })
+        };
+        tokio::join!(reader.read(), reader.read(), reader.read());
+        assert_eq!(most.load(Ordering::Relaxed), 1);
     }
 }
