@@ -20,9 +20,11 @@ pub mod storage;
 
 pub mod telemetry;
 
-pub mod config;
-
 pub mod runtime;
+
+pub mod trust;
+
+pub mod config;
 
 pub mod grpc;
 

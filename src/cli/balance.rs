@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::connection::{LEDGER_ENV, SidecarArgs, connect_ledger};
+use super::connection::{LEDGER_ENV, LedgerTrust, SidecarArgs, connect_ledger};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::read;
@@ -27,6 +27,9 @@ pub struct BalanceArgs {
     ledger: Option<Option<Endpoint>>,
 
     #[command(flatten)]
+    trust: LedgerTrust,
+
+    #[command(flatten)]
     to: SidecarArgs,
 }
 
@@ -36,7 +39,7 @@ impl BalanceArgs {
     pub async fn run(self, screen: Screen) -> Result<Exit, Failure> {
         if let Some(named) = self.ledger {
             let named = named.map_or_else(ledger_of_environment, |endpoint| Ok(Some(endpoint)))?;
-            let mut ledger = connect_ledger(named.as_ref(), self.to.patience).await?;
+            let mut ledger = connect_ledger(named.as_ref(), &self.trust, self.to.patience).await?;
             return at_ledger(&mut ledger, self.account, self.pool, screen).await;
         }
         let request = v1::GetBalanceRequest { account: self.account, pool: self.pool };

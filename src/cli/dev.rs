@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use anyhow::Context;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_local};
 
@@ -63,12 +64,13 @@ async fn start_ledger(config: &DevConfig) -> anyhow::Result<(Running, SocketAddr
     let (say, ready) = oneshot::channel();
     let task = spawn_local(async move {
         // Nobody waits any more only where `dev` itself is stopping.
-        let ready = |at: ledger::Serving| {
-            let _ = say.send(at.address);
+        let ready = |at: Listening| {
+            let _ = say.send(at.tcp);
         };
         ledger::run(&config, ready, shutdown).await
     });
-    started(Running { task, stopper }, ready).await
+    let (running, address) = started(Running { task, stopper }, ready).await?;
+    Ok((running, address.context("the ledger listens on no port")?))
 }
 
 async fn start_sidecar(config: &DevConfig, ledger: SocketAddr) -> anyhow::Result<(Running, Listening)> {

@@ -9,7 +9,8 @@ use super::failure::Failure;
 use super::process;
 use super::screen::Screen;
 use crate::config::{ConfigArgs, LedgerConfig, ledger};
-use crate::ledger::{Serving, database, migrate, run as serve};
+use crate::grpc::listen::Listening;
+use crate::ledger::{database, migrate, run as serve};
 
 #[derive(Clone, Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -40,19 +41,23 @@ fn run(args: &ConfigArgs<LedgerConfig>, screen: Screen) -> Result<Exit, Failure>
     let config = process::load(args, ledger::USUAL_FILE, screen)?.config;
     process::start_logs(&config.log, config.log_format)?;
     process::until_stopped_across(config.threads, async |shutdown| {
-        serve(&config, |at| say_ready(screen, at), shutdown).await
+        serve(&config, |at| say_ready(screen, config.tls_cert.is_some(), &at), shutdown).await
     })
 }
 
-fn say_ready(screen: Screen, at: Serving) {
-    let Serving { address, admin } = at;
+fn say_ready(screen: Screen, encrypted: bool, at: &Listening) {
+    let scheme = if encrypted { "https" } else { "http" };
     let json = json!({
         "ready": true,
-        "address": address.to_string(),
-        "admin": admin.map(|admin| admin.to_string()),
+        "address": at.tcp.map(|address| address.to_string()),
+        "socket": at.socket,
+        "admin": at.admin.map(|admin| admin.to_string()),
     });
-    let admin = admin.map(|admin| format!("; probes and metrics at http://{admin}")).unwrap_or_default();
-    process::ready(screen, &json, &format!("the ledger is ready at http://{address}{admin}"));
+    let address = at.tcp.map(|address| format!("{scheme}://{address}"));
+    let socket = at.socket.as_ref().map(|path| format!("unix:{}", path.display()));
+    let places: Vec<String> = [address, socket].into_iter().flatten().collect();
+    let admin = at.admin.map(|admin| format!("; probes and metrics at http://{admin}")).unwrap_or_default();
+    process::ready(screen, &json, &format!("the ledger is ready at {}{admin}", places.join(" and ")));
 }
 
 async fn bring_up(args: &ConfigArgs<LedgerConfig>, screen: Screen) -> Result<Exit, Failure> {

@@ -9,7 +9,7 @@ use crate::types::Timestamp;
 /// Longer than anything that a message may ask for; shorter than what it can say.
 const SPAN_MAX: Duration = Duration::from_secs(100 * 366 * 86_400);
 
-/// `unix:PATH`, `unix:///PATH` or `http://HOST:PORT`.
+/// `unix:PATH`, `unix:///PATH`, `http://HOST:PORT` or `https://HOST:PORT`.
 pub fn endpoint(text: &str) -> Result<Endpoint, String> {
     let Some(path) = text.strip_prefix("unix:") else {
         return value::endpoint(text).map_err(|what| what.replace("unix:///", "unix:/"));
@@ -63,7 +63,7 @@ mod tests {
             assert_eq!(endpoint(text), Ok(Endpoint::Unix("/run/b.sock".into())));
         }
         assert_eq!(endpoint("http://[::1]:7401"), Ok(Endpoint::Http("[::1]:7401".to_owned())));
-        for text in ["", "unix:", "unix:none", "127.0.0.1:7401", "https://sidecar:1", "tcp:1"] {
+        for text in ["", "unix:", "unix:none", "127.0.0.1:7401", "https://sidecar", "tcp:1"] {
             assert!(endpoint(text).is_err(), "`{text}`");
         }
     }

@@ -11,7 +11,7 @@ use super::sidecar::SidecarConfig;
 use super::source::{CONFIG_ENV, Given, Origin};
 
 /// Names that belong to the commands and libraries which call a sidecar.
-const CALLERS: [&str; 2] = ["BURSAR_ENDPOINT", "BURSAR_SIDECAR"];
+const CALLERS: [&str; 3] = ["BURSAR_ENDPOINT", "BURSAR_SIDECAR", "BURSAR_TOKEN_FILE"];
 
 /// The environment's values by key, and the variables that nobody reads.
 ///

@@ -42,11 +42,29 @@ settings! {
         /// Lets other machines call over TCP, neither encrypted nor authenticated.
         allow_remote: bool = "false", value::switch;
 
+        /// The certificate that callers over TCP are shown, and those that signed it: a PEM file, or `none` for no TLS. It is
+        /// read again when it changes, like the three files that follow.
+        tls_cert: Option<PathBuf> = "none", value::path_or_none;
+
+        /// The key of that certificate, a PEM file, or `none`.
+        tls_key: Option<PathBuf> = "none", value::path_or_none;
+
+        /// The authorities of callers' certificates, a PEM file, or `none`: callers then show none, and have a token or no
+        /// name.
+        tls_client_ca: Option<PathBuf> = "none", value::path_or_none;
+
+        /// The document that says who may do what, or `none`: whoever reaches the ledger may do everything.
+        access: Option<PathBuf> = "none", value::path_or_none;
+
         /// A Unix socket beside it, or `none`.
         socket: Option<PathBuf> = "none", value::socket;
 
         /// Who may use the socket: permission bits, always octal.
         socket_mode: u32 = "0660", value::file_mode;
+
+        /// The users whose processes may use the socket, by number and separated by commas, or `any` whom its permission
+        /// bits let in.
+        socket_users: Option<Vec<u32>> = "any", value::users;
 
         /// How many calls may be in work at once; further ones are refused with `OVERLOADED`.
         calls_max: usize = "4096", |text: &str| value::count(text, 1..=1_000_000);
@@ -80,8 +98,26 @@ fn contradictions(config: &LedgerConfig) -> Vec<(&'static str, String)> {
     if config.listen.is_none() && config.socket.is_none() {
         found.push(("listen", "is off, and so is `socket`; nobody could call this ledger".to_owned()));
     }
-    if let Some(what) = config.listen.and_then(|listen| value::open_to_others(listen, config.allow_remote)) {
+    let guarded = config.tls_cert.is_some() && config.access.is_some();
+    let open = config.listen.filter(|_| !guarded);
+    if let Some(what) = open.and_then(|listen| value::open_to_others(listen, config.allow_remote)) {
+        let what = format!("{what}; or give it `tls_cert`, `tls_key` and `access`");
         found.push(("listen", what));
+    }
+    match (&config.tls_cert, &config.tls_key) {
+        (Some(_), None) => {
+            found.push(("tls_cert", "is there without its key; name it as `tls_key`".to_owned()))
+        }
+        (None, Some(_)) => {
+            found.push(("tls_key", "is there without its certificate; name it as `tls_cert`".to_owned()));
+        }
+        _ => {}
+    }
+    if config.tls_cert.is_none() && config.tls_client_ca.is_some() {
+        found.push((
+            "tls_client_ca",
+            "asks for certificates, which come with TLS alone; name `tls_cert`".to_owned(),
+        ));
     }
     found
 }

@@ -12,6 +12,7 @@
 //! | `file` | the TOML file |
 //! | `environment` | the variables, and which of them are not meant for us |
 //! | `flag` | the flags, for clap |
+//! | `ledger_tls` | what a caller of a ledger needs for TLS |
 //! | `load` | sources → a checked configuration |
 //! | `value` | parsers: durations, sizes, addresses, paths |
 //! | `fault` | what is wrong, where, and what would be right |
@@ -22,6 +23,7 @@ pub mod fault;
 pub mod file;
 pub mod flag;
 pub mod ledger;
+pub mod ledger_tls;
 pub mod load;
 pub mod setting;
 pub mod sidecar;
@@ -32,6 +34,7 @@ pub use dev::DevConfig;
 pub use fault::{Fault, Faults};
 pub use flag::ConfigArgs;
 pub use ledger::LedgerConfig;
+pub use ledger_tls::LedgerTls;
 pub use load::{Checked, Shown, load};
 pub use setting::{Process, Setting};
 pub use sidecar::SidecarConfig;

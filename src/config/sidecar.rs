@@ -5,11 +5,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::ledger_tls::LedgerTls;
 use super::setting::settings;
 use super::value::{self, Endpoint};
 use crate::lease::Accounts;
 use crate::playbook::offline::OfflineMode;
 use crate::telemetry::{LogFilter, LogFormat, SampleRatio};
+use crate::trust::SpiffeId;
 use crate::types::Name;
 
 /// The file that is read where none is named.
@@ -23,8 +25,21 @@ const HOUR: Duration = Duration::from_secs(3600);
 settings! {
     /// What a sidecar is told.
     SidecarConfig = "sidecar" {
-        /// Where the ledger is: `http://host:port` or `unix:///path`.
+        /// Where the ledger is: `https://host:port`, `http://host:port` without TLS, or `unix:///path`.
         ledger: Endpoint = "http://127.0.0.1:7400", value::endpoint;
+
+        /// The authorities of the ledger's certificate, a PEM file; with `https`. It is read again when it changes, like the
+        /// two files that follow.
+        ledger_ca: Option<PathBuf> = "none", value::path_or_none;
+
+        /// The certificate that the sidecar shows the ledger, and those that signed it: a PEM file, or `none`.
+        ledger_cert: Option<PathBuf> = "none", value::path_or_none;
+
+        /// The key of that certificate, a PEM file, or `none`.
+        ledger_key: Option<PathBuf> = "none", value::path_or_none;
+
+        /// The SPIFFE id that the ledger's certificate must name, or `none`: it must name the host of `ledger`.
+        ledger_id: Option<SpiffeId> = "none", value::spiffe_or_none;
 
         /// Where the sidecar keeps its journal. It must survive a restart, and belong to one sidecar alone.
         data_dir: PathBuf = "/var/lib/bursar/sidecar", value::path;
@@ -34,6 +49,10 @@ settings! {
 
         /// Who may use the socket: permission bits, always octal.
         socket_mode: u32 = "0660", value::file_mode;
+
+        /// The users whose processes may use the socket, by number and separated by commas, or `any` whom its permission
+        /// bits let in.
+        socket_users: Option<Vec<u32>> = "any", value::users;
 
         /// The address that agent runtimes call over TCP, or `none`. Loopback, unless `allow_remote` says otherwise.
         listen: Option<SocketAddr> = "127.0.0.1:7401", value::listen_or_none;
@@ -89,6 +108,18 @@ settings! {
     }
 }
 
+impl SidecarConfig {
+    /// How it calls the ledger over TLS.
+    pub fn ledger_tls(&self) -> LedgerTls {
+        LedgerTls {
+            ca: self.ledger_ca.clone(),
+            cert: self.ledger_cert.clone(),
+            key: self.ledger_key.clone(),
+            id: self.ledger_id.clone(),
+        }
+    }
+}
+
 fn contradictions(config: &SidecarConfig) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     if config.listen.is_none() && config.socket.is_none() {
@@ -97,6 +128,7 @@ fn contradictions(config: &SidecarConfig) -> Vec<(&'static str, String)> {
     if let Some(what) = config.listen.and_then(|listen| value::open_to_others(listen, config.allow_remote)) {
         found.push(("listen", what));
     }
+    found.extend(config.ledger_tls().contradictions(&config.ledger));
     if matches!((&config.ledger, &config.socket), (Endpoint::Unix(ledger), Some(own)) if ledger == own) {
         found.push(("ledger", "is this sidecar's own `socket`; name the ledger's".to_owned()));
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::lease::Accounts;
 use crate::playbook::offline::OfflineMode;
+use crate::trust::SpiffeId;
 use crate::types::Name;
 
 /// Turns an option off that can be.
@@ -22,6 +23,8 @@ const SOCKET_PATH_MAX: usize = 107;
 pub enum Endpoint {
     /// `host:port`, without TLS.
     Http(String),
+    /// `host:port`, with it.
+    Https(String),
     Unix(PathBuf),
 }
 
@@ -29,6 +32,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http(authority) => write!(f, "http://{authority}"),
+            Self::Https(authority) => write!(f, "https://{authority}"),
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
         }
     }
@@ -85,7 +89,7 @@ pub fn database(text: &str) -> Result<Option<DatabaseUrl>, String> {
     Err("is not the address of a PostgreSQL such as `postgres://user@host/name`, nor `none`".to_owned())
 }
 
-/// `http://host:port` or `unix:///path`.
+/// `http://host:port`, `https://host:port` or `unix:///path`.
 pub fn endpoint(text: &str) -> Result<Endpoint, String> {
     if let Some(path) = text.strip_prefix("unix://") {
         return match socket(path)? {
@@ -96,13 +100,13 @@ pub fn endpoint(text: &str) -> Result<Endpoint, String> {
             }
         };
     }
-    if text.starts_with("https://") {
-        return Err("`https` is not supported yet; `http://host:port` is".to_owned());
-    }
     let wrong = || {
-        "is not an endpoint such as `http://127.0.0.1:7400` or `unix:///run/bursar/ledger.sock`".to_owned()
+        "is not an endpoint such as `https://ledger.example:7400`, `http://127.0.0.1:7400` or \
+         `unix:///run/bursar/ledger.sock`"
+            .to_owned()
     };
-    let authority = text.strip_prefix("http://").ok_or_else(wrong)?;
+    let secure = text.strip_prefix("https://");
+    let authority = secure.or_else(|| text.strip_prefix("http://")).ok_or_else(wrong)?;
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     let (host, port) = authority.rsplit_once(':').ok_or_else(wrong)?;
     let bracketed = host.starts_with('[') && host.ends_with(']');
@@ -111,7 +115,11 @@ pub fn endpoint(text: &str) -> Result<Endpoint, String> {
         && !host.contains(|c: char| c.is_whitespace() || c.is_control())
         && (bracketed || !host.contains([':', '[', ']']));
     let port: u16 = port.parse().map_err(|_| wrong())?;
-    if plain && port != 0 { Ok(Endpoint::Http(authority.to_owned())) } else { Err(wrong()) }
+    if !plain || port == 0 {
+        return Err(wrong());
+    }
+    let kind = if secure.is_some() { Endpoint::Https } else { Endpoint::Http };
+    Ok(kind(authority.to_owned()))
 }
 
 /// A collector's `http://host:port`, or `none`.
@@ -119,7 +127,10 @@ pub fn collector_or_none(text: &str) -> Result<Option<Endpoint>, String> {
     match (text, endpoint(text)) {
         (NONE, _) => Ok(None),
         (_, Ok(Endpoint::Http(authority))) => Ok(Some(Endpoint::Http(authority))),
-        (_, Err(what)) if text.starts_with("https://") => Err(what),
+        (_, Ok(Endpoint::Https(_))) => {
+            Err("`https` is not supported for collectors; one beside the process takes `http://host:port`"
+                .to_owned())
+        }
         _ => Err("is not a collector's address such as `http://127.0.0.1:4317`, nor `none`".to_owned()),
     }
 }
@@ -165,6 +176,22 @@ pub fn file_mode(text: &str) -> Result<u32, String> {
         Ok(mode) if plain && mode <= 0o777 => Ok(mode),
         _ => Err("is not a set of permission bits in octal, such as `0660`".to_owned()),
     }
+}
+
+/// The numbers of users, separated by commas, or `any`.
+pub fn users(text: &str) -> Result<Option<Vec<u32>>, String> {
+    if text == "any" {
+        return Ok(None);
+    }
+    let users: Option<Vec<u32>> = text.split(',').map(|one| u32::try_from(whole(one.trim())?).ok()).collect();
+    users
+        .map(Some)
+        .ok_or_else(|| "is not `any`, nor numbers of users such as `65532` or `0, 1000`".to_owned())
+}
+
+/// A workload's name, or `none`.
+pub fn spiffe_or_none(text: &str) -> Result<Option<SpiffeId>, String> {
+    if text == NONE { Ok(None) } else { SpiffeId::parse(text).map(Some) }
 }
 
 pub fn switch(text: &str) -> Result<bool, String> {

@@ -5,6 +5,7 @@ use tonic::{Request, Response, Status};
 use super::account_wire::{self as convert, Page};
 use super::admission::Admission;
 use super::contract_wire as contract;
+use super::guard::By;
 use super::ledger_api::{Administered, LedgerApi, LedgerError};
 use super::ledger_status;
 use super::proto::ledger_v1 as wire;
@@ -24,15 +25,15 @@ pub(super) struct AccountServer<L> {
 impl<L: LedgerApi> AccountServer<L> {
     async fn write(
         &self,
-        account: &str,
+        by: &By,
+        account: &AccountId,
         request: &str,
         note: &str,
         command: Command,
     ) -> Result<Administered, Status> {
-        let account = convert::account(account)?;
         let request = convert::request_id(request)?;
-        let done = self.ledger.administer(&account, &command, &request).await.map_err(status)?;
-        log(&account, &request, note, &command, done.reply);
+        let done = self.ledger.administer(account, &command, &request).await.map_err(status)?;
+        log(by, account, &request, note, &command, done.reply);
         Ok(done)
     }
 
@@ -47,10 +48,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::SubscribeRequest>,
     ) -> Result<Response<wire::SubscribeResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
         let command = convert::subscribe(&request)?;
-        let done = self.write(&request.account, &request.request_id, "", command).await?;
+        let done = self.write(&by, &account, &request.request_id, "", command).await?;
         Ok(Response::new(wire::SubscribeResponse { account: self.account(&done) }))
     }
 
@@ -58,9 +58,8 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::SuspendRequest>,
     ) -> Result<Response<wire::SuspendResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
-        let done = self.write(&request.account, &request.request_id, &request.note, Command::Suspend).await?;
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
+        let done = self.write(&by, &account, &request.request_id, &request.note, Command::Suspend).await?;
         Ok(Response::new(wire::SuspendResponse { account: self.account(&done) }))
     }
 
@@ -68,9 +67,8 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::ResumeRequest>,
     ) -> Result<Response<wire::ResumeResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
-        let done = self.write(&request.account, &request.request_id, &request.note, Command::Resume).await?;
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
+        let done = self.write(&by, &account, &request.request_id, &request.note, Command::Resume).await?;
         Ok(Response::new(wire::ResumeResponse { account: self.account(&done) }))
     }
 
@@ -78,10 +76,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::GrantRequest>,
     ) -> Result<Response<wire::GrantResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
         let command = convert::grant(&request)?;
-        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let done = self.write(&by, &account, &request.request_id, &request.note, command).await?;
         let Reply::Granted(block) = done.reply else { return Err(unexpected(done.reply)) };
         let expires_at = done.ends_at.map(super::lease_wire::timestamp);
         Ok(Response::new(wire::GrantResponse { grant: block.0, expires_at }))
@@ -91,10 +88,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::VoidRequest>,
     ) -> Result<Response<wire::VoidResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
         let command = Command::Void { block: crate::types::BlockId(request.grant) };
-        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let done = self.write(&by, &account, &request.request_id, &request.note, command).await?;
         let Reply::Withdrawn(credits) = done.reply else { return Err(unexpected(done.reply)) };
         Ok(Response::new(wire::VoidResponse { credits: credits.to_string() }))
     }
@@ -103,10 +99,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::ChangePlanRequest>,
     ) -> Result<Response<wire::ChangePlanResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
         let command = contract::change_plan(&request)?;
-        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let done = self.write(&by, &account, &request.request_id, &request.note, command).await?;
         Ok(Response::new(wire::ChangePlanResponse { account: self.account(&done) }))
     }
 
@@ -114,10 +109,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::SetSeatsRequest>,
     ) -> Result<Response<wire::SetSeatsResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
         let command = Command::SetSeats { seats: request.seats };
-        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let done = self.write(&by, &account, &request.request_id, &request.note, command).await?;
         Ok(Response::new(wire::SetSeatsResponse { account: self.account(&done) }))
     }
 
@@ -125,10 +119,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::CancelRequest>,
     ) -> Result<Response<wire::CancelResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
         let command = contract::cancel(&request)?;
-        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let done = self.write(&by, &account, &request.request_id, &request.note, command).await?;
         Ok(Response::new(wire::CancelResponse { account: self.account(&done) }))
     }
 
@@ -136,10 +129,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::SetCapRequest>,
     ) -> Result<Response<wire::SetCapResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
         let command = contract::set_cap(&request)?;
-        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let done = self.write(&by, &account, &request.request_id, &request.note, command).await?;
         Ok(Response::new(wire::SetCapResponse { account: self.account(&done) }))
     }
 
@@ -147,10 +139,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::PurchaseRequest>,
     ) -> Result<Response<wire::PurchaseResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
         let command = contract::purchase(&request)?;
-        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let done = self.write(&by, &account, &request.request_id, &request.note, command).await?;
         let Reply::Purchased(block, price) = done.reply else { return Err(unexpected(done.reply)) };
         let expires_at = done.ends_at.map(super::lease_wire::timestamp);
         let (grant, price, currency) = (block.0, price.to_string(), done.currency);
@@ -161,10 +152,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::AwardRequest>,
     ) -> Result<Response<wire::AwardResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
         let command = contract::award(&request)?;
-        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let done = self.write(&by, &account, &request.request_id, &request.note, command).await?;
         let Reply::Awarded(block, credits) = done.reply else { return Err(unexpected(done.reply)) };
         let expires_at = done.ends_at.map(super::lease_wire::timestamp);
         Ok(Response::new(wire::AwardResponse { grant: block.0, credits: credits.to_string(), expires_at }))
@@ -174,10 +164,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::AllocateRequest>,
     ) -> Result<Response<wire::AllocateResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
         let command = contract::allocate(&request)?;
-        self.write(&request.account, &request.request_id, &request.note, command).await?;
+        self.write(&by, &account, &request.request_id, &request.note, command).await?;
         Ok(Response::new(wire::AllocateResponse {}))
     }
 
@@ -185,10 +174,12 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::TransferRequest>,
     ) -> Result<Response<wire::TransferResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
+        if !request.to_account.is_empty() {
+            by.account(&request.to_account)?;
+        }
         let command = contract::transfer(&request)?;
-        self.write(&request.account, &request.request_id, &request.note, command).await?;
+        self.write(&by, &account, &request.request_id, &request.note, command).await?;
         Ok(Response::new(wire::TransferResponse {}))
     }
 
@@ -196,11 +187,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::RefundRequest>,
     ) -> Result<Response<wire::RefundResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
-        let account = convert::account(&request.account)?;
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
         let command = contract::refund(&request, |handle| self.ledger.handle(&account, handle))?;
-        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let done = self.write(&by, &account, &request.request_id, &request.note, command).await?;
         let Reply::Refunded { credits, amount } = done.reply else { return Err(unexpected(done.reply)) };
         let (credits, amount) = (credits.to_string(), amount.to_string());
         Ok(Response::new(wire::RefundResponse { credits, amount }))
@@ -210,9 +199,7 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::GetUsageRequest>,
     ) -> Result<Response<wire::GetUsageResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
-        let account = convert::account(&request.account)?;
+        let (account, request, _, _place) = self.admission.take_of(request, |r| &r.account)?;
         let groups = self.ledger.usage(&account, &contract::usage(&request)?).await.map_err(status)?;
         Ok(Response::new(contract::wire_usage(groups)))
     }
@@ -221,11 +208,10 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::SetOverageLimitRequest>,
     ) -> Result<Response<wire::SetOverageLimitResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (account, request, by, _place) = self.admission.take_of(request, |r| &r.account)?;
         let credits = convert::overage_limit(request.credits.as_deref())?;
         let command = Command::SetOverageLimit { credits };
-        let done = self.write(&request.account, &request.request_id, &request.note, command).await?;
+        let done = self.write(&by, &account, &request.request_id, &request.note, command).await?;
         Ok(Response::new(wire::SetOverageLimitResponse { account: self.account(&done) }))
     }
 
@@ -233,8 +219,7 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::GetAccountRequest>,
     ) -> Result<Response<wire::GetAccountResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let account = convert::account(&request.into_inner().account)?;
+        let (account, _, _, _place) = self.admission.take_of(request, |r| &r.account)?;
         let view = self.ledger.account(&account).await.map_err(status)?;
         let account = Some(convert::wire_account(&view, self.ledger.now()));
         Ok(Response::new(wire::GetAccountResponse { account }))
@@ -244,8 +229,7 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::ListAccountsRequest>,
     ) -> Result<Response<wire::ListAccountsResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (request, by, _place) = self.admission.take(request)?;
         let size = convert::page_size(request.page_size)?;
         let after = convert::name_token(&request.page_token)?;
         // One more than the page: it tells whether there is another.
@@ -255,7 +239,9 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         let last = views.last().filter(|_| more).map(|view| view.id.as_str());
         let next_page_token = last.map(convert::token).unwrap_or_default();
         let now = self.ledger.now();
-        let accounts = views.iter().map(|view| convert::wire_account(view, now)).collect();
+        // A page of an operator who may see some alone may be short.
+        let seen = views.iter().filter(|view| by.may(&view.id));
+        let accounts = seen.map(|view| convert::wire_account(view, now)).collect();
         Ok(Response::new(wire::ListAccountsResponse { accounts, next_page_token }))
     }
 
@@ -263,9 +249,7 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::GetBalanceRequest>,
     ) -> Result<Response<wire::GetBalanceResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
-        let account = convert::account(&request.account)?;
+        let (account, request, _, _place) = self.admission.take_of(request, |r| &r.account)?;
         let pool =
             Some(request.pool.as_str()).filter(|pool| !pool.is_empty()).map(convert::pool).transpose()?;
         let view = self.ledger.balance(&account, pool.as_ref()).await.map_err(status)?;
@@ -276,9 +260,7 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::ListInvoiceLinesRequest>,
     ) -> Result<Response<wire::ListInvoiceLinesResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
-        let account = convert::account(&request.account)?;
+        let (account, request, _, _place) = self.admission.take_of(request, |r| &r.account)?;
         let page = Page::read(request.page_size, &request.page_token)?;
         let (from, to) = (request.from.as_ref(), request.to.as_ref());
         let mut lines = self.ledger.invoice_lines(&account).await.map_err(status)?;
@@ -295,9 +277,7 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::WatchAlertsRequest>,
     ) -> Result<Response<Alerts>, Status> {
-        let admitted = self.admission.enter()?;
-        let request = request.into_inner();
-        let account = convert::account(&request.account)?;
+        let (account, request, _, admitted) = self.admission.take_of(request, |r| &r.account)?;
         let (ledger, shutdown) = (self.ledger.clone(), self.shutdown.clone());
         let watcher = Watcher { ledger, account, after: request.after, shutdown };
         Ok(Response::new(watcher.begin(admitted).await?))
@@ -307,9 +287,7 @@ impl<L: LedgerApi> AccountService for AccountServer<L> {
         &self,
         request: Request<wire::ListAlertsRequest>,
     ) -> Result<Response<wire::ListAlertsResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
-        let account = convert::account(&request.account)?;
+        let (account, request, _, _place) = self.admission.take_of(request, |r| &r.account)?;
         let page = Page::read(request.page_size, &request.page_token)?;
         let alerts = self.ledger.alerts(&account).await.map_err(status)?;
         let (alerts, next_page_token) = page.cut(alerts, |alert| alert.number);
@@ -328,10 +306,11 @@ fn unexpected(reply: Reply) -> Status {
 }
 
 /// The account's journal says what happened; who asked for it and why is said here.
-fn log(account: &AccountId, request: &RequestId, note: &str, command: &Command, reply: Reply) {
+fn log(by: &By, account: &AccountId, request: &RequestId, note: &str, command: &Command, reply: Reply) {
     let what = command.word();
     let note: String = note.chars().take(NOTE_CHARS_MAX).collect();
-    tracing::info!(%account, request_id = %request, what, note, ?reply, "administered");
+    let by = by.name();
+    tracing::info!(%account, by, request_id = %request, what, note, ?reply, "administered");
 }
 
 /// Characters of a note that are kept: a sentence or two.

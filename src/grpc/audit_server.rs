@@ -7,7 +7,7 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::account_wire::{Page, account};
+use super::account_wire::Page;
 use super::admission::Admission;
 use super::lease_wire::{instant, timestamp};
 use super::ledger_api::{AuditEntry, Auditing, BlockChange, LedgerApi, LedgerError};
@@ -35,9 +35,7 @@ impl<L: LedgerApi> AuditService for AuditServer<L> {
         &self,
         request: Request<wire::ListEntriesRequest>,
     ) -> Result<Response<wire::ListEntriesResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
-        let account = account(&request.account)?;
+        let (account, request, _, _place) = self.admission.take_of(request, |r| &r.account)?;
         let page = Page::read(request.page_size, &request.page_token)?;
         let mut audit = self.ledger.audit(&account).await.map_err(status)?;
         let mut entries = Vec::new();
@@ -59,8 +57,7 @@ impl<L: LedgerApi> AuditService for AuditServer<L> {
         &self,
         request: Request<wire::ExportRequest>,
     ) -> Result<Response<Self::ExportStream>, Status> {
-        let admitted = self.admission.enter()?;
-        let account = account(&request.into_inner().account)?;
+        let (account, _, _, admitted) = self.admission.take_of(request, |r| &r.account)?;
         let audit = self.ledger.audit(&account).await.map_err(status)?;
         let (sender, receiver) = mpsc::channel(1);
         let shutdown = self.shutdown.clone();
@@ -79,8 +76,7 @@ impl<L: LedgerApi> AuditService for AuditServer<L> {
         &self,
         request: Request<wire::VerifyRequest>,
     ) -> Result<Response<wire::VerifyResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let account = account(&request.into_inner().account)?;
+        let (account, _, _, _place) = self.admission.take_of(request, |r| &r.account)?;
         let mut audit = self.ledger.audit(&account).await.map_err(status)?;
         let mut verified = wire::VerifyResponse { whole: true, ..wire::VerifyResponse::default() };
         loop {

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint as TonicEndpoint};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::call_error::CallError;
+use super::connect::Way;
 use super::proto::ledger_v1::account_service_client::AccountServiceClient;
 use super::proto::ledger_v1::audit_service_client::AuditServiceClient;
 use super::proto::ledger_v1::ledger_service_client::LedgerServiceClient;
@@ -28,11 +32,37 @@ pub struct SidecarClient {
 /// A ledger.
 #[derive(Clone, Debug)]
 pub struct LedgerClient {
-    accounts: AccountServiceClient<Channel>,
-    audit: AuditServiceClient<Channel>,
-    ledger: LedgerServiceClient<Channel>,
-    playbooks: PlaybookServiceClient<Channel>,
+    accounts: AccountServiceClient<Signed>,
+    audit: AuditServiceClient<Signed>,
+    ledger: LedgerServiceClient<Signed>,
+    playbooks: PlaybookServiceClient<Signed>,
     within: Duration,
+}
+
+type Signed = InterceptedService<Channel, Bearer>;
+
+/// Says with each call who makes it, where that is by a token.
+#[derive(Clone, Debug, Default)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Bearer {
+    /// Errors: what no header can hold.
+    pub fn new(token: &str) -> Result<Self, String> {
+        let value: Result<MetadataValue<Ascii>, _> = format!("Bearer {token}").parse();
+        // Not repeated: it is a secret, even if a wrong one.
+        let mut value = value.map_err(|_| "has characters that no token has".to_owned())?;
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
 }
 
 impl SidecarClient {
@@ -40,7 +70,8 @@ impl SidecarClient {
     ///
     /// Errors: `UNREACHABLE`.
     pub async fn connect(endpoint: &Endpoint, within: Duration) -> Result<Self, CallError> {
-        let entitlement = EntitlementServiceClient::new(channel(endpoint, within).await?);
+        let channel = plainly(endpoint, within).await?;
+        let entitlement = EntitlementServiceClient::new(channel);
         Ok(Self { entitlement, within })
     }
 }
@@ -49,7 +80,7 @@ impl SidecarClient {
 ///
 /// Errors: `UNREACHABLE`, and what the server answers.
 pub async fn is_serving(endpoint: &Endpoint, name: &str, within: Duration) -> Result<bool, CallError> {
-    let mut health = HealthClient::new(channel(endpoint, within).await?);
+    let mut health = HealthClient::new(plainly(endpoint, within).await?);
     let mut request = Request::new(HealthCheckRequest { service: name.to_owned() });
     request.set_timeout(within);
     let answer = health.check(request).await.map_err(|status| CallError::of(&status))?;
@@ -61,11 +92,25 @@ impl LedgerClient {
     ///
     /// Errors: `UNREACHABLE`.
     pub async fn connect(endpoint: &Endpoint, within: Duration) -> Result<Self, CallError> {
-        let channel = channel(endpoint, within).await?;
-        let accounts = AccountServiceClient::new(channel.clone());
-        let audit = AuditServiceClient::new(channel.clone());
-        let ledger = LedgerServiceClient::new(channel.clone());
-        Ok(Self { accounts, audit, ledger, playbooks: PlaybookServiceClient::new(channel), within })
+        Ok(Self::over(plainly(endpoint, within).await?, Bearer::default(), within))
+    }
+
+    /// The same over TLS, or with a token.
+    ///
+    /// Errors: `UNREACHABLE`.
+    pub async fn connect_by(way: &Way, bearer: Bearer, within: Duration) -> Result<Self, CallError> {
+        Ok(Self::over(way.connect(within).await?, bearer, within))
+    }
+
+    fn over(channel: Channel, bearer: Bearer, within: Duration) -> Self {
+        let signed = || InterceptedService::new(channel.clone(), bearer.clone());
+        Self {
+            accounts: AccountServiceClient::new(signed()),
+            audit: AuditServiceClient::new(signed()),
+            ledger: LedgerServiceClient::new(signed()),
+            playbooks: PlaybookServiceClient::new(signed()),
+            within,
+        }
     }
 
     /// Alerts as they are raised.
@@ -176,10 +221,9 @@ calls!(LedgerClient.playbooks {
     playbooks = list(ledger_v1::PlaybookServiceListRequest) -> ledger_v1::PlaybookServiceListResponse;
 });
 
-async fn channel(endpoint: &Endpoint, within: Duration) -> Result<Channel, CallError> {
-    let unreachable = |cause: tonic::transport::Error| CallError::unreachable(endpoint, &cause);
-    let to = TonicEndpoint::from_shared(endpoint.to_string()).map_err(unreachable)?;
-    to.connect_timeout(within).connect().await.map_err(unreachable)
+async fn plainly(endpoint: &Endpoint, within: Duration) -> Result<Channel, CallError> {
+    let way = Way::new(endpoint.clone(), None).map_err(|error| CallError::unreachable(endpoint, &error))?;
+    way.connect(within).await
 }
 
 /// A length of time, as messages carry it. What is longer than a message can say is cut.

@@ -1,4 +1,4 @@
-//! One caller's connection, counted while it is open.
+//! One caller's connection, counted while it is open, and who is at its other end.
 
 use std::io;
 use std::pin::Pin;
@@ -8,16 +8,29 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+
+use crate::trust::SpiffeId;
 
 #[derive(Debug)]
 pub struct Connection {
     io: Io,
+    peer: Peer,
     _counted: OwnedSemaphorePermit,
+}
+
+/// Who is at the other end, as far as the connection itself tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// What its certificate names, which an authority of ours has signed.
+    pub id: Option<SpiffeId>,
 }
 
 #[derive(Debug)]
 enum Io {
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),
     Other(Other),
 }
@@ -46,20 +59,40 @@ impl Connection {
     pub(super) fn tcp(io: TcpStream, room: &Arc<Semaphore>) -> Option<Self> {
         // Answers are small and awaited: none should wait for company. A socket that refuses is slower, not wrong.
         let _slower = io.set_nodelay(true);
-        Self::counted(Io::Tcp(io), room)
+        Some(Self::plain(Io::Tcp(io), counted(room)?))
     }
 
     /// `None` where too many are open.
     pub(super) fn unix(io: UnixStream, room: &Arc<Semaphore>) -> Option<Self> {
-        Self::counted(Io::Unix(io), room)
+        Some(Self::plain(Io::Unix(io), counted(room)?))
     }
 
     pub(super) fn other(io: Other, room: &Arc<Semaphore>) -> Option<Self> {
-        Self::counted(Io::Other(io), room)
+        Some(Self::plain(Io::Other(io), counted(room)?))
     }
 
-    fn counted(io: Io, room: &Arc<Semaphore>) -> Option<Self> {
-        Some(Self { io, _counted: Arc::clone(room).try_acquire_owned().ok()? })
+    /// After the handshake.
+    pub(super) fn tls(io: TlsStream<TcpStream>, counted: OwnedSemaphorePermit) -> Self {
+        let shown = io.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let peer = Peer { id: shown.and_then(SpiffeId::of) };
+        Self { io: Io::Tls(Box::new(io)), peer, _counted: counted }
+    }
+
+    fn plain(io: Io, counted: OwnedSemaphorePermit) -> Self {
+        Self { io, peer: Peer::default(), _counted: counted }
+    }
+}
+
+/// `None` where too many are open.
+pub(super) fn counted(room: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(room).try_acquire_owned().ok()
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
     }
 }
 
@@ -71,6 +104,7 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         match &mut self.io {
             Io::Tcp(io) => Pin::new(io).poll_read(context, buffer),
+            Io::Tls(io) => Pin::new(io).poll_read(context, buffer),
             Io::Unix(io) => Pin::new(io).poll_read(context, buffer),
             Io::Other(io) => io.0.as_mut().poll_read(context, buffer),
         }
@@ -87,6 +121,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         match &mut self.io {
             Io::Tcp(io) => Pin::new(io).poll_write(context, bytes),
+            Io::Tls(io) => Pin::new(io).poll_write(context, bytes),
             Io::Unix(io) => Pin::new(io).poll_write(context, bytes),
             Io::Other(io) => io.0.as_mut().poll_write(context, bytes),
         }
@@ -95,6 +130,7 @@ impl AsyncWrite for Connection {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.io {
             Io::Tcp(io) => Pin::new(io).poll_flush(context),
+            Io::Tls(io) => Pin::new(io).poll_flush(context),
             Io::Unix(io) => Pin::new(io).poll_flush(context),
             Io::Other(io) => io.0.as_mut().poll_flush(context),
         }
@@ -103,6 +139,7 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.io {
             Io::Tcp(io) => Pin::new(io).poll_shutdown(context),
+            Io::Tls(io) => Pin::new(io).poll_shutdown(context),
             Io::Unix(io) => Pin::new(io).poll_shutdown(context),
             Io::Other(io) => io.0.as_mut().poll_shutdown(context),
         }

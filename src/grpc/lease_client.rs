@@ -11,6 +11,7 @@ use tokio_stream::Stream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
+use super::connect::Way;
 use super::http2::{CONNECTION_WINDOW, STREAM_WINDOW};
 pub use super::lease_server::LEASES_MAX;
 use super::lease_wire::{self, decoded, encoded, instant, wire_duration, wire_sender};
@@ -75,6 +76,11 @@ impl LeaseClient {
     /// `endpoint`: `http://host:port` or `unix:///path`. Must be called within a tokio runtime; nothing is connected yet.
     pub fn new(endpoint: &str) -> Result<Self, LinkError> {
         Ok(Self::over(Self::endpoint(endpoint)?.connect_lazy()))
+    }
+
+    /// The same over TLS, where the ledger speaks it.
+    pub fn by(way: &Way) -> Result<Self, LinkError> {
+        Ok(Self::over(way.connect_lazily(Self::endpoint(&way.uri())?)))
     }
 
     /// Over a channel of the caller's making.

@@ -8,8 +8,9 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use super::admission::Admission;
+use super::guard::By;
 use super::lease_wire::{self, decoded, encoded};
-use super::ledger_api::{Leased, LedgerApi};
+use super::ledger_api::{Hello, Leased, LedgerApi, Sender};
 use super::ledger_status::{self, invalid};
 use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::lease_service_server::LeaseService;
@@ -34,6 +35,20 @@ pub(super) struct LeaseServer<L> {
     pub shutdown: Shutdown,
 }
 
+impl<L: LedgerApi> LeaseServer<L> {
+    /// The process that a call speaks for.
+    ///
+    /// Errors: it was not introduced under the certificate that the call comes under.
+    async fn sender(&self, by: &By, named: Option<&wire::Sender>) -> Result<Sender, Status> {
+        let who = lease_wire::sender(named)?;
+        if by.id().is_some() {
+            let acting = self.ledger.acting(who).await.map_err(|e| ledger_status::of(&e))?;
+            by.speaks_for(&acting)?;
+        }
+        Ok(who)
+    }
+}
+
 #[tonic::async_trait]
 impl<L: LedgerApi> LeaseService for LeaseServer<L> {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<wire::WatchResponse, Status>> + Send>>;
@@ -42,9 +57,9 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
         &self,
         request: Request<wire::AttachRequest>,
     ) -> Result<Response<wire::AttachResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
+        let (request, by, _place) = self.admission.take(request)?;
         let hello = lease_wire::hello(&request)?;
+        let hello = Hello { acting: by.introduced(hello.acting)?, ..hello };
         let attached = self.ledger.attach(hello).await.map_err(|e| ledger_status::of(&e))?;
         let mut versions: Vec<u32> = self.ledger.playbooks().iter().map(|version| version.version).collect();
         versions.sort_unstable();
@@ -55,11 +70,10 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
         &self,
         request: Request<wire::LeaseRequest>,
     ) -> Result<Response<wire::LeaseResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
-        let who = lease_wire::sender(request.sender.as_ref())?;
+        let (request, by, _place) = self.admission.take(request)?;
+        let who = self.sender(&by, request.sender.as_ref()).await?;
         let wait = lease_wire::wait(request.wait.as_ref());
-        let first = one_ask(&request.account, &request.ask)?;
+        let first = one_ask(&by, &request.account, &request.ask)?;
         if request.more.is_empty() {
             let leased = self.ledger.lease(who, &first.0, &first.1, wait).await;
             let grant = granted(leased.map_err(|e| ledger_status::of(&e))?);
@@ -70,7 +84,7 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
             return Err(invalid("INVALID_ASK", "more", what));
         }
         let mut asking = tokio::task::JoinSet::new();
-        let more = request.more.iter().map(|more| one_ask(&more.account, &more.ask));
+        let more = request.more.iter().map(|more| one_ask(&by, &more.account, &more.ask));
         for (place, ask) in std::iter::once(Ok(first)).chain(more).enumerate() {
             let ledger = self.ledger.clone();
             asking.spawn(async move {
@@ -95,10 +109,9 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
         &self,
         request: Request<wire::DecideRequest>,
     ) -> Result<Response<wire::DecideResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
-        let who = lease_wire::sender(request.sender.as_ref())?;
-        let account = lease_wire::account(&request.account)?;
+        let (request, by, _place) = self.admission.take(request)?;
+        let who = self.sender(&by, request.sender.as_ref()).await?;
+        let account = by.account(&request.account)?;
         let ask = decoded(&request.ask).map_err(bad_ask)?;
         let wait = lease_wire::wait(request.wait.as_ref());
         let named = lease_wire::named_runs(&request.runs)?;
@@ -111,9 +124,8 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
         &self,
         request: Request<wire::ReportRequest>,
     ) -> Result<Response<wire::ReportResponse>, Status> {
-        let _admitted = self.admission.enter()?;
-        let request = request.into_inner();
-        let who = lease_wire::sender(request.sender.as_ref())?;
+        let (request, by, _place) = self.admission.take(request)?;
+        let who = self.sender(&by, request.sender.as_ref()).await?;
         if request.records.len() > RECORDS_MAX || request.totals.len() + request.recounts.len() > TOTALS_MAX {
             let what =
                 format!("a report has at most {RECORDS_MAX} records and {TOTALS_MAX} totals; send several");
@@ -128,8 +140,9 @@ impl<L: LedgerApi> LeaseService for LeaseServer<L> {
         &self,
         request: Request<wire::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        let by = By::of(request.extensions());
         let request = request.into_inner();
-        let who = lease_wire::sender(request.sender.as_ref())?;
+        let who = self.sender(&by, request.sender.as_ref()).await?;
         let watch = self.ledger.watch(who, request.playbook_version).await;
         let changes = watch.map_err(|e| ledger_status::of(&e))?;
         let changes = ReceiverStream::new(changes).map(|change| Ok(lease_wire::wire_change(change)));
@@ -161,8 +174,8 @@ where
     ReceiverStream::new(receiver)
 }
 
-fn one_ask(account: &str, ask: &[u8]) -> Result<(AccountId, Ask), Status> {
-    Ok((lease_wire::account(account)?, decoded(ask).map_err(bad_ask)?))
+fn one_ask(by: &By, account: &str, ask: &[u8]) -> Result<(AccountId, Ask), Status> {
+    Ok((by.account(account)?, decoded(ask).map_err(bad_ask)?))
 }
 
 fn granted(leased: Leased) -> Option<Bytes> {

@@ -47,7 +47,7 @@ pub(super) fn hello(request: &wire::AttachRequest) -> Result<Hello, Status> {
     };
     let accounts = Accounts::parse(request.accounts.iter().map(String::as_str))
         .map_err(|what| invalid("INVALID_ACCOUNT", "accounts", what))?;
-    let acting = Acting { identity, accounts };
+    let acting = Acting { identity, accounts, certificate: None };
     Ok(Hello { sidecar: sidecar(&request.sidecar)?, start, generation, acknowledged, acting })
 }
 

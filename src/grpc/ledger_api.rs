@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -132,6 +133,8 @@ pub enum LedgerError {
         "the ledger was restored from a backup and leases nothing new before {until}, when every lease has ended"
     )]
     Learning { until: Timestamp },
+    #[error("this journal belongs to `{0}`, which acts for accounts that this certificate does not")]
+    NotItsJournal(String),
     #[error("this sidecar does not act for the account `{0}`; its option `accounts` says for which it does")]
     AccountNotAllowed(AccountId),
     /// What came in is not right: its field, the reason's word, and what would be right.
@@ -176,6 +179,9 @@ pub trait LedgerApi: Clone + Send + Sync + 'static {
     fn generation(&self) -> (u32, Option<Timestamp>);
 
     fn attach(&self, hello: Hello) -> impl Future<Output = Result<Attached, LedgerError>> + Send;
+
+    /// What a process said of itself when it attached.
+    fn acting(&self, who: Sender) -> impl Future<Output = Result<Arc<Acting>, LedgerError>> + Send;
 
     /// `wait`: how long the answer may take; recalls use part of it.
     fn lease(

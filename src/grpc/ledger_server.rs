@@ -4,20 +4,23 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
-use tokio_stream::Stream;
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpIncoming};
+use tower::layer::layer_fn;
 
 use super::account_server::AccountServer;
 use super::admission::Admission;
 use super::audit_server::AuditServer;
 use super::describe::DescribeServer;
+use super::guard::Guard;
 use super::lease_server::LeaseServer;
 use super::ledger_api::LedgerApi;
+use super::listen::{ListenError, Listeners};
 use super::playbook_server::{DOCUMENT_BYTES_MAX, PlaybookServer};
 use super::proto::DESCRIPTORS;
 use super::proto::ledger_v1::account_service_server::AccountServiceServer;
@@ -25,7 +28,8 @@ use super::proto::ledger_v1::audit_service_server::AuditServiceServer;
 use super::proto::ledger_v1::lease_service_server::LeaseServiceServer;
 use super::proto::ledger_v1::ledger_service_server::LedgerServiceServer;
 use super::proto::ledger_v1::playbook_service_server::PlaybookServiceServer;
-use crate::runtime::Shutdown;
+use crate::runtime::{Clock, Shutdown};
+use crate::trust::{Access, Live};
 
 /// Calls under way on one connection: a sidecar asks for many accounts at once.
 const STREAMS_MAX: u32 = 256;
@@ -58,26 +62,26 @@ const ACCOUNT_ANSWER_BYTES_MAX: usize = 4 << 20;
 /// A document and the fields round it.
 const PLAYBOOK_BYTES_MAX: usize = DOCUMENT_BYTES_MAX + (256 << 10);
 
+/// Where there is an access document, a connection lasts so long, and its calls may then end within the second time: whoever
+/// was let in by a certificate is looked at again.
+const CONNECTION_LASTS: Duration = Duration::from_secs(3600);
+const CALLS_LAST: Duration = Duration::from_secs(60);
+
 /// Bounds of a serving ledger that its configuration sets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Bounds {
     /// Calls in work at once.
     pub calls_max: usize,
     /// How long calls under way may take once the signal to stop was given.
     pub grace: Duration,
+    /// Who may do what; without, everybody may do everything.
+    pub access: Option<Live<Access>>,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { calls_max: 4096, grace: Duration::from_secs(5) }
+        Self { calls_max: 4096, grace: Duration::from_secs(5), access: None }
     }
-}
-
-/// Where the ledger listens; with neither it serves nobody and ends at once.
-#[derive(Debug, Default)]
-pub struct Listeners {
-    pub tcp: Option<TcpListener>,
-    pub unix: Option<UnixListener>,
 }
 
 #[derive(Debug, Error)]
@@ -86,16 +90,18 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
     #[error("the descriptors of the protos can't be served: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
 }
 
-/// Serves until the signal to stop; calls under way then end, within the usual grace.
+/// Serves until the signal to stop; calls under way then end.
 pub async fn serve<L: LedgerApi>(
     ledger: L,
     listener: TcpListener,
     shutdown: Shutdown,
 ) -> Result<(), ServeError> {
-    let listeners = Listeners { tcp: Some(listener), unix: None };
-    serve_on(ledger, listeners, Bounds::default(), shutdown).await
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    serve_incoming(ledger, incoming, Bounds::default(), shutdown).await
 }
 
 /// Serves on each listener until the signal to stop; calls under way then end, within the grace.
@@ -105,30 +111,13 @@ pub async fn serve_on<L: LedgerApi>(
     bounds: Bounds,
     shutdown: Shutdown,
 ) -> Result<(), ServeError> {
-    let routes = routes(ledger, bounds, &shutdown).await?;
-    let tcp = async {
-        match listeners.tcp {
-            Some(listener) => {
-                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-                incoming_served(routes.clone(), incoming, &shutdown).await
-            }
-            None => Ok(()),
-        }
-    };
-    let unix = async {
-        match listeners.unix {
-            Some(listener) => {
-                incoming_served(routes.clone(), UnixListenerStream::new(listener), &shutdown).await
-            }
-            None => Ok(()),
-        }
-    };
+    let incoming = ReceiverStream::new(listeners.accept(&shutdown)?).map(Ok::<_, std::io::Error>);
     let patience = async {
         shutdown.requested().await;
         tokio::time::sleep(bounds.grace).await;
     };
     tokio::select! {
-        served = async { tokio::try_join!(tcp, unix) } => Ok(served.map(|((), ())| ())?),
+        served = serve_incoming(ledger, incoming, bounds.clone(), shutdown.clone()) => served,
         () = patience => {
             tracing::warn!("connections were still open when the time to stop was over");
             Ok(())
@@ -137,7 +126,7 @@ pub async fn serve_on<L: LedgerApi>(
 }
 
 /// Serves connections that are accepted elsewhere, over any transport, until the signal to stop.
-pub async fn serve_incoming<L, I, IO>(
+pub async fn serve_incoming<L, I, IO, E>(
     ledger: L,
     incoming: I,
     bounds: Bounds,
@@ -145,19 +134,12 @@ pub async fn serve_incoming<L, I, IO>(
 ) -> Result<(), ServeError>
 where
     L: LedgerApi,
-    I: Stream<Item = std::io::Result<IO>>,
-    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
-{
-    let routes = routes(ledger, bounds, &shutdown).await?;
-    incoming_served(routes, incoming, &shutdown).await
-}
-
-async fn incoming_served<I, IO, E>(routes: Routes, incoming: I, shutdown: &Shutdown) -> Result<(), ServeError>
-where
     I: Stream<Item = Result<IO, E>>,
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     E: Into<tower::BoxError>,
 {
+    let access = bounds.access.clone();
+    let routes = routes(ledger, bounds, &shutdown).await?;
     let mut server = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
@@ -167,7 +149,11 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN));
-    let router = server.add_routes(routes);
+    if access.is_some() {
+        server = server.max_connection_age(CONNECTION_LASTS).max_connection_age_grace(CALLS_LAST);
+    }
+    let guarded = layer_fn(move |routes| Guard { routes, access: access.clone(), clock: Clock::system() });
+    let router = server.layer(guarded).add_routes(routes);
     Ok(router.serve_with_incoming_shutdown(incoming, shutdown.requested()).await?)
 }
 

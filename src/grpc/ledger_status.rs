@@ -10,7 +10,7 @@ use super::status;
 use crate::engine::account::AdminRefusal;
 
 /// Of every error's details.
-const DOMAIN: &str = "bursar";
+pub(super) const DOMAIN: &str = "bursar";
 
 /// The ledger was restored from a backup, and leases nothing new yet.
 pub(super) const LEARNING: &str = "LEARNING";
@@ -41,6 +41,7 @@ pub(super) fn of(error: &LedgerError) -> Status {
         LedgerError::Fenced => plain(Code::FailedPrecondition, "EPOCH_NOT_CURRENT", error),
         LedgerError::NotAttached => plain(Code::FailedPrecondition, "NOT_ATTACHED", error),
         LedgerError::AccountNotAllowed(_) => plain(Code::PermissionDenied, "ACCOUNT_NOT_ALLOWED", error),
+        LedgerError::NotItsJournal(_) => plain(Code::PermissionDenied, "SIDECAR_NOT_YOURS", error),
         LedgerError::Invalid { field, reason, what } => invalid(reason, field, what.clone()),
         LedgerError::PlaybookInvalid(report) => playbook_invalid(report, error),
         LedgerError::VersionNotHigher { .. } => plain(Code::FailedPrecondition, "VERSION_NOT_HIGHER", error),

@@ -72,7 +72,9 @@ pub(super) fn decide_error(status: Status) -> DecideError {
     match (reason(&status).as_str(), status.code()) {
         ("EPOCH_NOT_CURRENT", _) => DecideError::Fenced,
         (LEARNING, _) => DecideError::Learning(said(&status)),
-        ("" | "NOT_ATTACHED", _) | (_, Code::Unavailable) => DecideError::Unreachable(said(&status)),
+        // Whom the ledger does not know it decides nothing for: that is no fault of the run's.
+        ("" | "NOT_ATTACHED" | "ROLE_MISSING" | "SIDECAR_NOT_YOURS", _)
+        | (_, Code::Unavailable | Code::Unauthenticated) => DecideError::Unreachable(said(&status)),
         // Without the headers of the connection that it came over.
         _ => DecideError::Fault(Status::with_details(
             status.code(),

@@ -1,4 +1,4 @@
-//! Where callers come in: a Unix socket, a TCP port, and the limits of both.
+//! Where callers come in: a Unix socket, a TCP port.
 
 use std::fs;
 use std::io;
@@ -7,14 +7,15 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net as std_unix;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio_rustls::rustls::ServerConfig;
 use tonic::service::RoutesBuilder;
 
+use super::accept::{self, ACCEPTED_AHEAD, Entry};
 use super::connection::Connection;
 pub use super::connection::Other;
 use super::health::Health;
@@ -22,21 +23,20 @@ use super::http2;
 use super::proto::DESCRIPTORS;
 use super::route::{First, Router};
 use crate::runtime::Shutdown;
+use crate::trust::Live;
 
-/// Open connections of one process: an agent runtime has one or a few; each costs file handles and buffers.
-const CONNECTIONS_MAX: usize = 512;
-
-/// After an accept that failed, mostly for lack of file handles.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
-
-/// Connections that were accepted and not yet taken up.
-const ACCEPTED_AHEAD: usize = 16;
-
-/// Where to listen.
-#[derive(Clone, Debug, Default)]
+/// Where to listen, and to whom.
+#[derive(Clone, Debug)]
 pub struct Addresses {
+    /// Its permission bits.
     pub socket: Option<(PathBuf, u32)>,
+    /// The users whose processes may use the socket; without, all whom its permission bits let in.
+    pub users: Option<Vec<u32>>,
     pub tcp: Option<SocketAddr>,
+    /// What the port speaks TLS with; without, it is not encrypted.
+    pub tls: Option<Live<ServerConfig>>,
+    /// Open connections at once: each costs file handles and buffers.
+    pub connections_max: usize,
 }
 
 /// Bound, not yet served.
@@ -45,6 +45,7 @@ pub struct Listeners {
     unix: Option<std_unix::UnixListener>,
     tcp: Option<std::net::TcpListener>,
     other: Option<mpsc::Receiver<Other>>,
+    entry: Entry,
     listening: Listening,
 }
 
@@ -118,12 +119,15 @@ impl Listeners {
             }
             None => None,
         };
-        Ok(Self { unix, tcp, other: None, listening })
+        let room = Arc::new(Semaphore::new(addresses.connections_max));
+        let entry = Entry { room, users: addresses.users.clone(), tls: addresses.tls.clone() };
+        Ok(Self { unix, tcp, other: None, entry, listening })
     }
 
     /// Connections that are accepted elsewhere, over any transport.
     pub fn of(accepted: mpsc::Receiver<Other>) -> Self {
-        Self { unix: None, tcp: None, other: Some(accepted), listening: Listening::default() }
+        let entry = Entry { room: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)), users: None, tls: None };
+        Self { unix: None, tcp: None, other: Some(accepted), entry, listening: Listening::default() }
     }
 
     /// Probes and metrics are answered there.
@@ -142,27 +146,14 @@ impl Listeners {
             tcp: self.tcp.as_ref().map(std::net::TcpListener::try_clone).transpose()?,
             // Whoever accepts those gives them to one thread.
             other: None,
+            entry: self.entry.clone(),
             listening: self.listening.clone(),
         })
     }
 
     /// Serves until the shutdown, then until the calls in work have ended.
     pub async fn serve(self, services: Services, shutdown: Shutdown) -> Result<(), ListenError> {
-        let (accepted, mut incoming) = mpsc::channel(ACCEPTED_AHEAD);
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let failed = |error: io::Error| ListenError::Serve(error.to_string());
-        if let Some(listener) = self.unix {
-            let listener = UnixListener::from_std(listener).map_err(failed)?;
-            tokio::spawn(accept_unix(listener, accepted.clone(), Arc::clone(&room), shutdown.clone()));
-        }
-        if let Some(listener) = self.tcp {
-            let listener = TcpListener::from_std(listener).map_err(failed)?;
-            tokio::spawn(accept_tcp(listener, accepted.clone(), Arc::clone(&room), shutdown.clone()));
-        }
-        if let Some(others) = self.other {
-            tokio::spawn(accept_others(others, accepted.clone(), room, shutdown.clone()));
-        }
-        drop(accepted);
+        let mut incoming = self.accept(&shutdown)?;
         let mut open = JoinSet::new();
         loop {
             tokio::select! {
@@ -174,75 +165,24 @@ impl Listeners {
             }
         }
     }
-}
 
-async fn accept_unix(
-    listener: UnixListener,
-    accepted: mpsc::Sender<Connection>,
-    room: Arc<Semaphore>,
-    shutdown: Shutdown,
-) {
-    loop {
-        let io = tokio::select! {
-            () = shutdown.requested() => return,
-            io = listener.accept() => io,
-        };
-        let connection = io.map(|(io, _)| Connection::unix(io, &room));
-        if !hand_over(connection, &accepted).await {
-            return;
+    /// Connections as they come, until the shutdown. Must be called within a tokio runtime.
+    pub(super) fn accept(self, shutdown: &Shutdown) -> Result<mpsc::Receiver<Connection>, ListenError> {
+        let (accepted, incoming) = mpsc::channel(ACCEPTED_AHEAD);
+        let failed = |error: io::Error| ListenError::Serve(error.to_string());
+        let (entry, shutdown) = (self.entry, shutdown.clone());
+        if let Some(listener) = self.unix {
+            let listener = UnixListener::from_std(listener).map_err(failed)?;
+            tokio::spawn(accept::unix(listener, accepted.clone(), entry.clone(), shutdown.clone()));
         }
-    }
-}
-
-async fn accept_tcp(
-    listener: TcpListener,
-    accepted: mpsc::Sender<Connection>,
-    room: Arc<Semaphore>,
-    shutdown: Shutdown,
-) {
-    loop {
-        let io = tokio::select! {
-            () = shutdown.requested() => return,
-            io = listener.accept() => io,
-        };
-        let connection = io.map(|(io, _)| Connection::tcp(io, &room));
-        if !hand_over(connection, &accepted).await {
-            return;
+        if let Some(listener) = self.tcp {
+            let listener = TcpListener::from_std(listener).map_err(failed)?;
+            tokio::spawn(accept::tcp(listener, accepted.clone(), entry.clone(), shutdown.clone()));
         }
-    }
-}
-
-async fn accept_others(
-    mut others: mpsc::Receiver<Other>,
-    accepted: mpsc::Sender<Connection>,
-    room: Arc<Semaphore>,
-    shutdown: Shutdown,
-) {
-    loop {
-        let io = tokio::select! {
-            () = shutdown.requested() => return,
-            io = others.recv() => io,
-        };
-        let Some(io) = io else { return };
-        if !hand_over(Ok(Connection::other(io, &room)), &accepted).await {
-            return;
+        if let Some(others) = self.other {
+            tokio::spawn(accept::others(others, accepted, entry, shutdown));
         }
-    }
-}
-
-/// False once the server is gone.
-async fn hand_over(connection: io::Result<Option<Connection>>, accepted: &mpsc::Sender<Connection>) -> bool {
-    match connection {
-        Ok(Some(connection)) => accepted.send(connection).await.is_ok(),
-        Ok(None) => {
-            tracing::warn!(most = CONNECTIONS_MAX, "a connection was refused: too many are open");
-            true
-        }
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
-            true
-        }
+        Ok(incoming)
     }
 }
 
@@ -269,11 +209,15 @@ fn bind_unix(path: &Path, mode: u32) -> Result<std_unix::UnixListener, ListenErr
 mod tests {
     use super::*;
 
+    fn at(path: PathBuf) -> Addresses {
+        Addresses { socket: Some((path, 0o600)), users: None, tcp: None, tls: None, connections_max: 1 }
+    }
+
     #[test]
     fn a_socket_left_behind_is_replaced_and_one_in_use_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s.sock");
-        let addresses = Addresses { socket: Some((path.clone(), 0o600)), tcp: None };
+        let addresses = at(path.clone());
         let first = Listeners::bind(&addresses).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(matches!(Listeners::bind(&addresses), Err(ListenError::InUse { .. })));
@@ -281,7 +225,6 @@ mod tests {
         Listeners::bind(&addresses).unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "mine").unwrap();
-        let addresses = Addresses { socket: Some((file, 0o600)), tcp: None };
-        assert!(matches!(Listeners::bind(&addresses), Err(ListenError::NoSocket { .. })));
+        assert!(matches!(Listeners::bind(&at(file)), Err(ListenError::NoSocket { .. })));
     }
 }

@@ -17,8 +17,9 @@
 //! | `status` | the one table of error → status |
 //! | `call` | what a call brings besides its message: a deadline, a trace |
 //! | `health` | which services serve |
-//! | `listen` | a sidecar's socket and port, and their limits |
-//! | `connection` | one caller's connection |
+//! | `listen`, `accept` | where callers come in, and which connections are taken |
+//! | `connection` | one caller's connection, and who is at its other end |
+//! | `permits`, `guard` | whom the ledger answers: what each call needs, and who makes it |
 //! | `http2` | the calls of one connection |
 //! | `ledger_api` | what the ledger's servers need of a ledger |
 //! | `ledger_view` | what people are shown of it |
@@ -32,10 +33,12 @@
 //! | `playbook_server` | `PlaybookService` |
 //! | `audit_server` | `AuditService` |
 //! | `describe` | `LedgerService` |
+//! | `connect` | how a server is reached: its place, and TLS |
 //! | `client` | one connection to a sidecar or a ledger, for the command line |
 //! | `call_error` | why a call was not answered, as its status and details say |
 //! | `json` | messages as JSON, with the protos' own field names |
 
+mod accept;
 mod account_server;
 mod account_wire;
 mod admission;
@@ -44,6 +47,7 @@ mod batch;
 pub mod call;
 pub mod call_error;
 pub mod client;
+pub mod connect;
 mod connection;
 mod contract_wire;
 pub mod convert;
@@ -53,6 +57,7 @@ pub mod entitlement_api;
 mod entitlement_server;
 mod explain;
 mod field;
+mod guard;
 pub mod health;
 mod hot;
 pub mod http2;
@@ -66,6 +71,7 @@ mod ledger_status;
 pub mod ledger_view;
 mod link_error;
 pub mod listen;
+mod permits;
 mod playbook_server;
 pub mod proto;
 mod reply;

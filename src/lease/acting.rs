@@ -17,6 +17,19 @@ pub struct Acting {
     pub identity: Option<Name>,
     #[n(1)]
     pub accounts: Accounts,
+    /// What its certificate names, where the ledger asks for one.
+    #[n(2)]
+    pub certificate: Option<String>,
+}
+
+impl Acting {
+    /// Whether this may go on with a journal that another certificate began: only where it acts for all its accounts
+    /// anyway.
+    pub fn may_follow(&self, before: &Self) -> bool {
+        before.certificate.is_none()
+            || self.certificate == before.certificate
+            || self.accounts.cover(&before.accounts)
+    }
 }
 
 /// Names of accounts, each whole or ending in `*`; none = every account.
@@ -55,6 +68,16 @@ impl Accounts {
         self.0.is_empty() || self.0.iter().any(matches)
     }
 
+    /// Whether every account of the others is one of these.
+    pub fn cover(&self, others: &Self) -> bool {
+        let covers = |own: &String, other: &String| match own.strip_suffix(ANY) {
+            Some(beginning) => other.strip_suffix(ANY).unwrap_or(other).starts_with(beginning),
+            None => own == other,
+        };
+        let covered = |other: &String| self.0.iter().any(|own| covers(own, other));
+        self.0.is_empty() || !others.0.is_empty() && others.0.iter().all(covered)
+    }
+
     pub fn patterns(&self) -> &[String] {
         &self.0
     }
@@ -78,6 +101,19 @@ mod tests {
         ] {
             let accounts = Accounts::parse(patterns.iter().copied()).unwrap();
             assert_eq!(accounts.have(&AccountId::parse(account).unwrap()), may, "{patterns:?} {account}");
+        }
+        for (own, others, cover) in [
+            (&["*"][..], &["*"][..], true),
+            (&["*"], &["acme"], true),
+            (&["acme"], &["*"], false),
+            (&["acme-*"], &["acme-1", "acme-x-*"], true),
+            (&["acme-*"], &["acme*"], false),
+            (&["acme-*"], &["acme-1", "umbra"], false),
+            (&["acme"], &["acme"], true),
+            (&["acme"], &["acme*"], false),
+        ] {
+            let read = |patterns: &[&str]| Accounts::parse(patterns.iter().copied()).unwrap();
+            assert_eq!(read(own).cover(&read(others)), cover, "{own:?} {others:?}");
         }
         for wrong in ["", "**", "a*b", "a/b", "a*b*"] {
             assert!(Accounts::parse([wrong]).is_err(), "{wrong}");

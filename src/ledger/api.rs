@@ -24,7 +24,7 @@ use crate::grpc::ledger_api::{
     AccountView, Administered, Alert, Attached, BalanceView, Batch, Change, DiffTo, Hello, InvoiceLine,
     Leased, LedgerError, NamedRun, Sender, Usage, UsageAsk, Version,
 };
-use crate::lease::Ask;
+use crate::lease::{Acting, Ask};
 use crate::playbook::diff::Diff;
 use crate::playbook::{self, Finding};
 use crate::types::{AccountId, Epoch, Name, RequestId, ReservationId, Timestamp};
@@ -68,6 +68,10 @@ impl<S: LedgerStore> LedgerApi for Ledger<S> {
             playbooks: self.shelf().after(0).into_iter().map(|(_, source)| source).collect(),
             acknowledged: standing.taken,
         })
+    }
+
+    async fn acting(&self, who: Sender) -> Result<Arc<Acting>, LedgerError> {
+        Ok(self.sidecars.current(who, &self.store).await?.acting())
     }
 
     async fn lease(

@@ -67,5 +67,5 @@ mod writes;
 
 pub use embedded::Embedded;
 pub use postgres::migrate;
-pub use process::{Serving, database, looked_at, run};
+pub use process::{database, looked_at, run};
 pub use service::Ledger;

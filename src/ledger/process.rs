@@ -1,13 +1,9 @@
 //! `bursar ledger` as a process: opens its store, serves, and stops in order.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use anyhow::Context;
 use tokio::task::JoinSet;
 
 use super::embedded::Embedded;
@@ -17,46 +13,39 @@ use super::service::Ledger;
 use super::settle::Settling;
 use super::store::LedgerStore;
 use crate::config::LedgerConfig;
-use crate::grpc::ledger_server::{Bounds, Listeners, serve_on};
+use crate::grpc::ledger_server::{Bounds, serve_on};
+use crate::grpc::listen::{Addresses, Listeners, Listening};
 #[cfg(debug_assertions)]
 use crate::runtime::test_clock::TestClock;
 use crate::runtime::{Clock, Shutdown};
 use crate::storage::Engine;
 use crate::telemetry::metrics::Reader;
 use crate::telemetry::{Admin, Readiness};
+use crate::trust::Access;
+use crate::trust::server::ServerFiles;
 
 /// The journal's place in the data directory.
 const JOURNAL: &str = "journal";
 
-/// Where a ledger can be called.
-#[derive(Clone, Copy, Debug)]
-pub struct Serving {
-    pub address: SocketAddr,
-    /// Probes and metrics, over plain HTTP.
-    pub admin: Option<SocketAddr>,
-}
+/// Open connections at once: a thousand sidecars and their operators, several times over.
+const CONNECTIONS_MAX: usize = 8192;
 
 /// Runs until the signal to stop. `ready` is told where the ledger listens, once it answers there.
 ///
 /// Errors: the store cannot be opened or has failed, or nobody could call.
 pub async fn run(
     config: &LedgerConfig,
-    ready: impl FnOnce(Serving),
+    ready: impl FnOnce(Listening),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let Some(listen) = config.listen else {
-        bail!(
-            "the ledger needs an address to listen on: `listen` is `none`, and a socket alone is not supported yet"
-        )
-    };
     if let Some(address) = database(config)? {
         let store = Postgres::open(&address, config.database_sessions).await?;
-        return serve(config, listen, store, ready, shutdown).await;
+        return serve(config, store, ready, shutdown).await;
     }
     let dir = config.data_dir.join(JOURNAL);
     let opened =
         tokio::task::spawn_blocking(move || Embedded::open(&dir, Engine::Sled, Some(since_boot))).await?;
-    serve(config, listen, opened?, ready, shutdown).await
+    serve(config, opened?, ready, shutdown).await
 }
 
 /// The configured database; `None` where the accounts are kept here.
@@ -76,9 +65,8 @@ pub async fn looked_at(config: &LedgerConfig) -> anyhow::Result<()> {
 
 async fn serve<S: LedgerStore>(
     config: &LedgerConfig,
-    listen: SocketAddr,
     store: S,
-    ready: impl FnOnce(Serving),
+    ready: impl FnOnce(Listening),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     #[cfg(debug_assertions)]
@@ -93,31 +81,61 @@ async fn serve<S: LedgerStore>(
         let settling = Settling::new(ledger.clone());
         tokio::spawn(async move { test.obey(&settling).await });
     }
-    let tcp = TcpListener::bind(listen).await.with_context(|| format!("can't listen on `{listen}`"))?;
-    let address = tcp.local_addr()?;
-    let unix = match &config.socket {
-        Some(path) => Some(bind(path, config.socket_mode).await?),
-        None => None,
-    };
+    let (mut listeners, bounds, trusted) = door(config, &shutdown)?;
     let (readiness, admin) = (Readiness::default(), config.admin_listen);
     let admin = admin.map(|address| serve_admin(address, &readiness, &ledger)).transpose()?;
     let time = tokio::spawn(ledger.clone().keep_up(background, shutdown.clone()));
-    let bounds = Bounds { calls_max: config.calls_max, grace: config.shutdown_grace };
-    let listeners = Listeners { tcp: Some(tcp), unix };
-    tracing::info!(%address, accounts = ledger.len(), "the ledger serves");
+    if let Some((address, _)) = &admin {
+        listeners.also(*address);
+    }
+    let at = listeners.listening().clone();
+    tracing::info!(address = ?at.tcp, socket = ?at.socket, accounts = ledger.len(), "the ledger serves");
     readiness.say(true);
-    ready(Serving { address, admin: admin.as_ref().map(|(address, _)| *address) });
+    ready(at.clone());
     let served = tokio::select! {
         served = serve_on(ledger.clone(), listeners, bounds, shutdown) => served.context("the ledger could not be served"),
         failure = ledger.failed() => Err(anyhow::anyhow!("the ledger's store has failed: {failure}")),
     };
     readiness.say(false);
     time.abort();
+    drop(trusted);
+    if let Some(path) = at.socket {
+        // The next start replaces one that is left behind.
+        let _left = std::fs::remove_file(path);
+    }
     let closed = ledger.close().await;
     served?;
     closed.context("the ledger's store could not be closed")?;
     tracing::info!("the ledger has stopped");
     Ok(())
+}
+
+/// Where the ledger is called, by whom, and what keeps looking at their files for as long as it is kept.
+fn door(config: &LedgerConfig, shutdown: &Shutdown) -> anyhow::Result<(Listeners, Bounds, JoinSet<()>)> {
+    let mut looking = JoinSet::new();
+    let tls = match (&config.tls_cert, &config.tls_key) {
+        (Some(chain), Some(key)) => {
+            let client_ca = config.tls_client_ca.clone();
+            let tls = ServerFiles { chain: chain.clone(), key: key.clone(), client_ca }.open()?;
+            looking.spawn(tls.clone().keep_up(shutdown.clone()));
+            Some(tls)
+        }
+        _ => None,
+    };
+    let access = config.access.as_deref().map(Access::open).transpose()?;
+    if let Some(access) = access.clone() {
+        looking.spawn(access.keep_up(shutdown.clone()));
+    }
+    let socket = config.socket.as_ref().map(|path| (path.clone(), config.socket_mode));
+    let addresses = Addresses {
+        socket,
+        users: config.socket_users.clone(),
+        tcp: config.listen,
+        tls,
+        connections_max: CONNECTIONS_MAX,
+    };
+    let bounds = Bounds { calls_max: config.calls_max, grace: config.shutdown_grace, access };
+    Ok((Listeners::bind(&addresses)?, bounds, looking))
 }
 
 /// Serves probes and scrapers for as long as the second answer is kept.
@@ -137,25 +155,6 @@ fn serve_admin<S: LedgerStore>(
         }
     });
     Ok((address, serving))
-}
-
-/// Binds a Unix socket. One that a process left behind is replaced; one that answers is not.
-async fn bind(path: &Path, mode: u32) -> anyhow::Result<UnixListener> {
-    let shown = path.display();
-    if let Ok(found) = fs::symlink_metadata(path) {
-        if !found.file_type().is_socket() {
-            bail!("`{shown}` is no socket: remove it, or name another path");
-        }
-        if UnixStream::connect(path).await.is_ok() {
-            bail!("the socket `{shown}` is in use by another process: stop that one, or name another");
-        }
-        fs::remove_file(path).with_context(|| format!("can't remove the old socket `{shown}`"))?;
-    }
-    let listener =
-        UnixListener::bind(path).with_context(|| format!("can't listen on the socket `{shown}`"))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-        .with_context(|| format!("can't set the mode of the socket `{shown}`"))?;
-    Ok(listener)
 }
 
 fn since_boot() -> Duration {

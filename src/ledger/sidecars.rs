@@ -69,7 +69,7 @@ impl Sidecars {
 
     /// A process of the sidecar has started, or lost its connection: its epoch is the current one from here on.
     ///
-    /// Errors: `Fenced`: a later start has attached, or the journal was copied or set back.
+    /// Errors: `Fenced`: a later start has attached, or the journal was copied or set back. `NotItsJournal`.
     pub async fn attach<S: LedgerStore>(
         &self,
         sidecar: SidecarId,
@@ -84,6 +84,7 @@ impl Sidecars {
             return Err(LedgerError::Fenced);
         }
         if S::SHARED || epoch > before.epoch || *entry.acting() != *acting {
+            entry.yields_to(acting, sidecar, store).await?;
             // A shared store knows best how far reports are whole; it may have been set back.
             let acknowledged = Some(if S::SHARED { 0 } else { before.taken });
             let known = Known { sidecar, epoch, at, acknowledged, acting: Some(acting.clone()) };
@@ -144,6 +145,29 @@ impl Sidecar {
         if let (true, Some(acting)) = (current, known.acting) {
             *self.acting.lock() = Arc::new(acting);
         }
+    }
+
+    /// Errors: `NotItsJournal`.
+    async fn yields_to<S: LedgerStore>(
+        &self,
+        acting: &Acting,
+        sidecar: SidecarId,
+        store: &S,
+    ) -> Result<(), LedgerError> {
+        if acting.certificate.is_none() {
+            return Ok(());
+        }
+        // It may have attached at another process.
+        if S::SHARED
+            && let Some(known) = store.standing(sidecar).await.map_err(store_error)?
+        {
+            self.learns(known);
+        }
+        let before = self.acting();
+        if acting.may_follow(&before) {
+            return Ok(());
+        }
+        Err(LedgerError::NotItsJournal(before.certificate.clone().unwrap_or_default()))
     }
 
     pub fn acting(&self) -> Arc<Acting> {

@@ -17,6 +17,7 @@ use super::serving::serve;
 use super::upstream::Upstream;
 use crate::config::SidecarConfig;
 use crate::grpc::LeaseClient;
+use crate::grpc::connect::Way;
 use crate::grpc::entitlement::{Bounds, ENTITLEMENT_SERVICE, services};
 use crate::grpc::health::{Health, UPSTREAM};
 use crate::grpc::listen::{Addresses, Listeners, Listening};
@@ -27,6 +28,10 @@ use crate::runtime::{Backoff, BootId, Boottime, Clock, LedgerClock, Shutdown, St
 use crate::storage::{Engine, Limits, Relay, Took};
 use crate::telemetry::metrics::{Reader, Reading};
 use crate::telemetry::{Admin, Decisions, Export, Exporter, Readiness};
+use crate::trust::client::ClientFiles;
+
+/// Open connections at once: an agent runtime has one or a few.
+const CONNECTIONS_MAX: usize = 512;
 
 /// What the journal may hold beyond records that wait and records that are kept: snapshots, playbooks, leases.
 const JOURNAL_SPARE_BYTES: u64 = 64 << 20;
@@ -51,7 +56,12 @@ pub async fn run(
     ready: impl FnOnce(Listening),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let upstream = LeaseClient::new(&config.ledger.to_string())?;
+    let tls = config.ledger_tls().files().map(ClientFiles::open).transpose()?;
+    let mut looking = JoinSet::new();
+    if let Some(tls) = tls.clone() {
+        looking.spawn(tls.keep_up(shutdown.clone()));
+    }
+    let upstream = LeaseClient::by(&Way::new(config.ledger.clone(), tls)?)?;
     run_with(config, upstream, Engine::Sled, ready, shutdown).await
 }
 
@@ -80,7 +90,13 @@ pub async fn run_with<U: Upstream>(
     #[cfg(not(debug_assertions))]
     let clock = Clock::system();
     let socket = config.socket.as_ref().map(|path| (path.clone(), config.socket_mode));
-    let mut listeners = Listeners::bind(&Addresses { socket, tcp: config.listen })?;
+    let mut listeners = Listeners::bind(&Addresses {
+        socket,
+        users: config.socket_users.clone(),
+        tcp: config.listen,
+        tls: None,
+        connections_max: CONNECTIONS_MAX,
+    })?;
     let admin = config.admin_listen.map(|address| bind_admin(address, &mut listeners)).transpose()?;
     let ground = Ground { engine, clock, listeners, admin };
     let opened = move |core: &Arc<Core<U>>| {
@@ -216,7 +232,11 @@ fn opening(config: &SidecarConfig, engine: Engine, clock: Clock, is_read: bool) 
             ..Limits::default()
         },
         outbox_bytes_max: config.outbox_bytes_max,
-        acting: Acting { identity: config.label.clone(), accounts: config.accounts.clone() },
+        acting: Acting {
+            identity: config.label.clone(),
+            accounts: config.accounts.clone(),
+            certificate: None,
+        },
         keeping: Keeping { retain: config.retain, bytes_max: config.retain_bytes_max },
         clock,
         boot: boot.ok(),

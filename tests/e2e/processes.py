@@ -107,9 +107,9 @@ def dev(directory: pathlib.Path) -> Server:
     return Server([*arguments, "--listen", "127.0.0.1:0"], directory / "dev.log")
 
 
-def ledger(directory: pathlib.Path) -> Server:
+def ledger(directory: pathlib.Path, options: tuple[str, ...] = ()) -> Server:
     arguments = ["ledger", "--json", "--data-dir", str(directory / "ledger"), "--listen", "127.0.0.1:0"]
-    return Server(arguments, directory / "ledger.log")
+    return Server([*arguments, *options], directory / "ledger.log")
 
 
 def shared_ledger(
@@ -128,7 +128,7 @@ def sidecar(directory: pathlib.Path, ledger_address: str, name: str = "sidecar",
 
 
 def url(address: str) -> str:
-    return address if address.startswith("http://") else f"http://{address}"
+    return address if address.startswith(("http://", "https://")) else f"http://{address}"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:

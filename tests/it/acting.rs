@@ -21,7 +21,7 @@ async fn an_account_outside_is_refused(place: Place) {
     }
     let client = LeaseClient::new(&server.url()).unwrap();
     let accounts = Accounts::parse(["acme*"]).unwrap();
-    let acting = Acting { identity: Some(Name::parse("left").unwrap()), accounts };
+    let acting = Acting { identity: Some(Name::parse("left").unwrap()), accounts, certificate: None };
     let sidecar = SidecarId([5; 16]);
     let hello = Hello { sidecar, start: 1, acting, ..Hello::default() };
     let who = Sender { sidecar, epoch: client.introduce(&hello).await.unwrap().epoch };

@@ -176,7 +176,7 @@ impl Server {
         let (stopper, shutdown) = Shutdown::new();
         let (said, ready) = tokio::sync::oneshot::channel();
         let task = tokio::spawn(async move {
-            bursar::ledger::run(&config, move |at| said.send(at.address).unwrap(), shutdown).await
+            bursar::ledger::run(&config, move |at| said.send(at.tcp.unwrap()).unwrap(), shutdown).await
         });
         match ready.await {
             Ok(address) => Ok(Self { address, stopper, task }),

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::check::{Check, State};
-use super::{disk, server};
+use super::{certificate, disk, server};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::process::unflagged;
@@ -64,7 +64,8 @@ async fn of_sidecar(loaded: Result<Checked<SidecarConfig>, Failure>) -> Vec<Chec
     let mut checks = vec![configured(&unused)];
     checks.extend(disk::looked_at(&config.data_dir, room));
     checks.push(server::sidecar(&config).await);
-    checks.extend(server::ledger(&config.ledger).await);
+    checks.push(certificate::of_sidecar(&config));
+    checks.extend(server::ledger(&config).await);
     checks
 }
 
@@ -79,6 +80,7 @@ async fn of_ledger(loaded: Result<Checked<LedgerConfig>, Failure>) -> Vec<Check>
     } else {
         checks.extend(disk::looked_at(&config.data_dir, disk::LEDGER_ROOM));
     }
+    checks.push(certificate::of_ledger(&config));
     checks.extend(server::own_ledger(&config).await);
     checks
 }
@@ -111,13 +113,14 @@ mod tests {
     use super::*;
 
     /// Every check: each is a heading of the documentation.
-    const ALL: [&str; 10] = [
+    const ALL: [&str; 11] = [
         "configuration",
         "data-directory",
         "durability",
         "space",
         "database",
         "process",
+        "certificate",
         "ledger",
         "version",
         "clock",

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `command` | which checks are made for which process, and how they are shown |
 //! | `check` | what one look found |
+//! | `certificate` | the certificates that it shows and trusts |
 //! | `disk` | the data directory: is it there, is it safe, is there room |
 //! | `server` | the process itself, and the ledger |
 
+mod certificate;
 mod check;
 mod command;
 mod disk;

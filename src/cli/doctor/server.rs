@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::check::Check;
 use crate::config::{Endpoint, LedgerConfig, SidecarConfig};
 use crate::grpc::call_error::CallError;
-use crate::grpc::client::{LedgerClient, is_serving};
+use crate::grpc::client::{Bearer, LedgerClient, is_serving};
+use crate::grpc::connect::Way;
 use crate::grpc::entitlement::ENTITLEMENT_SERVICE;
 use crate::grpc::proto::ledger_v1::{DescribeRequest, DescribeResponse};
 use crate::ledger;
 use crate::runtime::Clock;
+use crate::trust::client::ClientFiles;
 use crate::types::Timestamp;
 
 /// Whoever takes longer is away.
@@ -37,8 +39,16 @@ pub async fn sidecar(config: &SidecarConfig) -> Check {
 }
 
 /// The ledger that sidecars call.
-pub async fn ledger(endpoint: &Endpoint) -> Vec<Check> {
-    match described(endpoint).await {
+pub async fn ledger(config: &SidecarConfig) -> Vec<Check> {
+    let endpoint = &config.ledger;
+    let tls = config.ledger_tls().files().map(ClientFiles::open).transpose();
+    let way = tls.map_err(anyhow::Error::from).and_then(|tls| Ok(Way::new(endpoint.clone(), tls)?));
+    let way = match way {
+        Ok(way) => way,
+        // What is wrong with the certificates is said in their own line.
+        Err(_) => return away(Check::skipped("ledger", format!("{endpoint} was not asked"))),
+    };
+    match described(&way).await {
         Ok(asked) => asked.checks(endpoint),
         Err(why) => away(Check::failed(
             "ledger",
@@ -53,8 +63,14 @@ pub async fn own_ledger(config: &LedgerConfig) -> Vec<Check> {
     let Some(listen) = config.listen else {
         return away(Check::skipped("ledger", "it listens nowhere".to_owned()));
     };
+    if config.tls_cert.is_some() {
+        return away(Check::skipped("ledger", "it speaks TLS: ask from where a sidecar stands".to_owned()));
+    }
     let endpoint = http(listen);
-    match described(&endpoint).await {
+    let Ok(way) = Way::new(endpoint.clone(), None) else {
+        return away(Check::skipped("ledger", format!("{endpoint} was not asked")));
+    };
+    match described(&way).await {
         Ok(asked) => asked.checks(&endpoint),
         Err(_) => away(Check::skipped("ledger", format!("no ledger answers at {endpoint}"))),
     }
@@ -76,8 +92,8 @@ struct Asked {
     between: (Timestamp, Timestamp),
 }
 
-async fn described(endpoint: &Endpoint) -> Result<Asked, CallError> {
-    let mut client = LedgerClient::connect(endpoint, WITHIN).await?;
+async fn described(way: &Way) -> Result<Asked, CallError> {
+    let mut client = LedgerClient::connect_by(way, Bearer::default(), WITHIN).await?;
     let clock = Clock::system();
     let asked = clock.wall();
     let said = client.describe(DescribeRequest {}).await?;

@@ -11,12 +11,11 @@ use tonic::Code;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
-use crate::config::SidecarConfig;
 use crate::config::value::Endpoint;
+use crate::config::{SidecarConfig, Sources, load};
 use crate::grpc::listen::Listening;
 use crate::grpc::proto::v1;
 use crate::grpc::proto::v1::entitlement_service_client::EntitlementServiceClient;
-use crate::playbook::offline::OfflineMode;
 use crate::runtime::{Shutdown, Stopper};
 use crate::sidecar::fake_ledger::FakeLedger;
 use crate::sidecar::process::run_with;
@@ -39,10 +38,6 @@ fn config(dir: &Path, threads: usize) -> SidecarConfig {
         socket: Some(dir.join("s.sock")),
         socket_mode: 0o600,
         listen: Some("127.0.0.1:0".parse().unwrap()),
-        allow_remote: false,
-        label: None,
-        accounts: Default::default(),
-        unknown_accounts: OfflineMode::Deny,
         outbox_bytes_max: 1 << 20,
         retain: Duration::from_secs(3600),
         retain_bytes_max: 1 << 20,
@@ -51,9 +46,9 @@ fn config(dir: &Path, threads: usize) -> SidecarConfig {
         threads: std::num::NonZero::new(threads),
         log: "info".parse().unwrap(),
         log_format: "json".parse().unwrap(),
-        otlp_endpoint: None,
         trace_ratio: SampleRatio::NONE,
         admin_listen: Some("127.0.0.1:0".parse().unwrap()),
+        ..load(&Sources::default()).unwrap().config
     }
 }
 
