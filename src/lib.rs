@@ -18,9 +18,9 @@ pub mod simulation;
 
 pub mod storage;
 
-pub mod telemetry;
-
 pub mod runtime;
+
+pub mod telemetry;
 
 pub mod trust;
 

@@ -13,6 +13,7 @@ use super::proto::ledger_v1::account_service_server::AccountService;
 use super::watch_alerts::{Alerts, Watcher};
 use crate::engine::account::{Command, Reply};
 use crate::runtime::Shutdown;
+use crate::telemetry::Trace;
 use crate::types::{AccountId, RequestId};
 
 #[derive(Clone, Debug)]
@@ -310,7 +311,8 @@ fn log(by: &By, account: &AccountId, request: &RequestId, note: &str, command: &
     let what = command.word();
     let note: String = note.chars().take(NOTE_CHARS_MAX).collect();
     let by = by.name();
-    tracing::info!(%account, by, request_id = %request, what, note, ?reply, "administered");
+    let trace_id = Trace::current().map(|trace| trace.trace_id());
+    tracing::info!(%account, by, trace_id, request_id = %request, what, note, ?reply, "administered");
 }
 
 /// Characters of a note that are kept: a sentence or two.

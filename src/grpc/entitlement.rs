@@ -21,7 +21,7 @@ use crate::engine::answer::AuthorizeAnswer;
 use crate::runtime::{Clock, Shutdown};
 use crate::telemetry::metrics::{Calls, Method, Mode};
 use crate::telemetry::names::span;
-use crate::telemetry::{Decided, Decisions, TraceParent};
+use crate::telemetry::{Decided, Decisions, TraceParent, Traced};
 use crate::types::{AccountId, Name};
 
 /// A request in bytes: a batch of requests whose handles have their full length.
@@ -83,6 +83,16 @@ struct Asked {
     parent: Option<TraceParent>,
 }
 
+/// What a call waits for, under its span where it is traced: off the path of those that are not.
+macro_rules! traced {
+    ($traced:expr, $work:expr) => {
+        match &$traced {
+            None => $work.await,
+            Some(traced) => Box::pin(traced.trace().over($work)).await,
+        }
+    };
+}
+
 impl<E: Entitlements> Entitlement<E> {
     pub(super) fn enter(&self) -> Result<InWork<'_>, Status> {
         let before = self.calls.fetch_add(1, Ordering::Relaxed);
@@ -117,14 +127,14 @@ impl<E: Entitlements> Entitlement<E> {
 
     fn note_authorized(
         &self,
-        asked: &Asked,
+        (asked, traced): (&Asked, Option<Traced>),
         answered: &Answered<AuthorizeAnswer>,
         id: &str,
         span: &'static str,
     ) {
         let answer = &answered.answer;
         let refused = answer.decision == Decision::Denied;
-        self.note(asked, answered, span, refused, |decided| Decided {
+        self.note((asked, traced), answered, span, refused, |decided| Decided {
             decision_id: id,
             decision: answer.decision.word(),
             reason: answer.reason.map(crate::credit::Reason::word),
@@ -139,13 +149,13 @@ impl<E: Entitlements> Entitlement<E> {
     /// Notes an answer where somebody wants to see it; nothing is gathered before that is known.
     fn note<'n, A>(
         &self,
-        asked: &'n Asked,
+        (asked, traced): (&'n Asked, Option<Traced>),
         answered: &Answered<A>,
         span: &'static str,
         refused: bool,
         fill: impl FnOnce(Decided<'n>) -> Decided<'n>,
     ) {
-        let Some(note) = self.decisions.heed(asked.parent, refused) else { return };
+        let Some(note) = self.decisions.heed(traced, asked.parent, refused) else { return };
         let ended = self.clock.wall();
         let took = self.api.now().micros_since(answered.at);
         note.write(&fill(Decided {
@@ -193,7 +203,9 @@ impl<E: Entitlements> Entitlement<E> {
         let wants_trail = message.explain;
         let question = convert::authorize(message).map_err(of_invalid)?;
         let only_asked = question.validate_only;
-        let answered = self.api.authorize(&question, call.patience).await.map_err(|why| of_refused(&why))?;
+        let traced = self.decisions.begin(span, call.parent);
+        let answered = traced!(traced, self.api.authorize(&question, call.patience));
+        let answered = answered.map_err(|why| of_refused(&why))?;
         let trail = if wants_trail { explain(&question, &answered.answer) } else { Vec::new() };
         let AuthorizeQuestion { account, action, run_id, .. } = question;
         let asked = Asked { account, action: Some(action), run_id, parent: call.parent };
@@ -201,7 +213,7 @@ impl<E: Entitlements> Entitlement<E> {
         if !only_asked {
             self.count_decision(answered.answer.decision, answered.answer.reason, &answered);
         }
-        self.note_authorized(&asked, &answered, &id, span);
+        self.note_authorized((&asked, traced), &answered, &id, span);
         Ok(reply::authorize(answered, id, self.connectivity(), trail))
     }
 
@@ -214,12 +226,13 @@ impl<E: Entitlements> Entitlement<E> {
             let _work = self.enter()?;
             let question = convert::progress(message).map_err(of_invalid)?;
             let asked = Asked::of(&question.handle.claim, call.parent);
-            let answered =
-                self.api.progress(question, call.patience).await.map_err(|why| of_refused(&why))?;
+            let traced = self.decisions.begin(span::PROGRESS, call.parent);
+            let answered = traced!(traced, self.api.progress(question, call.patience));
+            let answered = answered.map_err(|why| of_refused(&why))?;
             let (answer, id) = (&answered.answer, hex(self.api.next_number()));
             self.count_decision(answer.decision, answer.reason, &answered);
             let refused = answer.decision == Decision::Denied;
-            self.note(&asked, &answered, span::PROGRESS, refused, |decided| Decided {
+            self.note((&asked, traced), &answered, span::PROGRESS, refused, |decided| Decided {
                 decision_id: &id,
                 decision: answer.decision.word(),
                 reason: answer.reason.map(crate::credit::Reason::word),
@@ -242,8 +255,10 @@ impl<E: Entitlements> Entitlement<E> {
             let _work = self.enter()?;
             let question = convert::commit(message).map_err(of_invalid)?;
             let asked = Asked::of(&question.handle.claim, call.parent);
-            let answered = self.api.commit(question, call.patience).await.map_err(|why| of_refused(&why))?;
-            self.note_ended(&asked, &answered, span::COMMIT);
+            let traced = self.decisions.begin(span::COMMIT, call.parent);
+            let answered = traced!(traced, self.api.commit(question, call.patience));
+            let answered = answered.map_err(|why| of_refused(&why))?;
+            self.note_ended((&asked, traced), &answered, span::COMMIT);
             Ok(reply::commit(&answered, self.connectivity()))
         })
         .await
@@ -258,8 +273,10 @@ impl<E: Entitlements> Entitlement<E> {
             let _work = self.enter()?;
             let handle = convert::release(message).map_err(of_invalid)?;
             let asked = Asked::of(&handle.claim, call.parent);
-            let answered = self.api.release(handle, call.patience).await.map_err(|why| of_refused(&why))?;
-            self.note_ended(&asked, &answered, span::RELEASE);
+            let traced = self.decisions.begin(span::RELEASE, call.parent);
+            let answered = traced!(traced, self.api.release(handle, call.patience));
+            let answered = answered.map_err(|why| of_refused(&why))?;
+            self.note_ended((&asked, traced), &answered, span::RELEASE);
             Ok(reply::release(&answered, self.connectivity()))
         })
         .await
@@ -276,8 +293,10 @@ impl<E: Entitlements> Entitlement<E> {
             let AuthorizeQuestion { account, action, run_id, .. } = &question.run;
             let (account, action, run_id) = (account.clone(), Some(action.clone()), run_id.clone());
             let asked = Asked { account, action, run_id, parent: call.parent };
-            let answered = self.api.record(question, call.patience).await.map_err(|why| of_refused(&why))?;
-            self.note_ended(&asked, &answered, span::RECORD);
+            let traced = self.decisions.begin(span::RECORD, call.parent);
+            let answered = traced!(traced, self.api.record(question, call.patience));
+            let answered = answered.map_err(|why| of_refused(&why))?;
+            self.note_ended((&asked, traced), &answered, span::RECORD);
             let id = hex(self.api.next_number());
             Ok(reply::record(&answered, id, self.connectivity()))
         })
@@ -342,9 +361,14 @@ impl<E: Entitlements> Entitlement<E> {
 }
 
 impl<E: Entitlements> Entitlement<E> {
-    fn note_ended(&self, asked: &Asked, answered: &Answered<crate::engine::RunAnswer>, span: &'static str) {
+    fn note_ended(
+        &self,
+        (asked, traced): (&Asked, Option<Traced>),
+        answered: &Answered<crate::engine::RunAnswer>,
+        span: &'static str,
+    ) {
         let answer = &answered.answer;
-        self.note(asked, answered, span, false, |decided| Decided {
+        self.note((asked, traced), answered, span, false, |decided| Decided {
             decision: answer.state.word(),
             held: Some(answer.held),
             charged: Some(answer.charged),

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::future::{Either, Ready, ready};
+use futures_util::future::BoxFuture;
 use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{Extensions, HeaderMap, Request, Response, header};
@@ -19,6 +19,7 @@ use super::ledger_status;
 use super::permits::{Needs, needs};
 use crate::lease::{Accounts, Acting};
 use crate::runtime::Clock;
+use crate::telemetry::{TraceParent, Traces};
 use crate::trust::access::Stranger;
 use crate::trust::{Access, Caller, Live, SpiffeId};
 use crate::types::AccountId;
@@ -31,27 +32,43 @@ pub(super) struct Guard {
     pub routes: Routes,
     pub access: Option<Live<Access>>,
     pub clock: Clock,
+    pub traces: Arc<Traces>,
 }
 
 impl Service<Request<Body>> for Guard {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future =
-        Either<<Routes as Service<Request<Body>>>::Future, Ready<Result<Response<Body>, Infallible>>>;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         <Routes as Service<Request<Body>>>::poll_ready(&mut self.routes, context)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let method = request.uri().path().trim_start_matches('/').to_owned();
+        let parent =
+            request.headers().get("traceparent").and_then(|header| TraceParent::parse(header.as_bytes()));
+        let traced = self.traces.begin(&method, parent);
         if let Some(access) = &self.access {
             match admitted(&access.now(), &request, &self.clock) {
                 Ok(Some(caller)) => drop(request.extensions_mut().insert(Arc::new(caller))),
                 Ok(None) => {}
-                Err(status) => return Either::Right(ready(Ok(status.into_http()))),
+                Err(status) => {
+                    if let Some(traced) = traced {
+                        traced.end_call(&method, &i32::from(status.code()).to_string());
+                    }
+                    return Box::pin(std::future::ready(Ok(status.into_http())));
+                }
             }
         }
-        Either::Left(self.routes.call(request))
+        let answer = self.routes.call(request);
+        let Some(traced) = traced else { return Box::pin(answer) };
+        Box::pin(async move {
+            let response = traced.trace().over(answer).await?;
+            let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok());
+            traced.end_call(&method, code.unwrap_or_default());
+            Ok(response)
+        })
     }
 }
 

@@ -22,6 +22,9 @@ use super::proto::ledger_v1 as wire;
 use super::proto::ledger_v1::lease_service_client::LeaseServiceClient;
 use crate::engine::account::{RunAsk, RunReply};
 use crate::lease::{AccountTerms, Ask, LeaseTotals, Recount};
+use crate::telemetry::Trace;
+use crate::telemetry::names::span;
+use crate::telemetry::trace::calling;
 use crate::types::{AccountId, Epoch, SidecarId};
 
 /// A connection that is not there after this long is not coming.
@@ -153,7 +156,8 @@ impl LeaseClient {
     ) -> Result<Leased, LinkError> {
         let request = lease_request(who, account, ask, wait);
         let mut client = self.client.clone();
-        let answer = within(wait, client.lease(request)).await.map_err(|status| link_error(&status))?;
+        let asked = calling(span::LEASE, async move { within(wait, client.lease(traced(request))).await });
+        let answer = asked.await.map_err(|status| link_error(&status))?;
         leased(answer.grant, answer.fault)
     }
 
@@ -213,7 +217,8 @@ impl LeaseClient {
             runs: named.iter().map(lease_wire::wire_named).collect(),
         };
         let mut client = self.client.clone();
-        let answer = within(wait, client.decide(request)).await.map_err(decide_error)?;
+        let asked = calling(span::DECIDE, async move { within(wait, client.decide(traced(request))).await });
+        let answer = asked.await.map_err(decide_error)?;
         decoded(&answer.reply)
             .map_err(|what| DecideError::Unreachable(format!("its reply can't be read: {what}")))
     }
@@ -338,6 +343,16 @@ fn lease_request(who: Sender, account: &AccountId, ask: &Ask, wait: Duration) ->
         wait: wire_duration(wait),
         more: Vec::new(),
     }
+}
+
+/// With the place in the trace that the call is made at.
+fn traced<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let header = Trace::current().and_then(|trace| trace.header().parse().ok());
+    if let Some(header) = header {
+        request.metadata_mut().insert("traceparent", header);
+    }
+    request
 }
 
 /// What came of an ask.

@@ -1,5 +1,6 @@
 //! The ledger's door: its four services, health and reflection on one listener, within bounds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -29,6 +30,7 @@ use super::proto::ledger_v1::lease_service_server::LeaseServiceServer;
 use super::proto::ledger_v1::ledger_service_server::LedgerServiceServer;
 use super::proto::ledger_v1::playbook_service_server::PlaybookServiceServer;
 use crate::runtime::{Clock, Shutdown};
+use crate::telemetry::{SampleRatio, Sampler, Traces};
 use crate::trust::{Access, Live};
 
 /// Calls under way on one connection: a sidecar asks for many accounts at once.
@@ -76,11 +78,14 @@ pub struct Bounds {
     pub grace: Duration,
     /// Who may do what; without, everybody may do everything.
     pub access: Option<Live<Access>>,
+    /// Which calls get spans.
+    pub traces: Arc<Traces>,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { calls_max: 4096, grace: Duration::from_secs(5), access: None }
+        let traces = Arc::new(Traces::new(None, Sampler::new(SampleRatio::NONE)));
+        Self { calls_max: 4096, grace: Duration::from_secs(5), access: None, traces }
     }
 }
 
@@ -138,7 +143,7 @@ where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     E: Into<tower::BoxError>,
 {
-    let access = bounds.access.clone();
+    let (access, traces) = (bounds.access.clone(), Arc::clone(&bounds.traces));
     let routes = routes(ledger, bounds, &shutdown).await?;
     let mut server = Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
@@ -152,7 +157,12 @@ where
     if access.is_some() {
         server = server.max_connection_age(CONNECTION_LASTS).max_connection_age_grace(CALLS_LAST);
     }
-    let guarded = layer_fn(move |routes| Guard { routes, access: access.clone(), clock: Clock::system() });
+    let guarded = layer_fn(move |routes| Guard {
+        routes,
+        access: access.clone(),
+        clock: Clock::system(),
+        traces: Arc::clone(&traces),
+    });
     let router = server.layer(guarded).add_routes(routes);
     Ok(router.serve_with_incoming_shutdown(incoming, shutdown.requested()).await?)
 }

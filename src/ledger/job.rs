@@ -6,6 +6,7 @@ use super::slot::Part;
 use super::store::Ticket;
 use crate::engine::account::Work;
 use crate::grpc::ledger_api::LedgerError;
+use crate::telemetry::Trace;
 
 /// What came of a command.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub trait Job: Send {
     /// Whether an account may begin with it.
     fn opens(&self) -> bool;
 
+    /// The span that it was asked under.
+    fn trace(&self) -> Option<&Trace>;
+
     /// Each run replaces the answer of the one before.
     fn run(&mut self, work: &mut Work<'_>);
 
@@ -35,6 +39,7 @@ pub type Waits<T> = oneshot::Receiver<Result<Worked<T>, LedgerError>>;
 struct Typed<T, F> {
     part: Part,
     opens: bool,
+    trace: Option<Trace>,
     act: F,
     answer: Option<T>,
     done: oneshot::Sender<Result<Worked<T>, LedgerError>>,
@@ -47,7 +52,7 @@ where
     F: FnMut(&mut Work<'_>) -> T + Send + 'static,
 {
     let (done, waits) = oneshot::channel();
-    (Box::new(Typed { part, opens, act, answer: None, done }), waits)
+    (Box::new(Typed { part, opens, trace: Trace::current(), act, answer: None, done }), waits)
 }
 
 impl<T: Send, F: FnMut(&mut Work<'_>) -> T + Send> Job for Typed<T, F> {
@@ -57,6 +62,10 @@ impl<T: Send, F: FnMut(&mut Work<'_>) -> T + Send> Job for Typed<T, F> {
 
     fn opens(&self) -> bool {
         self.opens
+    }
+
+    fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
     }
 
     fn run(&mut self, work: &mut Work<'_>) {

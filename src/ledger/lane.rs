@@ -87,7 +87,12 @@ impl<S: LedgerStore> Ledger<S> {
         let give_up = self.clock.clock().boottime().plus(TRY_FOR);
         let mut backoff = Backoff::new(AGAIN_FIRST, AGAIN_MOST);
         loop {
-            let error = match self.tried(slot, &mut jobs).await {
+            // A turn does what many asked for; it is told in the trace of the first that has one.
+            let tried = match slot.trace() {
+                None => self.tried(slot, &mut jobs).await,
+                Some(trace) => Box::pin(trace.over(self.tried(slot, &mut jobs))).await,
+            };
+            let error = match tried {
                 Ok(ticket) => return self.end(jobs, || Ok(ticket)),
                 Err(error) => error,
             };

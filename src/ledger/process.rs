@@ -1,6 +1,7 @@
 //! `bursar ledger` as a process: opens its store, serves, and stops in order.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -20,7 +21,8 @@ use crate::runtime::test_clock::TestClock;
 use crate::runtime::{Clock, Shutdown};
 use crate::storage::Engine;
 use crate::telemetry::metrics::Reader;
-use crate::telemetry::{Admin, Readiness};
+use crate::telemetry::metrics::push::push;
+use crate::telemetry::{Admin, Export, Exporter, Readiness, Sampler, Traces};
 use crate::trust::Access;
 use crate::trust::server::ServerFiles;
 
@@ -83,7 +85,17 @@ async fn serve<S: LedgerStore>(
     }
     let (mut listeners, bounds, trusted) = door(config, &shutdown)?;
     let (readiness, admin) = (Readiness::default(), config.admin_listen);
-    let admin = admin.map(|address| serve_admin(address, &readiness, &ledger)).transpose()?;
+    let reading = ledger.clone();
+    let reader = Reader::new(move || std::future::ready(reading.read()));
+    let admin = admin.map(|address| serve_admin(address, &readiness, reader.clone())).transpose()?;
+    let export = export(config);
+    let exporter = export.as_ref().map(Exporter::start).transpose()?;
+    let tracer = exporter.as_ref().map(Exporter::tracer);
+    let bounds = Bounds { traces: Arc::new(Traces::new(tracer, Sampler::new(config.trace_ratio))), ..bounds };
+    let mut watched = JoinSet::new();
+    if let Some(export) = export {
+        watched.spawn(push(export, reader, Clock::system()));
+    }
     let time = tokio::spawn(ledger.clone().keep_up(background, shutdown.clone()));
     if let Some((address, _)) = &admin {
         listeners.also(*address);
@@ -98,7 +110,14 @@ async fn serve<S: LedgerStore>(
     };
     readiness.say(false);
     time.abort();
-    drop(trusted);
+    drop((trusted, watched));
+    if let Some(exporter) = exporter {
+        let grace = config.shutdown_grace;
+        let stopped = tokio::task::spawn_blocking(move || exporter.stop(grace)).await;
+        if let Ok(Err(why)) = stopped {
+            tracing::warn!(%why, "some spans may be lost");
+        }
+    }
     if let Some(path) = at.socket {
         // The next start replaces one that is left behind.
         let _left = std::fs::remove_file(path);
@@ -134,20 +153,20 @@ fn door(config: &LedgerConfig, shutdown: &Shutdown) -> anyhow::Result<(Listeners
         tls,
         connections_max: CONNECTIONS_MAX,
     };
-    let bounds = Bounds { calls_max: config.calls_max, grace: config.shutdown_grace, access };
+    let bounds =
+        Bounds { calls_max: config.calls_max, grace: config.shutdown_grace, access, ..Bounds::default() };
     Ok((Listeners::bind(&addresses)?, bounds, looking))
 }
 
 /// Serves probes and scrapers for as long as the second answer is kept.
-fn serve_admin<S: LedgerStore>(
+fn serve_admin(
     address: SocketAddr,
     readiness: &Readiness,
-    ledger: &Ledger<S>,
+    reader: Reader,
 ) -> anyhow::Result<(SocketAddr, JoinSet<()>)> {
     let admin = Admin::bind(address)
         .with_context(|| format!("can't listen on `{address}` for probes and metrics"))?;
-    let (address, readiness, ledger) = (admin.address(), readiness.clone(), ledger.clone());
-    let reader = Reader::new(move || std::future::ready(ledger.read()));
+    let (address, readiness) = (admin.address(), readiness.clone());
     let mut serving = JoinSet::new();
     serving.spawn(async move {
         if let Err(why) = admin.serve(readiness, reader).await {
@@ -155,6 +174,13 @@ fn serve_admin<S: LedgerStore>(
         }
     });
     Ok((address, serving))
+}
+
+fn export(config: &LedgerConfig) -> Option<Export> {
+    let endpoint = config.otlp_endpoint.as_ref()?.to_string();
+    // A pod's host name is its own.
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Some(Export { endpoint, service: "bursar-ledger", instance: host.trim().to_owned() })
 }
 
 fn since_boot() -> Duration {

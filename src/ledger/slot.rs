@@ -14,6 +14,7 @@ use super::store::{Batch, Position, Ticket};
 use crate::engine::Playbooks;
 use crate::engine::account::{Account, Entry, Work};
 use crate::lease::LeaseTotals;
+use crate::telemetry::Trace;
 use crate::types::{AccountId, SidecarId, Timestamp};
 
 /// Sidecars that remember terms of one account at most: beyond that, those that were heard longest ago are forgotten.
@@ -166,6 +167,11 @@ impl Slot {
     /// Whether a command waits that an account may begin with.
     pub fn opens(&self) -> bool {
         self.lane.lock().waiting.iter().any(|job| job.opens())
+    }
+
+    /// The span that the next turn is told under.
+    pub fn trace(&self) -> Option<Trace> {
+        self.lane.lock().waiting.iter().find_map(|job| job.trace()).cloned()
     }
 
     /// All commands that wait.

@@ -56,6 +56,7 @@ mod timers;
 mod trim;
 pub mod upstream;
 mod views;
+mod watching;
 
 pub use process::run;
 

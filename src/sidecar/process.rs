@@ -1,6 +1,5 @@
 //! The process: in which order it starts, what keeps it going, and how it stops.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use super::recover::{self, Opened, Opening};
 use super::salvage::Salvage;
 use super::serving::serve;
 use super::upstream::Upstream;
+use super::watching;
 use crate::config::SidecarConfig;
 use crate::grpc::LeaseClient;
 use crate::grpc::connect::Way;
@@ -26,8 +26,8 @@ use crate::lease::Acting;
 use crate::runtime::test_clock::TestClock;
 use crate::runtime::{Backoff, BootId, Boottime, Clock, LedgerClock, Shutdown, Stopper};
 use crate::storage::{Engine, Limits, Relay, Took};
-use crate::telemetry::metrics::{Reader, Reading};
-use crate::telemetry::{Admin, Decisions, Export, Exporter, Readiness};
+use crate::telemetry::metrics::push::push;
+use crate::telemetry::{Admin, Decisions, Exporter, Readiness};
 use crate::trust::client::ClientFiles;
 
 /// Open connections at once: an agent runtime has one or a few.
@@ -97,7 +97,7 @@ pub async fn run_with<U: Upstream>(
         tls: None,
         connections_max: CONNECTIONS_MAX,
     })?;
-    let admin = config.admin_listen.map(|address| bind_admin(address, &mut listeners)).transpose()?;
+    let admin = config.admin_listen.map(|address| watching::bind(address, &mut listeners)).transpose()?;
     let ground = Ground { engine, clock, listeners, admin };
     let opened = move |core: &Arc<Core<U>>| {
         #[cfg(debug_assertions)]
@@ -129,14 +129,22 @@ async fn run_upon<U: Upstream>(
     ready: impl FnOnce(Listening),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
-    let opening = opening(config, engine, clock.clone(), admin.is_some());
+    let opening = opening(config, engine, clock.clone(), admin.is_some() || config.otlp_endpoint.is_some());
     let listening = listeners.listening().clone();
     let door = Arc::new(Door::new(Ids::new()?));
     let readiness = Readiness::default();
-    let _admin = admin.map(|admin| serve_admin(admin, &readiness, &door, &opening));
+    let reader = watching::reader(&door, opening.metrics.clone());
+    let mut watched = JoinSet::new();
+    if let Some(admin) = admin {
+        watched.spawn(watching::admin(admin, readiness.clone(), reader.clone()));
+    }
     let opened = open(&opening, &upstream, None).await?;
     is_open(&opened.core);
-    let exporter = exporter(config, &opened)?;
+    let export = watching::export(config, &opened.core.id);
+    let exporter = export.as_ref().map(Exporter::start).transpose()?;
+    if let Some(export) = export {
+        watched.spawn(push(export, reader, clock.clone()));
+    }
     let tracer = exporter.as_ref().map(Exporter::tracer);
     let decisions = Arc::new(Decisions::new(tracer, config.trace_ratio));
     door.open(Arc::clone(&opened.core));
@@ -172,41 +180,6 @@ async fn run_upon<U: Upstream>(
         }
     }
     result
-}
-
-fn bind_admin(address: SocketAddr, listeners: &mut Listeners) -> anyhow::Result<Admin> {
-    let admin = Admin::bind(address)
-        .with_context(|| format!("can't listen on `{address}` for probes and metrics"))?;
-    listeners.also(admin.address());
-    Ok(admin)
-}
-
-/// Serves probes and scrapers for as long as the answer is kept.
-fn serve_admin<U: Upstream>(
-    admin: Admin,
-    readiness: &Readiness,
-    door: &Arc<Door<U>>,
-    opening: &Opening,
-) -> JoinSet<()> {
-    let (door, metrics) = (Arc::clone(door), opening.metrics.clone());
-    let reader = Reader::new(move || {
-        let (door, metrics) = (Arc::clone(&door), metrics.clone());
-        async move {
-            match (door.core(), metrics) {
-                (Ok(core), Some(metrics)) => core.read(&metrics).await,
-                // It starts, or reads its journal again.
-                _ => vec![Reading::build("sidecar")],
-            }
-        }
-    });
-    let readiness = readiness.clone();
-    let mut serving = JoinSet::new();
-    serving.spawn(async move {
-        if let Err(why) = admin.serve(readiness, reader).await {
-            tracing::error!(%why, "probes and metrics are not served");
-        }
-    });
-    serving
 }
 
 fn opening(config: &SidecarConfig, engine: Engine, clock: Clock, is_read: bool) -> Opening {
@@ -256,16 +229,6 @@ async fn open<U: Upstream>(
     let (opening, upstream) = (opening.clone(), upstream.clone());
     let opened = tokio::task::spawn_blocking(move || recover::open(&opening, upstream, known)).await;
     Ok(opened.context("the journal's opening did not end")??)
-}
-
-fn exporter<U>(config: &SidecarConfig, opened: &Opened<U>) -> anyhow::Result<Option<Exporter>> {
-    let Some(endpoint) = &config.otlp_endpoint else { return Ok(None) };
-    let label = config.label.as_ref().map(ToString::to_string);
-    Ok(Some(Exporter::start(&Export {
-        endpoint: endpoint.to_string(),
-        service: "bursar-sidecar",
-        instance: label.unwrap_or_else(|| opened.core.id.to_string()),
-    })?))
 }
 
 /// The tasks round one core; they stop when this is dropped.

@@ -1,31 +1,29 @@
-//! Which decisions are noted, and how: a span where the caller's trace is sampled and for every refusal, built after
+//! Which decisions are noted, and how: a span where the caller's trace is sampled, and for every refusal, then built after
 //! the decision; a log line for every refusal, at debug level. A decision that nobody asked to see costs two loads.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use opentelemetry::trace::{
-    Span, SpanBuilder, SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState,
-    Tracer,
-};
+use opentelemetry::trace::{Span, SpanBuilder, SpanKind, TraceId, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
 use tracing::Level;
 
 use super::names;
 use super::sampling::{SampleRatio, Sampler};
+use super::trace::{Traced, Traces, remote};
 use super::traceparent::TraceParent;
 use crate::types::{AccountId, Credits, Name, ReservationId, Timestamp};
 
 /// Where decisions are noted.
 #[derive(Debug)]
-pub struct Decisions {
-    tracer: Option<SdkTracer>,
-    sampler: Sampler,
-}
+pub struct Decisions(Traces);
 
 /// Somebody wants to see this decision.
 #[derive(Debug)]
 pub struct Note<'a> {
+    /// Under way since the call came.
+    traced: Option<Traced>,
+    /// For one that is kept whatever the sampling.
     tracer: Option<&'a SdkTracer>,
     parent: Option<TraceParent>,
     refused: bool,
@@ -58,17 +56,25 @@ pub struct Decided<'a> {
 impl Decisions {
     /// Without a tracer, decisions are only logged.
     pub fn new(tracer: Option<SdkTracer>, ratio: SampleRatio) -> Self {
-        Self { tracer, sampler: Sampler::new(ratio) }
+        Self(Traces::new(tracer, Sampler::new(ratio)))
+    }
+
+    /// When a call comes; `None` = nobody traces it, unless it is refused.
+    pub fn begin(&self, span: &'static str, parent: Option<TraceParent>) -> Option<Traced> {
+        self.0.begin(span, parent)
     }
 
     /// Asks once per decision, before anything is gathered for it; `None` = nobody wants to see it.
-    pub fn heed(&self, parent: Option<TraceParent>, refused: bool) -> Option<Note<'_>> {
-        let tracer = self
-            .tracer
-            .as_ref()
-            .filter(|_| refused || parent.map_or_else(|| self.sampler.pick(), |p| p.sampled));
+    pub fn heed(
+        &self,
+        traced: Option<Traced>,
+        parent: Option<TraceParent>,
+        refused: bool,
+    ) -> Option<Note<'_>> {
+        let tracer = self.0.tracer().filter(|_| refused && traced.is_none());
         let logged = refused && tracing::enabled!(target: names::DECISION_LOG, Level::DEBUG);
-        (tracer.is_some() || logged).then_some(Note { tracer, parent, refused })
+        let noted = traced.is_some() || tracer.is_some() || logged;
+        noted.then_some(Note { traced, tracer, parent, refused })
     }
 }
 
@@ -77,8 +83,10 @@ impl Note<'_> {
         if self.refused {
             self.log(decided);
         }
-        if let Some(tracer) = self.tracer {
-            self.span(tracer, decided);
+        match (self.traced, self.tracer) {
+            (Some(traced), _) => traced.end(attributes(decided)),
+            (None, Some(tracer)) => span(tracer, self.parent, decided),
+            (None, None) => {}
         }
     }
 
@@ -101,15 +109,15 @@ impl Note<'_> {
             "refused"
         );
     }
+}
 
-    fn span(&self, tracer: &SdkTracer, decided: &Decided<'_>) {
-        let context = self.parent.map_or_else(Context::new, remote);
-        let builder = SpanBuilder::from_name(decided.span)
-            .with_kind(SpanKind::Server)
-            .with_start_time(system_time(decided.started))
-            .with_attributes(attributes(decided));
-        tracer.build_with_context(builder, &context).end_with_timestamp(system_time(decided.ended));
-    }
+fn span(tracer: &SdkTracer, parent: Option<TraceParent>, decided: &Decided<'_>) {
+    let context = parent.map_or_else(Context::new, remote);
+    let builder = SpanBuilder::from_name(decided.span)
+        .with_kind(SpanKind::Server)
+        .with_start_time(system_time(decided.started))
+        .with_attributes(attributes(decided));
+    tracer.build_with_context(builder, &context).end_with_timestamp(system_time(decided.ended));
 }
 
 fn attributes(decided: &Decided<'_>) -> Vec<KeyValue> {
@@ -141,24 +149,13 @@ fn attributes(decided: &Decided<'_>) -> Vec<KeyValue> {
     attributes
 }
 
-fn remote(parent: TraceParent) -> Context {
-    let flags = if parent.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
-    Context::new().with_remote_span_context(SpanContext::new(
-        TraceId::from_bytes(parent.trace_id),
-        SpanId::from_bytes(parent.span_id),
-        flags,
-        true,
-        TraceState::default(),
-    ))
-}
-
 fn system_time(at: Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(u64::try_from(at.micros()).unwrap_or(0))
 }
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry::trace::TracerProvider;
+    use opentelemetry::trace::{SpanId, TracerProvider};
     use opentelemetry_sdk::trace::{
         InMemorySpanExporter, Sampler as SdkSampler, SdkTracerProvider, SpanData,
     };
@@ -177,7 +174,8 @@ mod tests {
             .with_simple_exporter(exporter.clone())
             .build();
         let decisions = Decisions::new(Some(provider.tracer("test")), ratio);
-        if let Some(note) = decisions.heed(parent, refused) {
+        let traced = decisions.begin(names::span::AUTHORIZE, parent);
+        if let Some(note) = decisions.heed(traced, parent, refused) {
             note.write(&decided(refused));
         }
         provider.force_flush().unwrap();
@@ -228,7 +226,6 @@ mod tests {
         assert_eq!(span.name, "bursar.v1.EntitlementService/Authorize");
         assert_eq!(span.span_context.trace_id(), TraceId::from_bytes([7; 16]));
         assert_eq!(span.parent_span_id, SpanId::from_bytes([9; 8]));
-        assert_eq!(span.end_time.duration_since(span.start_time).unwrap(), Duration::from_micros(40));
         let value =
             |key: &str| span.attributes.iter().find(|a| a.key.as_str() == key).map(|a| a.value.to_string());
         assert_eq!(value("bursar.reason").as_deref(), Some("CREDITS_EXHAUSTED"));
@@ -237,9 +234,16 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_in_a_trace_that_is_not_sampled_says_when_it_was() {
+        let span = spans(Some(parent(false)), true, SampleRatio::NONE).remove(0);
+        assert_eq!(span.end_time.duration_since(span.start_time).unwrap(), Duration::from_micros(40));
+    }
+
+    #[test]
     fn nobody_listens_nothing_is_gathered() {
         let quiet = Decisions::new(None, SampleRatio::ALL);
-        assert!(quiet.heed(Some(parent(true)), false).is_none());
-        assert!(quiet.heed(None, true).is_none(), "no exporter, no debug log");
+        assert!(quiet.begin(names::span::AUTHORIZE, Some(parent(true))).is_none());
+        assert!(quiet.heed(None, Some(parent(true)), false).is_none());
+        assert!(quiet.heed(None, None, true).is_none(), "no exporter, no debug log");
     }
 }

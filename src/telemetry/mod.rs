@@ -6,6 +6,7 @@
 //! | `names` | every span and attribute name, once |
 //! | `traceparent` | the trace context that a call brings |
 //! | `decision` | which decisions are noted, and how |
+//! | `trace` | the span that work is done under, and spans below it |
 //! | `sampling` | which of the calls without a trace context get a span |
 //! | `export` | spans to a collector, by OTLP |
 //! | `metrics` | figures of the process: counted, read, scraped |
@@ -18,11 +19,13 @@ pub mod logs;
 pub mod metrics;
 pub mod names;
 pub mod sampling;
+pub mod trace;
 pub mod traceparent;
 
 pub use admin::{Admin, Readiness};
 pub use decision::{Decided, Decisions};
 pub use export::{Export, ExportError, Exporter};
 pub use logs::{LogFilter, LogFormat};
-pub use sampling::SampleRatio;
+pub use sampling::{SampleRatio, Sampler};
+pub use trace::{Trace, Traced, Traces};
 pub use traceparent::TraceParent;

@@ -8,11 +8,25 @@ pub mod span {
     pub const COMMIT: &str = "bursar.v1.EntitlementService/Commit";
     pub const RELEASE: &str = "bursar.v1.EntitlementService/Release";
     pub const RECORD: &str = "bursar.v1.EntitlementService/Record";
+    pub const LEASE: &str = "bursar.ledger.v1.LeaseService/Lease";
+    pub const DECIDE: &str = "bursar.ledger.v1.LeaseService/Decide";
+}
+
+/// A turn at an account in the database: its lock, what is read of it, what is written.
+pub mod turn {
+    pub const LOCK: &str = "bursar.turn lock";
+    pub const READ: &str = "bursar.turn read";
+    pub const WRITE: &str = "bursar.turn write";
 }
 
 /// Attributes of OpenTelemetry's own conventions.
 pub const RPC_SYSTEM: &str = "rpc.system.name";
 pub const RPC_METHOD: &str = "rpc.method";
+/// gRPC's number, as a string.
+pub const RPC_STATUS: &str = "rpc.response.status_code";
+pub const ERROR_TYPE: &str = "error.type";
+pub const DB_SYSTEM: &str = "db.system.name";
+pub const DB_OPERATION: &str = "db.operation.name";
 
 pub const ACCOUNT: &str = "bursar.account";
 pub const ACTION: &str = "bursar.action";

@@ -1,6 +1,6 @@
 //! The side that calls: which servers it trusts, and the certificate that it shows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -39,6 +39,16 @@ impl ClientFiles {
             configured(contents, server.as_ref())
         })
     }
+}
+
+/// A caller that trusts the authorities of a PEM file and shows nothing of its own, whatever protocol follows.
+pub fn trusting(ca: &Path) -> Result<ClientConfig, TrustError> {
+    let bytes = std::fs::read(ca).map_err(|error| TrustError::new(ca, format!("can't be read: {error}")))?;
+    let roots = pem::roots(&Content { path: ca.to_owned(), bytes })?;
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TrustError::new(ca, error.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn configured(contents: &[Content], server: Option<&SpiffeId>) -> Result<ClientConfig, TrustError> {

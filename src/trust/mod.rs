@@ -26,6 +26,5 @@ pub mod token;
 
 pub use access::{Access, Caller, Operator};
 pub use live::{Live, TrustError};
-pub use pem::roots;
 pub use role::Role;
 pub use spiffe::SpiffeId;

@@ -7,7 +7,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::live::{Content, TrustError};
 
 /// The authorities of a PEM file, and no others.
-pub fn roots(content: &Content) -> Result<RootCertStore, TrustError> {
+pub(super) fn roots(content: &Content) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
     for certificate in chain(content)? {
         roots.add(certificate).map_err(|error| {

@@ -11,11 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::client;
 use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 
-use crate::trust::live::Content;
-use crate::trust::roots;
+use crate::trust::client::trusting;
 
 /// What sessions over TLS are made with.
 #[derive(Clone)]
@@ -26,13 +24,7 @@ impl Tls {
     ///
     /// Errors: in words, for people.
     pub fn trusting(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-        let roots = roots(&Content { path: path.to_owned(), bytes }).map_err(|error| error.what)?;
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = trusting(path).map_err(|error| error.what)?;
         Ok(Self(Arc::new(config)))
     }
 }

@@ -9,6 +9,8 @@ use crate::credit::Block;
 use crate::engine::account::Entry;
 use crate::lease::LeaseTotals;
 use crate::ledger::store::{Batch, Figures, Head, StoreError, Ticket, Turn};
+use crate::telemetry::names::turn;
+use crate::telemetry::trace::asking;
 use crate::types::{AccountId, SidecarId, cbor};
 
 const OPEN: &str = "INSERT INTO bursar.accounts (account, number, link)
@@ -58,23 +60,27 @@ impl PostgresTurn {
         let session = Session(Some(pool.get().await.map_err(|error| of_pool(&error))?));
         let object = session.get()?;
         let name = account.as_str();
-        let row = within(async {
-            let lock = object.prepare_cached(LOCK).await?;
-            let given: [&(dyn ToSql + Sync); 1] = [&name];
-            // Asked in one breath; answered in order.
-            let (begun, opened, row) = if opens {
-                let open = object.prepare_cached(OPEN).await?;
-                let open = async { object.execute(&open, &given).await.map(|_| ()) };
-                tokio::join!(object.batch_execute("BEGIN"), open, object.query_opt(&lock, &given))
-            } else {
-                let (begun, row) =
-                    tokio::join!(object.batch_execute("BEGIN"), object.query_opt(&lock, &given));
-                (begun, Ok(()), row)
-            };
-            begun?;
-            opened?;
-            row
-        })
+        let row = asking(
+            turn::LOCK,
+            "SELECT",
+            within(async {
+                let lock = object.prepare_cached(LOCK).await?;
+                let given: [&(dyn ToSql + Sync); 1] = [&name];
+                // Asked in one breath; answered in order.
+                let (begun, opened, row) = if opens {
+                    let open = object.prepare_cached(OPEN).await?;
+                    let open = async { object.execute(&open, &given).await.map(|_| ()) };
+                    tokio::join!(object.batch_execute("BEGIN"), open, object.query_opt(&lock, &given))
+                } else {
+                    let (begun, row) =
+                        tokio::join!(object.batch_execute("BEGIN"), object.query_opt(&lock, &given));
+                    (begun, Ok(()), row)
+                };
+                begun?;
+                opened?;
+                row
+            }),
+        )
         .await?;
         let head = row.map_or(Ok(Head::Absent), |row| head(&row))?;
         Ok(Self { session, account: account.clone(), head })
@@ -82,10 +88,14 @@ impl PostgresTurn {
 
     async fn query(&self, text: &str, given: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         let object = self.session.get()?;
-        within(async {
-            let statement = object.prepare_cached(text).await?;
-            object.query(&statement, given).await
-        })
+        asking(
+            turn::READ,
+            "SELECT",
+            within(async {
+                let statement = object.prepare_cached(text).await?;
+                object.query(&statement, given).await
+            }),
+        )
         .await
     }
 
@@ -121,14 +131,18 @@ impl PostgresTurn {
             &totals,
             &over,
         ];
-        within(async {
-            let write = object.prepare_cached(WRITE).await?;
-            // Asked in one breath; answered in order. What fails makes the commit a rollback.
-            let (wrote, committed) =
-                tokio::join!(object.query_one(&write, &given), object.batch_execute("COMMIT"));
-            wrote?;
-            committed
-        })
+        asking(
+            turn::WRITE,
+            "INSERT",
+            within(async {
+                let write = object.prepare_cached(WRITE).await?;
+                // Asked in one breath; answered in order. What fails makes the commit a rollback.
+                let (wrote, committed) =
+                    tokio::join!(object.query_one(&write, &given), object.batch_execute("COMMIT"));
+                wrote?;
+                committed
+            }),
+        )
         .await
     }
 }

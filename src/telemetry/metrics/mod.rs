@@ -8,10 +8,12 @@
 //! | `amount` | a sum of credits |
 //! | `reading` | what all metrics are at one instant |
 //! | `exposition` | a reading as OpenMetrics text |
+//! | `push` | readings to a collector, by OTLP |
 
 pub mod amount;
 pub mod calls;
 pub mod exposition;
+pub mod push;
 pub mod reading;
 pub mod table;
 pub mod times;
