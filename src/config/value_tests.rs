@@ -36,7 +36,13 @@ fn all<T: fmt::Debug>(parse: impl Fn(&str) -> Result<T, String>, good: &[&str], 
 fn endpoints() {
     all(
         endpoint,
-        &["http://127.0.0.1:7400", "http://ledger:7400/", "http://[::1]:7400", "unix:///run/bursar/l.sock"],
+        &[
+            "http://127.0.0.1:7400",
+            "http://ledger:7400/",
+            "http://[::1]:7400",
+            "https://ledger.example:7400",
+            "unix:///run/bursar/l.sock",
+        ],
         &[
             "",
             "ledger:7400",
@@ -48,7 +54,6 @@ fn endpoints() {
             "http://a/b:1",
             "http://::1:7400",
             "http://a b:1",
-            "https://ledger:7400",
             "ftp://ledger:1",
             "unix://relative.sock",
             "unix://",

@@ -36,6 +36,7 @@ pub(super) struct Entry {
 type Accepted = mpsc::Sender<Connection>;
 
 pub(super) async fn unix(listener: UnixListener, accepted: Accepted, entry: Entry, shutdown: Shutdown) {
+    let mut full = false;
     loop {
         let io = tokio::select! {
             () = shutdown.requested() => return,
@@ -45,13 +46,14 @@ pub(super) async fn unix(listener: UnixListener, accepted: Accepted, entry: Entr
             Ok((io, _)) if !entry.lets_in(&io) => continue,
             io => io.map(|(io, _)| Connection::unix(io, &entry.room)),
         };
-        if !hand_over(connection, &accepted).await {
+        if !hand_over(connection, &accepted, &mut full).await {
             return;
         }
     }
 }
 
 pub(super) async fn tcp(listener: TcpListener, accepted: Accepted, entry: Entry, shutdown: Shutdown) {
+    let mut full = false;
     loop {
         let io = tokio::select! {
             () = shutdown.requested() => return,
@@ -68,7 +70,7 @@ pub(super) async fn tcp(listener: TcpListener, accepted: Accepted, entry: Entry,
             },
             (io, _) => io.map(|(io, _)| Connection::tcp(io, &entry.room)),
         };
-        if !hand_over(connection, &accepted).await {
+        if !hand_over(connection, &accepted, &mut full).await {
             return;
         }
     }
@@ -80,13 +82,14 @@ pub(super) async fn others(
     entry: Entry,
     shutdown: Shutdown,
 ) {
+    let mut full = false;
     loop {
         let io = tokio::select! {
             () = shutdown.requested() => return,
             io = others.recv() => io,
         };
         let Some(io) = io else { return };
-        if !hand_over(Ok(Connection::other(io, &entry.room)), &accepted).await {
+        if !hand_over(Ok(Connection::other(io, &entry.room)), &accepted, &mut full).await {
             return;
         }
     }
@@ -120,11 +123,15 @@ async fn shake_hands(
 }
 
 /// False once the server is gone.
-async fn hand_over(connection: io::Result<Option<Connection>>, accepted: &Accepted) -> bool {
+async fn hand_over(connection: io::Result<Option<Connection>>, accepted: &Accepted, full: &mut bool) -> bool {
+    let was_full = std::mem::replace(full, matches!(connection, Ok(None)));
     match connection {
         Ok(Some(connection)) => accepted.send(connection).await.is_ok(),
         Ok(None) => {
-            tracing::warn!("a connection was refused: as many are open as may be");
+            // Once, and not for each of a flood.
+            if !was_full {
+                tracing::warn!("a connection was refused: as many are open as may be");
+            }
             true
         }
         Err(error) => {

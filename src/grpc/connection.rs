@@ -4,10 +4,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
@@ -17,8 +19,18 @@ use crate::trust::SpiffeId;
 pub struct Connection {
     io: Io,
     peer: Peer,
+    /// Until its first byte.
+    silence: Option<Pin<Box<Sleep>>>,
+    /// Bytes read since others had their turn.
+    read: usize,
     _counted: OwnedSemaphorePermit,
 }
+
+/// Whoever connects has something to say.
+const SILENT_FOR: Duration = Duration::from_secs(10);
+
+/// What is read of one connection before others have their turn: a few milliseconds' work at most, whatever the frames.
+const READ_AT_ONCE: usize = 32 << 10;
 
 /// Who is at the other end, as far as the connection itself tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,11 +87,24 @@ impl Connection {
     pub(super) fn tls(io: TlsStream<TcpStream>, counted: OwnedSemaphorePermit) -> Self {
         let shown = io.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let peer = Peer { id: shown.and_then(SpiffeId::of) };
-        Self { io: Io::Tls(Box::new(io)), peer, _counted: counted }
+        Self::new(Io::Tls(Box::new(io)), peer, counted)
     }
 
     fn plain(io: Io, counted: OwnedSemaphorePermit) -> Self {
-        Self { io, peer: Peer::default(), _counted: counted }
+        Self::new(io, Peer::default(), counted)
+    }
+
+    fn new(io: Io, peer: Peer, counted: OwnedSemaphorePermit) -> Self {
+        Self { io, peer, silence: Some(Box::pin(sleep(SILENT_FOR))), read: 0, _counted: counted }
+    }
+
+    fn poll_io(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Tcp(io) => Pin::new(io).poll_read(context, buffer),
+            Io::Tls(io) => Pin::new(io).poll_read(context, buffer),
+            Io::Unix(io) => Pin::new(io).poll_read(context, buffer),
+            Io::Other(io) => io.0.as_mut().poll_read(context, buffer),
+        }
     }
 }
 
@@ -102,11 +127,23 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.io {
-            Io::Tcp(io) => Pin::new(io).poll_read(context, buffer),
-            Io::Tls(io) => Pin::new(io).poll_read(context, buffer),
-            Io::Unix(io) => Pin::new(io).poll_read(context, buffer),
-            Io::Other(io) => io.0.as_mut().poll_read(context, buffer),
+        if self.read >= READ_AT_ONCE {
+            self.read = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let polled = self.poll_io(context, buffer);
+        if polled.is_ready() {
+            self.read += buffer.filled().len() - before;
+            self.silence = None;
+            return polled;
+        }
+        self.read = 0;
+        let silence = self.silence.as_mut().map(|silence| silence.as_mut().poll(context));
+        match silence {
+            Some(Poll::Ready(())) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            _ => Poll::Pending,
         }
     }
 }

@@ -52,12 +52,37 @@ const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
 /// The preface of HTTP/2 comes at once, from whoever speaks it.
 const PREFACE_WITHIN: Duration = Duration::from_secs(10);
 
+/// The one message of a call comes at once, too; a stream's come when they come.
+const MESSAGE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Calls that one peer may begin and give up before their answer, beyond as many as it let be answered.
+const GIVEN_UP_MAX: usize = 1024;
+
+/// Calls whose requests are streams.
+const STREAMS: [&str; 3] = [
+    "/bursar.v1.EntitlementService/Session",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
 /// A call that does not have its answer yet.
-type Waiting = BoxFuture<'static, Result<(), h2::Error>>;
+type Waiting = BoxFuture<'static, Result<Ended, h2::Error>>;
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Answered,
+    /// By its caller.
+    GivenUp,
+}
 
 /// Serves until the peer is gone, or until its calls in work have ended after the shutdown.
 pub(super) async fn serve(io: Connection, mut router: Router, shutdown: Shutdown) {
-    let mut connection = match timeout(PREFACE_WITHIN, limits().handshake::<_, Bytes>(io)).await {
+    let greeted = tokio::select! {
+        greeted = timeout(PREFACE_WITHIN, limits().handshake::<_, Bytes>(io)) => greeted,
+        () = shutdown.requested() => return,
+    };
+    let mut connection = match greeted {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!(%error, "a connection did not become one of HTTP/2"),
         Err(_) => return tracing::debug!("a connection stayed silent"),
@@ -66,6 +91,7 @@ pub(super) async fn serve(io: Connection, mut router: Router, shutdown: Shutdown
     let mut stop = pin!(shutdown.requested().fuse());
     let mut waiting: FuturesUnordered<Waiting> = FuturesUnordered::new();
     let mut arrived = Vec::new();
+    let mut given_up: usize = 0;
     let ended = poll_fn(|cx| -> Poll<Result<(), h2::Error>> {
         if stop.as_mut().poll_unpin(cx).is_ready() {
             connection.graceful_shutdown();
@@ -85,12 +111,18 @@ pub(super) async fn serve(io: Connection, mut router: Router, shutdown: Shutdown
             let mut idle = arrived.is_empty();
             for (request, respond) in arrived.drain(..) {
                 let mut call: Waiting = Box::pin(call(&mut router, request, respond));
-                if call.poll_unpin(cx).is_pending() {
-                    waiting.push(call);
+                match call.poll_unpin(cx) {
+                    Poll::Ready(ended) => given_up = counted(given_up, &ended),
+                    Poll::Pending => waiting.push(call),
                 }
             }
-            while let Poll::Ready(Some(_answered)) = waiting.poll_next_unpin(cx) {
+            while let Poll::Ready(Some(ended)) = waiting.poll_next_unpin(cx) {
+                given_up = counted(given_up, &ended);
                 idle = false;
+            }
+            if given_up > GIVEN_UP_MAX {
+                tracing::debug!("a peer gives up more calls than it lets be answered");
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             }
             if idle {
                 return Poll::Pending;
@@ -99,6 +131,13 @@ pub(super) async fn serve(io: Connection, mut router: Router, shutdown: Shutdown
     });
     if let Err(error) = ended.await {
         tracing::debug!(%error, "a connection broke");
+    }
+}
+
+fn counted(given_up: usize, ended: &Result<Ended, h2::Error>) -> usize {
+    match ended {
+        Ok(Ended::Answered) => given_up.saturating_sub(1),
+        Ok(Ended::GivenUp) | Err(_) => given_up + 1,
     }
 }
 
@@ -120,8 +159,10 @@ fn call(
     router: &mut Router,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-) -> impl Future<Output = Result<(), h2::Error>> + Send + 'static {
-    let answer = router.call(request.map(|body| Body::new(Upload { body, whole: false })));
+) -> impl Future<Output = Result<Ended, h2::Error>> + Send + 'static {
+    let streams = STREAMS.contains(&request.uri().path());
+    let upload = |body| Upload { body, whole: false, streams, late: None };
+    let answer = router.call(request.map(|body| Body::new(upload(body))));
     // A bug in one call is not the others'.
     finish(AssertUnwindSafe(answer).catch_unwind(), respond)
 }
@@ -129,7 +170,7 @@ fn call(
 async fn finish(
     mut answer: CatchUnwind<AssertUnwindSafe<Answer>>,
     mut respond: SendResponse<Bytes>,
-) -> Result<(), h2::Error> {
+) -> Result<Ended, h2::Error> {
     let answered = poll_fn(|cx| match answer.poll_unpin(cx) {
         Poll::Ready(answered) => Poll::Ready(Some(answered)),
         Poll::Pending => respond.poll_reset(cx).map(|_given_up| None),
@@ -138,15 +179,15 @@ async fn finish(
         Some(Ok(Ok(response))) => response,
         Some(Ok(Err(never))) => match never {},
         Some(Err(_panic)) => Status::internal("this call met a bug of the sidecar; others go on").into_http(),
-        None => return Ok(()),
+        None => return Ok(Ended::GivenUp),
     };
     let (head, body) = response.into_parts();
     let whole = body.is_end_stream();
     let stream = respond.send_response(Response::from_parts(head, ()), whole)?;
-    if whole { Ok(()) } else { write(body, stream).await }
+    if whole { Ok(Ended::Answered) } else { write(body, stream).await }
 }
 
-async fn write(mut body: Body, mut stream: SendStream<Bytes>) -> Result<(), h2::Error> {
+async fn write(mut body: Body, mut stream: SendStream<Bytes>) -> Result<Ended, h2::Error> {
     loop {
         let next = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(Some(frame)),
@@ -155,14 +196,20 @@ async fn write(mut body: Body, mut stream: SendStream<Bytes>) -> Result<(), h2::
         match next.await {
             Some(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) => write_data(data, &mut stream).await?,
-                Err(frame) => return stream.send_trailers(frame.into_trailers().unwrap_or_default()),
+                Err(frame) => {
+                    stream.send_trailers(frame.into_trailers().unwrap_or_default())?;
+                    return Ok(Ended::Answered);
+                }
             },
-            Some(None) => return stream.send_data(Bytes::new(), true),
+            Some(None) => {
+                stream.send_data(Bytes::new(), true)?;
+                return Ok(Ended::Answered);
+            }
             Some(Some(Err(_broken))) => {
                 stream.send_reset(Reason::INTERNAL_ERROR);
-                return Ok(());
+                return Ok(Ended::Answered);
             }
-            None => return Ok(()),
+            None => return Ok(Ended::GivenUp),
         }
     }
 }
@@ -188,6 +235,17 @@ struct Upload {
     body: RecvStream,
     /// All data has come; what may follow are trailers.
     whole: bool,
+    /// There may be many messages, at any time.
+    streams: bool,
+    /// Since the one message was waited for.
+    late: Option<Pin<Box<Sleep>>>,
+}
+
+impl Upload {
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let late = || Box::pin(sleep(MESSAGE_WITHIN));
+        !self.streams && self.late.get_or_insert_with(late).as_mut().poll(cx).is_ready()
+    }
 }
 
 impl http_body::Body for Upload {
@@ -199,7 +257,11 @@ impl http_body::Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if !self.whole {
-            if let Some(data) = ready!(self.body.poll_data(cx)) {
+            let polled = self.body.poll_data(cx);
+            if polled.is_pending() && self.is_late(cx) {
+                return Poll::Ready(Some(Err(Reason::CANCEL.into())));
+            }
+            if let Some(data) = ready!(polled) {
                 let data = data?;
                 self.body.flow_control().release_capacity(data.len())?;
                 return Poll::Ready(Some(Ok(Frame::data(data))));

@@ -21,7 +21,7 @@ use super::describe::DescribeServer;
 use super::guard::Guard;
 use super::lease_server::LeaseServer;
 use super::ledger_api::LedgerApi;
-use super::listen::{ListenError, Listeners};
+use super::listen::{ListenError, Listeners, SIDE_REQUEST_BYTES_MAX};
 use super::playbook_server::{DOCUMENT_BYTES_MAX, PlaybookServer};
 use super::proto::DESCRIPTORS;
 use super::proto::ledger_v1::account_service_server::AccountServiceServer;
@@ -205,9 +205,9 @@ async fn routes<L: LedgerApi>(ledger: L, bounds: Bounds, shutdown: &Shutdown) ->
         .add_service(audit)
         .add_service(describe)
         .add_service(playbooks)
-        .add_service(health)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
+        .add_service(health.max_decoding_message_size(SIDE_REQUEST_BYTES_MAX))
+        .add_service(reflection().build_v1()?.max_decoding_message_size(SIDE_REQUEST_BYTES_MAX))
+        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(SIDE_REQUEST_BYTES_MAX));
     Ok(routes.routes())
 }
 

@@ -25,6 +25,9 @@ use super::route::{First, Router};
 use crate::runtime::Shutdown;
 use crate::trust::Live;
 
+/// Connections that wait to be accepted: as many as come at once where a whole fleet starts.
+const CONNECTING_MAX: i32 = 1024;
+
 /// Where to listen, and to whom.
 #[derive(Clone, Debug)]
 pub struct Addresses {
@@ -48,6 +51,9 @@ pub struct Listeners {
     entry: Entry,
     listening: Listening,
 }
+
+/// Of health and reflection, in bytes: they ask for a name.
+pub(super) const SIDE_REQUEST_BYTES_MAX: usize = 4 << 10;
 
 /// Where a server can be called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,7 +87,7 @@ impl Services {
     pub(super) fn new<S: First>(first: S) -> (Self, Health) {
         let mut services = RoutesBuilder::default();
         let (reporter, health) = tonic_health::server::health_reporter();
-        services.add_service(health);
+        services.add_service(health.max_decoding_message_size(SIDE_REQUEST_BYTES_MAX));
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -91,10 +97,10 @@ impl Services {
         };
         // Both fail only where the descriptors of this build are not whole, which a test would have seen.
         if let Ok(v1) = reflection().build_v1() {
-            services.add_service(v1);
+            services.add_service(v1.max_decoding_message_size(SIDE_REQUEST_BYTES_MAX));
         }
         if let Ok(v1alpha) = reflection().build_v1alpha() {
-            services.add_service(v1alpha);
+            services.add_service(v1alpha.max_decoding_message_size(SIDE_REQUEST_BYTES_MAX));
         }
         (Self(Router::new(first, services.routes().prepare())), Health::new(reporter))
     }
@@ -113,6 +119,8 @@ impl Listeners {
             Some(address) => {
                 let failed = |source| ListenError::Tcp { address, source };
                 let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+                // Once more, with a longer line than the library's.
+                rustix::net::listen(&listener, CONNECTING_MAX).map_err(|error| failed(error.into()))?;
                 listener.set_nonblocking(true).map_err(failed)?;
                 listening.tcp = Some(listener.local_addr().map_err(failed)?);
                 Some(listener)

@@ -63,7 +63,8 @@ impl fmt::Display for LogFilter {
 impl LogFilter {
     fn directives(&self) -> String {
         match LevelFilter::from_str(&self.0) {
-            Ok(level) if level > LevelFilter::WARN => format!("warn,bursar={level}"),
+            // h2 warns of each frame of a peer that does not know HTTP/2: a flood of them would fill the disk.
+            Ok(level) if level >= LevelFilter::WARN => format!("warn,h2=error,bursar={level}"),
             _ => self.0.clone(),
         }
     }
@@ -168,10 +169,11 @@ mod tests {
         let work = || {
             tracing::debug!(target: "bursar::decision", "refused");
             tracing::info!(target: "h2", "frame");
-            tracing::warn!(target: "h2", "trouble");
+            tracing::warn!(target: "h2", "a frame that is none");
+            tracing::warn!(target: "hyper", "trouble");
         };
         for (filter, want) in
-            [("debug", 2), ("info", 1), ("error", 0), ("off", 0), ("info,bursar::decision=debug", 3)]
+            [("debug", 2), ("info", 1), ("error", 0), ("off", 0), ("info,bursar::decision=debug", 4)]
         {
             assert_eq!(written(filter, work).len(), want, "{filter}");
         }

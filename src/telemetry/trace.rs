@@ -52,43 +52,48 @@ impl Trace {
 }
 
 /// Does work under a span of its own, below the one at hand; without one, just does it.
-pub async fn below<T, E: fmt::Display>(
+fn below<T, E: fmt::Display>(
     name: &'static str,
     kind: SpanKind,
     attributes: impl FnOnce() -> Vec<KeyValue>,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    let Some(Trace { tracer, span }) = Trace::current() else { return work.await };
-    let builder = SpanBuilder::from_name(name).with_kind(kind).with_attributes(attributes());
-    let above = Context::new().with_remote_span_context(span);
-    let mut span = tracer.build_with_context(builder, &above);
-    let done = Trace::of(&tracer, &span).over(work).await;
-    if let Err(error) = &done {
-        span.set_status(Status::error(error.to_string()));
+) -> impl Future<Output = Result<T, E>> {
+    // Boxed, so that whoever waits has room for it once.
+    let work = Box::pin(work);
+    async move {
+        let Some(Trace { tracer, span }) = Trace::current() else { return work.await };
+        let builder = SpanBuilder::from_name(name).with_kind(kind).with_attributes(attributes());
+        let above = Context::new().with_remote_span_context(span);
+        let mut span = tracer.build_with_context(builder, &above);
+        let done = Trace::of(&tracer, &span).over(work).await;
+        if let Err(error) = &done {
+            span.set_status(Status::error(error.to_string()));
+        }
+        span.end();
+        done
     }
-    span.end();
-    done
 }
 
 /// A call to the ledger.
-pub async fn calling<T, E: fmt::Display>(
+pub fn calling<T, E: fmt::Display>(
     method: &'static str,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
+) -> impl Future<Output = Result<T, E>> {
     let attributes =
-        || vec![KeyValue::new(names::RPC_SYSTEM, "grpc"), KeyValue::new(names::RPC_METHOD, method)];
-    below(method, SpanKind::Client, attributes, work).await
+        move || vec![KeyValue::new(names::RPC_SYSTEM, "grpc"), KeyValue::new(names::RPC_METHOD, method)];
+    below(method, SpanKind::Client, attributes, work)
 }
 
 /// A question to the database. `operation`: what it does there, such as `SELECT`.
-pub async fn asking<T, E: fmt::Display>(
+pub fn asking<T, E: fmt::Display>(
     name: &'static str,
     operation: &'static str,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    let attributes =
-        || vec![KeyValue::new(names::DB_SYSTEM, "postgresql"), KeyValue::new(names::DB_OPERATION, operation)];
-    below(name, SpanKind::Client, attributes, work).await
+) -> impl Future<Output = Result<T, E>> {
+    let attributes = move || {
+        vec![KeyValue::new(names::DB_SYSTEM, "postgresql"), KeyValue::new(names::DB_OPERATION, operation)]
+    };
+    below(name, SpanKind::Client, attributes, work)
 }
 
 /// Begins a server's spans.
@@ -98,11 +103,8 @@ pub struct Traces {
     sampler: Sampler,
 }
 
-/// A call that is traced.
-pub struct Traced {
-    tracer: SdkTracer,
-    span: SdkSpan,
-}
+/// A call that is traced. Boxed: the calls that are not carry a pointer's room.
+pub struct Traced(Box<(SdkTracer, SdkSpan)>);
 
 impl Traces {
     pub fn new(tracer: Option<SdkTracer>, sampler: Sampler) -> Self {
@@ -121,7 +123,7 @@ impl Traces {
         }
         let builder = SpanBuilder::from_name(name.to_owned()).with_kind(SpanKind::Server);
         let span = tracer.build_with_context(builder, &parent.map_or_else(Context::new, remote));
-        Some(Traced { tracer: tracer.clone(), span })
+        Some(Traced(Box::new((tracer.clone(), span))))
     }
 }
 
@@ -133,13 +135,13 @@ impl fmt::Debug for Traced {
 
 impl Traced {
     pub fn trace(&self) -> Trace {
-        Trace::of(&self.tracer, &self.span)
+        Trace::of(&self.0.0, &self.0.1)
     }
 
     /// Ends with what is to be said of the call.
     pub fn end(mut self, attributes: Vec<KeyValue>) {
-        self.span.set_attributes(attributes);
-        self.span.end();
+        self.0.1.set_attributes(attributes);
+        self.0.1.end();
     }
 
     /// Ends a call of which only its name and its status are known. An empty code: it was answered.

@@ -66,38 +66,45 @@ SMALL_CREDITS = 100
 
 
 class Fleet:
-    """All processes, and the callers."""
+    """All processes, and the callers. Other fleets say how many there are of what, who calls, and what befalls whom."""
+
+    sidecar_places = range(SIDECARS)
+    ledger_places = range(LEDGERS)
+    Database = postgresql.Pair
 
     def __init__(self, directory, stack: contextlib.ExitStack, seed: str, runs: int):
         self.directory = directory
         self.stack = stack
         self.random = random.Random(seed)
-        self.database = stack.enter_context(postgresql.Pair())
+        self.database = stack.enter_context(self.Database())
         processes.succeed("ledger", "migrate", "--database", self.database.url)
-        self.ledgers = [self.ledger(place) for place in range(LEDGERS)]
+        self.ledgers = [self.ledger(place) for place in self.ledger_places]
         # Whichever processes they are in the end.
         stack.callback(lambda: [server.__exit__() for server in self.servers()])
         self.addresses = [ledger.ready()["address"].removeprefix("http://") for ledger in self.ledgers]
         self.sidecars: list[processes.Server] = []
         self.network = stack.enter_context(
-            proxy.Network([self.addresses[place % LEDGERS] for place in range(SIDECARS)])
+            proxy.Network([self.addresses[place % len(self.addresses)] for place in self.sidecar_places])
         )
         self.books = self.open_accounts(runs)
-        self.sidecars = [self.sidecar(place) for place in range(SIDECARS)]
+        self.sidecars = [self.sidecar(place) for place in self.sidecar_places]
         self.sockets = [sidecar.ready()["socket"] for sidecar in self.sidecars]
         self.tally = Tally()
         self.stop = threading.Event()
-        self.callers = [
-            Caller(f"{seed}-{place}-{n}", place, self.stubs(), self.books, self.tally, self.stop)
-            for place in range(SIDECARS)
-            for n in range(CALLERS_PER_SIDECAR)
-        ]
+        self.callers = self.make_callers(seed)
         self.harmed: dict[str, int] = {}
         self.failure: BaseException | None = None
         # What a harm is at work on.
         self._taken: set[object] = set()
         self._at_work: list[threading.Thread] = []
         self._bag: list = []
+
+    def make_callers(self, seed: str) -> list[threading.Thread]:
+        return [
+            Caller(f"{seed}-{place}-{n}", place, self.stubs(), self.books, self.tally, self.stop)
+            for place in self.sidecar_places
+            for n in range(CALLERS_PER_SIDECAR)
+        ]
 
     def open_accounts(self, runs: int) -> list[Book]:
         # A run is charged a little under three credits, and a third of the runs ask each account: two of them run out.
@@ -232,15 +239,19 @@ class Fleet:
         self.database.fail_over()
         yield 0
 
-    def kinds(self) -> list[tuple[str, int]]:
-        """Each kind of harm, and how many there are of what it befalls. A ledger needs its database to start: harms of
-        these two do not meet."""
+    def kinds(self) -> list[tuple[str, str, range]]:
+        """Each kind of harm, whom it befalls, and at which places. A ledger needs its database to start: harms of these two
+        do not meet."""
         links = ["cut", "deafen", "mute", "slow", "tear", "lead_elsewhere"]
         sidecars = ["kill_sidecar", "kill_sidecar", "restart_sidecar", "pause_sidecar"]
         ledgers = ["kill_ledger", "restart_ledger", "pause_ledger"]
         databases = ["restart_database", "crash_database", "fail_over"]
-        befallen = [(links + sidecars, SIDECARS), (ledgers, LEDGERS), (databases, 1)]
-        return [(name, places) for names, places in befallen for name in names]
+        befallen = [
+            ("sidecar", self.sidecar_places, links + sidecars),
+            ("ledgers", self.ledger_places, ledgers),
+            ("ledgers", range(1), databases),
+        ]
+        return [(name, whom, places) for whom, places, names in befallen for name in names]
 
     def harm_next(self) -> None:
         """Begins one more harm, of those that are not at work; each kind comes once before one comes again."""
@@ -250,9 +261,9 @@ class Fleet:
         self._at_work = [thread for thread in self._at_work if thread.is_alive()]
         if len(self._at_work) >= HARMS_AT_ONCE:
             return
-        name, places = self._bag[-1]
-        place = self.random.randrange(places)
-        target = ("sidecar", place) if places == SIDECARS else "ledgers"
+        name, whom, places = self._bag[-1]
+        place = self.random.choice(places)
+        target = (whom, place) if whom == "sidecar" else whom
         if target in self._taken:
             return
         self._bag.pop()
@@ -285,7 +296,7 @@ class Fleet:
             thread.join()
         self.check()
         give_up = time.monotonic() + HEAL_SECONDS
-        for place in range(SIDECARS):
+        for place in self.sidecar_places:
             while not self.in_touch(place):
                 self.check()
                 assert time.monotonic() < give_up, f"sidecar {place} is out of touch\n{self.sidecars[place].tail()}"

@@ -1,4 +1,5 @@
-"""The network between sidecars and ledgers: one link per sidecar, which can be cut, slowed, torn and led elsewhere.
+"""The network between sidecars and ledgers: one link per sidecar, which can be cut, slowed, torn and led elsewhere. A link
+may stand for several ledgers, as Kubernetes' services do.
 
 TCP loses nothing in the middle of a stream: what a cut holds up arrives late once it is healed, or never, where the
 connection is torn then. A process of its own, so that nobody waits for the callers' work:
@@ -8,6 +9,7 @@ connection is torn then. A process of its own, so that nobody waits for the call
 """
 
 import asyncio
+import itertools
 import json
 import subprocess
 import sys
@@ -18,10 +20,11 @@ CHUNK = 65536
 
 
 class Link:
-    """Connections to one ledger; `gates` stop what goes there (`to`) and what comes back (`from`)."""
+    """Connections to a ledger, or to several in turn; `gates` stop what goes there (`to`) and what comes back (`from`)."""
 
     def __init__(self, upstream: str):
-        self.upstream = upstream
+        self.upstreams = [upstream]
+        self.turns = itertools.count()
         self.gates = {"to": asyncio.Event(), "from": asyncio.Event()}
         self.seconds = 0.0
         self.writers: set[asyncio.StreamWriter] = set()
@@ -47,15 +50,19 @@ class Link:
 
     def lead(self, upstream: str) -> None:
         """New connections go there, and the others are torn."""
-        self.upstream = upstream
+        self.upstreams = [upstream]
         self.tear()
+
+    def offer(self, *upstreams: str) -> None:
+        """New connections go to these in turn; the others stay."""
+        self.upstreams = list(upstreams)
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.add(writer)
         far = None
         try:
             await self.gates["to"].wait()
-            host, _, port = self.upstream.rpartition(":")
+            host, _, port = self.upstreams[next(self.turns) % len(self.upstreams)].rpartition(":")
             far_reader, far = await asyncio.open_connection(host, int(port))
             self.writers.add(far)
             ways = [self.carry(reader, far, "to"), self.carry(far_reader, writer, "from")]
