@@ -3,7 +3,8 @@
 //! Inputs are made from those of the corpus by small harms; one that is answered in words not seen before joins the corpus
 //! of the run, so that the search goes on from there. `BURSAR_FUZZ_SECONDS` says how long each target is tried,
 //! `BURSAR_SEED` how it begins; `BURSAR_FUZZ` names one target alone. What fails is written to `target/fuzz/`, and belongs
-//! into `tests/fuzz/corpus/TARGET/` with its mend: every run begins with what lies there.
+//! into `tests/fuzz/corpus/TARGET/` with its mend: every run begins with what lies there. `BURSAR_FUZZ_LEARN` names the
+//! journal of a process that has stopped: its records join the corpus of records.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use bursar::storage::{Limits, read};
 use harm::{Dice, harmed};
 use targets::TARGETS;
 
@@ -44,6 +46,10 @@ fn main() -> ExitCode {
         || u64::from(std::process::id()) ^ 0x5eed,
         |text| u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("a seed in hex"),
     );
+    if let Some(dir) = said("BURSAR_FUZZ_LEARN") {
+        learn(Path::new(&dir));
+        return ExitCode::SUCCESS;
+    }
     let only = said("BURSAR_FUZZ");
     // What is caught is told below; the usual words for each panic would fill the log.
     std::panic::set_hook(Box::new(|_| {}));
@@ -113,11 +119,23 @@ fn shape(said: &str) -> String {
 }
 
 fn kept(target: &str) -> Vec<Vec<u8>> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
-    let Ok(files) = std::fs::read_dir(dir) else { return Vec::new() };
+    let Ok(files) = std::fs::read_dir(corpus(target)) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = files.flatten().map(|file| file.path()).collect();
     paths.sort();
     paths.iter().map(|path| std::fs::read(path).expect("a file of the corpus")).collect()
+}
+
+fn corpus(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target)
+}
+
+/// One record of each length: those of a length are mostly of a kind.
+fn learn(journal: &Path) {
+    let contents = read(journal, Limits::default()).expect("a journal that is not in use");
+    for record in contents.records.iter().filter(|record| record.payload.len() < 2000) {
+        std::fs::write(corpus("record").join(format!("{}-bytes", record.payload.len())), &record.payload)
+            .expect("a file");
+    }
 }
 
 fn put_away(target: &str, input: &[u8]) -> PathBuf {

@@ -162,13 +162,13 @@ fn requests() -> Vec<Vec<u8>> {
     let authorize = v1::AuthorizeRequest {
         account: "acme".to_owned(),
         action: "draft".to_owned(),
-        quantity: "1.5".to_owned(),
+        quantity: Some("1.5".to_owned()),
         request_id: "r1".to_owned(),
         ..v1::AuthorizeRequest::default()
     };
     let several = v1::AuthorizeRequest {
         quantities: quantities.into_iter().collect(),
-        quantity: String::new(),
+        quantity: None,
         ..authorize.clone()
     };
     let session = v1::SessionRequest {
