@@ -17,6 +17,9 @@ use crate::types::{AccountId, Timestamp};
 /// after so many it takes the answer as it stands.
 const ASKS_MAX: usize = 8;
 
+/// Between two times that a call asks for a lease, where the first had no answer: a connection is made in less.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
 /// How long a call waits for the ledger's word where the plan says nothing yet.
 const WAIT_USUAL: Duration = Duration::from_secs(1);
 
@@ -59,9 +62,18 @@ enum Asked<L> {
 pub enum Away {
     /// The ledger did not answer.
     Unreachable,
+    /// The same, of a question that may be asked again.
+    Lost,
     /// It was known to be out of reach, and was not asked; or it answers and leases nothing yet.
     Known,
     Refused(Refused),
+}
+
+impl Away {
+    /// A lease may be asked for again; each ask has a number of its own.
+    fn of_a_question(self) -> Self {
+        if matches!(self, Self::Unreachable) { Self::Lost } else { self }
+    }
 }
 
 impl From<Refused> for Away {
@@ -127,18 +139,25 @@ impl<U: Upstream> Core<U> {
         self.keep_burn(account, &first);
         // Nothing in here waits for the disk: what was decided in time is not decided twice.
         let asked = async {
-            self.link.settled().await;
-            if self.link.is_online() {
-                self.asked(account, wait, (first, named), op).await
-            } else {
-                Err(Away::Known)
+            let mut first = Some(first);
+            loop {
+                self.link.settled().await;
+                if !self.link.is_online() {
+                    return Err(Away::Known);
+                }
+                match self.asked(account, wait, (first.take(), named), op).await {
+                    // The ledger that was asked may be one that stops: another answers in its place.
+                    Err(Away::Lost) => self.link.suspect(),
+                    asked => return asked,
+                }
+                tokio::time::sleep(ASK_AGAIN_AFTER).await;
             }
         };
         match tokio::time::timeout(wait, asked).await {
             Ok(Ok(asked)) => return Ok(asked),
             Ok(Err(Away::Refused(why))) => return Err(why),
             Ok(Err(Away::Known)) => {}
-            Ok(Err(Away::Unreachable)) => self.link.suspect(),
+            Ok(Err(Away::Unreachable | Away::Lost)) => self.link.suspect(),
             // A caller in a hurry proves nothing.
             Err(_) if wait < own => {}
             Err(_) => self.link.suspect(),
@@ -164,10 +183,10 @@ impl<U: Upstream> Core<U> {
         &self,
         account: &AccountId,
         wait: Duration,
-        (first, named): (Stepped<L>, &[NamedRun]),
+        (first, named): (Option<Stepped<L>>, &[NamedRun]),
         op: &mut (impl FnMut(&mut Desk<'_, '_>, Link) -> Result<Turn<L>, Refused> + Send),
     ) -> Result<Asked<L>, Away> {
-        if let Stepped::Decide(ask) = first {
+        if let Some(Stepped::Decide(ask)) = first {
             return self.pass(account, wait, &ask, named).await.map(Asked::Ledger);
         }
         let turn = self.shards.with(account, |desk| desk.slot.turn())?;
@@ -183,7 +202,8 @@ impl<U: Upstream> Core<U> {
                 }
             };
             let needs = ask.needs();
-            let Some((grant, asked_at)) = self.exchange(account, *ask, wait).await? else {
+            let came = self.exchange(account, *ask, wait).await.map_err(Away::of_a_question)?;
+            let Some((grant, asked_at)) = came else {
                 let _known = self.shards.visit(account, |desk| desk.slot.wallet.closed());
                 break;
             };

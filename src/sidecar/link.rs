@@ -18,6 +18,10 @@ use crate::types::AccountId;
 const AGAIN_FIRST: Duration = Duration::from_millis(100);
 const AGAIN_MOST: Duration = Duration::from_secs(5);
 
+/// Tries after a loss before the ledger counts as away: one that is restarted behind its service is followed by another within
+/// a second, and calls wait as long as their plan lets them.
+const TRIES_AFTER_LOSS: u32 = 4;
+
 /// An attach that takes longer has failed, as far as calls are concerned.
 const ATTACH_WITHIN: Duration = Duration::from_secs(5);
 
@@ -40,6 +44,7 @@ impl<U: Upstream> Core<U> {
 
     async fn link_forever(&self) {
         let mut backoff = Backoff::new(AGAIN_FIRST, AGAIN_MOST);
+        let mut tries = 0;
         loop {
             match self.linked().await {
                 Ok(End::Suspected) => {
@@ -50,12 +55,17 @@ impl<U: Upstream> Core<U> {
                 Ok(End::Lost) => {
                     self.link.set(Standing::Trying);
                     backoff.reset();
+                    tries = TRIES_AFTER_LOSS;
                 }
                 Err(LinkError::Fenced) => {
                     self.link.set(Standing::Down);
                     tracing::error!(
                         "a later start of this sidecar is at work; the ledger hears this process no more"
                     );
+                }
+                Err(why) if tries > 1 => {
+                    tries -= 1;
+                    tracing::debug!(%why, "the ledger is not back yet");
                 }
                 Err(why) => {
                     self.link.set(Standing::Down);

@@ -6,6 +6,15 @@
 //! into `tests/fuzz/corpus/TARGET/` with its mend: every run begins with what lies there. `BURSAR_FUZZ_LEARN` names the
 //! journal of a process that has stopped: its records join the corpus of records.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "a program that is a test: a panic is how it fails, and its own clock says when it ends"
+)]
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
