@@ -73,6 +73,7 @@ fn refusals() -> BTreeMap<String, &'static str> {
         "EPOCH_NOT_CURRENT",
         "NOT_ATTACHED",
         "ACCOUNT_NOT_ALLOWED",
+        "SIDECAR_NOT_YOURS",
         "NOT_READY",
         "JOURNAL_FAILED",
         "TOO_MANY_PLAYBOOKS",
