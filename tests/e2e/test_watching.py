@@ -86,7 +86,7 @@ def test_doctor_finds_what_is_wrong(watched):
     well = processes.run("doctor", "sidecar", "--json", "--ledger", address, *flags)
     checks = {check["check"]: check for check in json.loads(well.stdout)["checks"]}
     assert well.returncode == 0, checks
-    assert {name for name, check in checks.items() if check["state"] != "ok"} <= {"durability", "space"}
+    assert {name for name, check in checks.items() if check["state"] != "ok"} <= {"durability", "space", "certificate"}
     ill = processes.run("doctor", "sidecar", "--json", "--ledger", "http://127.0.0.1:1", *flags)
     said = json.loads(ill.stdout)
     assert ill.returncode == 1
